@@ -1,0 +1,361 @@
+"""Runs grouped over seeds: mean, interval, gain over scratch, verdict, and the strongest control.
+
+Runs are one row when they agree in every name of the row and in their settings' digest. The
+settings are no column, so where the same names appear with different ones, the keys in which
+the configs differ are added to the name of the transfer.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from aetl.report.run import Found, Run, find_runs
+from aetl.report.statistics import Verdict, holm, interval, paired_p_value, verdict
+
+logger = logging.getLogger(__name__)
+
+BASELINE = "control/scratch"
+
+JSON_KEYS = (
+    *("source", "target", "autoencoder", "loss", "transfer", "budget", "metric", "selector"),
+    *("n", "mean", "ci_low", "ci_high", "gain_mean", "gain_ci_low", "gain_ci_high", "verdict"),
+)
+CSV_KEYS = (*JSON_KEYS, "p_value", "control", "control_mean", "beaten")
+
+Format = Literal["table", "json", "csv", "latex", "html"]
+
+_CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "control/source_only")
+_FAMILIES = ("control", "feature", "parameter", "instance")
+# Parts of the config that say where and how a run was watched, not what it computed.
+_NO_SETTINGS = frozenset(
+    {"seed", "data_dir", "output_dir", "threads", "project", "tags", "logger", "callback"}
+)
+_SHOWN_KEYS = 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One arm at one budget, over its seeds. Gains are turned so that positive is better."""
+
+    source: str
+    target: str
+    autoencoder: str
+    loss: str
+    transfer: str
+    budget: int | str
+    metric: str
+    selector: str
+    n: int
+    mean: float
+    ci_low: float | None
+    ci_high: float | None
+    gain_mean: float | None
+    gain_ci_low: float | None
+    gain_ci_high: float | None
+    verdict: Verdict
+    higher_is_better: bool
+    runs: tuple[Run, ...] = field(repr=False, compare=False)
+    p_value: float | None = None
+    """Of the paired t test against scratch, Holm-adjusted for the arms of this pair and budget."""
+    control: str | None = None
+    """The strongest control of the same source, target and budget."""
+    control_mean: float | None = None
+
+    @property
+    def is_control(self) -> bool:
+        return self.transfer.startswith("control/")
+
+    @property
+    def is_baseline(self) -> bool:
+        return _plain(self.transfer) == BASELINE
+
+    @property
+    def beaten(self) -> bool:
+        """Whether this is an arm (not a control) with a mean below the strongest control's."""
+        if self.is_control or self.control_mean is None:
+            return False
+        lead = self.control_mean - self.mean
+        return lead > 0 if self.higher_is_better else lead < 0
+
+    @property
+    def arm(self) -> tuple[str, str, str, str]:
+        """What makes an arm besides source, target, budget and metric."""
+        return self.transfer, self.autoencoder, self.loss, self.selector
+
+    def values(self, keys: Sequence[str] = JSON_KEYS) -> dict[str, Any]:
+        return {key: getattr(self, key) for key in keys}
+
+
+def rows(runs: Iterable[Run], metric: str | None = None) -> list[Row]:
+    """The comparison's rows in reading order: pair, autoencoder, controls first, budget.
+
+    ``metric`` None takes each run's own. Raises ValueError where no run has the metric.
+    """
+    runs = list(runs)
+    groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
+    for run in runs:
+        name = metric or run.metric
+        if name in run.scores:
+            groups[(*_names(run), run.budget, name, run.settings)].append(run)
+    if runs and not groups:
+        known = ", ".join(sorted({name for run in runs for name in run.scores}))
+        raise ValueError(f"no run has the metric '{metric}'; known: {known}")
+    labels = _labels(groups)
+    found = [_row(labels[key], key[-2], group) for key, group in groups.items()]
+    return sorted(_beside([row for row in found if row]), key=_order)
+
+
+def main(
+    paths: Sequence[str | Path],
+    *,
+    format: Format = "table",
+    metric: str | None = None,
+    output: str | Path | None = None,
+) -> int:
+    """What ``aetl compare`` does: print the comparison, or write it to ``output``.
+
+    Returns the exit code. Raises UserError for a missing path, metric or result.
+    """
+    try:
+        found = find_runs(paths)
+        table = rows(found.done, metric)
+    except (FileNotFoundError, ValueError) as error:
+        raise _user_error(str(error)) from None
+    if not table:
+        raise _user_error(_nothing(paths, found))
+    if left_out := found.left_out():
+        logger.warning("left out: %s", left_out)
+    if format == "html":
+        from aetl.report.sweep_page import write_sweep_page
+
+        print(write_sweep_page(paths, output, metric=metric))
+    elif format == "table" and output is None:
+        from aetl.report.table import print_table
+
+        print_table(table)
+    else:
+        _emit(_render(table, format), output)
+    return 0
+
+
+def render_json(table: Sequence[Row]) -> str:
+    """A list of objects with ``JSON_KEYS``, numbers unrounded."""
+    return json.dumps([row.values() for row in table], indent=1, allow_nan=False) + "\n"
+
+
+def render_csv(table: Sequence[Row]) -> str:
+    """The JSON's keys and what stands beside them, numbers unrounded, nothing for None."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, CSV_KEYS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.values(CSV_KEYS) for row in table)
+    return text.getvalue()
+
+
+def _render(table: Sequence[Row], format: Format) -> str:
+    if format == "json":
+        return render_json(table)
+    if format == "csv":
+        return render_csv(table)
+    from aetl.report.table import render_latex, render_table
+
+    return render_latex(table) if format == "latex" else render_table(table)
+
+
+def _emit(text: str, output: str | Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    from aetl.files import write_text
+
+    write_text(Path(output), text)
+
+
+def _names(run: Run) -> tuple[str, ...]:
+    return run.source, run.target, run.autoencoder, run.loss, run.transfer, run.selector
+
+
+def _row(transfer: str, metric: str, group: list[Run]) -> Row | None:
+    """The row of a group, from the runs with a finite score; None where there is none."""
+    latest = _latest(group, metric)
+    runs = tuple(run for run in latest if math.isfinite(run.scores[metric]))
+    if len(runs) < len(latest):
+        logger.warning(
+            "%s: left out %d of %d seeds without a finite %s",
+            *(_title(group[0]), len(latest) - len(runs), len(latest), metric),
+        )
+    if not runs:
+        return None
+    first = runs[0]
+    score = interval([run.scores[metric] for run in runs])
+    gains = _gains(runs, metric)
+    gain = interval(gains) if gains else None
+    return Row(
+        source=first.source,
+        target=first.target,
+        autoencoder=first.autoencoder,
+        loss=first.loss,
+        transfer=transfer,
+        budget=first.budget,
+        metric=metric,
+        selector=first.selector,
+        n=len(runs),
+        mean=score.mean,
+        ci_low=score.low,
+        ci_high=score.high,
+        gain_mean=gain.mean if gain else None,
+        gain_ci_low=gain.low if gain else None,
+        gain_ci_high=gain.high if gain else None,
+        verdict=verdict(gains),
+        higher_is_better=first.higher_is_better[metric],
+        runs=runs,
+        p_value=paired_p_value(gains),
+    )
+
+
+def _gains(runs: Iterable[Run], metric: str) -> list[float]:
+    """One gain for each seed that has one; scratch is its own twin."""
+    found = (0.0 if r.transfer == BASELINE else r.gain(metric) for r in runs)
+    return [gain for gain in found if gain is not None and math.isfinite(gain)]
+
+
+def _latest(group: list[Run], metric: str) -> list[Run]:
+    """One run for each seed, in the order of seeds: of reruns the one that was started last."""
+    kept: dict[int, Run] = {}
+    for run in sorted(group, key=lambda run: run.started):
+        before = kept.get(run.seed)
+        if before and before.scores[metric] != run.scores[metric]:
+            logger.warning(
+                "%s, seed %d: two runs with the same settings differ (%s %g in %s, %g in %s); "
+                "the later one counts",
+                *(_title(run), run.seed, metric, before.scores[metric], before.folder),
+                *(run.scores[metric], run.folder),
+            )
+        kept[run.seed] = run
+    return [kept[seed] for seed in sorted(kept)]
+
+
+def _title(run: Run) -> str:
+    return f"{run.source} -> {run.target}, {run.transfer}, budget {run.budget}"
+
+
+def _labels(groups: Mapping[tuple[Any, ...], list[Run]]) -> dict[tuple[Any, ...], str]:
+    """The name of each group's transfer, with the settings in which groups of one name differ."""
+    same: dict[tuple[Any, ...], dict[str, Run]] = defaultdict(dict)
+    for key, group in groups.items():
+        *names, _, metric, settings = key  # budgets of one arm keep one name
+        candidates = [*group, *filter(None, [same[(*names, metric)].get(settings)])]
+        same[(*names, metric)][settings] = min(candidates, key=lambda run: run.seed)
+    suffixes = {names: _differences(found) for names, found in same.items()}
+    return {
+        key: group[0].transfer + suffixes[(*key[:-3], key[-2])][key[-1]]
+        for key, group in groups.items()
+    }
+
+
+def _differences(found: Mapping[str, Run]) -> dict[str, str]:
+    """`` (key=value, ...)`` for each settings' digest, from the config of one run of each."""
+    if len(found) == 1:
+        return dict.fromkeys(found, "")
+    configs = {settings: run.config() for settings, run in found.items()}
+    keys = [
+        key
+        for key in dict.fromkeys(key for config in configs.values() for key in config)
+        if key.split(".")[0] not in _NO_SETTINGS
+        and key != "target.budget"
+        and len({_short(config.get(key)) for config in configs.values()}) > 1
+    ]
+    shown = {
+        settings: ", ".join(f"{key}={_short(config.get(key))}" for key in keys[:_SHOWN_KEYS])
+        for settings, config in configs.items()
+    }
+    # Where the keys that are shown do not tell all groups apart, the digest does.
+    unique = len(set(shown.values())) == len(shown)
+    return {
+        settings: f" ({text})" if unique else f" ({text + ', ' if text else ''}{settings[:8]})"
+        for settings, text in shown.items()
+    }
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return json.dumps(value) if isinstance(value, list | dict | None | bool) else str(value)
+
+
+def _beside(table: list[Row]) -> list[Row]:
+    """The rows with their adjusted p value and the strongest control of their pair and budget."""
+    cells: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in table:
+        cells[(row.source, row.target, row.budget, row.metric)].append(row)
+    return [row for cell in cells.values() for row in _cell(cell)]
+
+
+def _cell(cell: list[Row]) -> list[Row]:
+    adjusted = holm([None if row.is_baseline else row.p_value for row in cell])
+    controls = [(row.mean, row.transfer) for row in cell if row.is_control]
+    sign = 1 if cell[0].higher_is_better else -1
+    result = []
+    for row, p_value in zip(cell, adjusted, strict=True):
+        # Scratch is a control of every arm, also where it was only run as the arm's twin.
+        known = [*controls, *_twin(row)]
+        mean, name = max(known, key=lambda c: sign * c[0]) if known else (None, None)
+        result.append(replace(row, p_value=p_value, control=name, control_mean=mean))
+    return result
+
+
+def _twin(row: Row) -> list[tuple[float, str]]:
+    if row.is_baseline:
+        return []
+    scores = [run.twin[row.metric] for run in row.runs if row.metric in run.twin]
+    finite = [score for score in scores if math.isfinite(score)]
+    return [(interval(finite).mean, BASELINE)] if finite else []
+
+
+def _plain(transfer: str) -> str:
+    return transfer.split(" (", 1)[0]
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return (
+        *(row.source, row.target, row.metric, row.autoencoder, row.loss),
+        *(transfer_order(row.transfer), row.selector, budget_order(row.budget)),
+    )
+
+
+def transfer_order(transfer: str) -> tuple[int, int, str]:
+    """Controls first, from the plainest on, then the families."""
+    plain, family = _plain(transfer), transfer.split("/", 1)[0]
+    rank = _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
+    return rank, _CONTROLS.index(plain) if plain in _CONTROLS else len(_CONTROLS), transfer
+
+
+def budget_order(budget: int | str) -> tuple[int, float, str]:
+    """Numbers by size, then words, ``all`` last."""
+    if isinstance(budget, int):
+        return 0, budget, ""
+    number = budget.split()[0] if budget else ""
+    return (1 if budget != "all" else 2), float(number) if number.isdigit() else math.inf, budget
+
+
+def _nothing(paths: Sequence[str | Path], found: Found) -> str:
+    where = ", ".join(str(path) for path in paths)
+    left_out = found.left_out()
+    return f"no finished run below {where}" + (f" ({left_out})" if left_out else "")
+
+
+def _user_error(message: str) -> Exception:
+    # Its module imports torch, which a comparison that goes well need not wait for.
+    from aetl.types import UserError
+
+    return UserError(message)

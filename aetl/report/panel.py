@@ -1,0 +1,146 @@
+"""A comparison cut into panels of one source, target and metric: arms down, budgets across."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aetl.report.compare import Row, budget_order
+
+Arm = tuple[str, str, str, str]
+
+SYMBOLS = {"positive": "▲", "negative": "▼", "neutral": "≈", "unknown": "?"}
+NO_VALUE = "–"
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The rows of one source, target and metric.
+
+    ``arms`` maps each arm to its label, which names only what differs inside the panel;
+    ``common`` is what does not differ and so belongs into a title.
+    """
+
+    source: str
+    target: str
+    metric: str
+    higher_is_better: bool
+    arms: dict[Arm, str]
+    budgets: list[int | str]
+    cells: dict[tuple[Arm, int | str], Row]
+    common: dict[str, str]
+    decimals: int
+
+    @property
+    def rows(self) -> Iterable[Row]:
+        return self.cells.values()
+
+    @property
+    def title(self) -> str:
+        return f"{self.source} → {self.target}"
+
+    def subtitle(self) -> str:
+        """``accuracy (higher is better) · autoencoder vae · 3 seeds``."""
+        better = "higher" if self.higher_is_better else "lower"
+        parts = [f"{self.metric} ({better} is better)"]
+        parts += [f"{what} {value}" for what, value in self.common.items()]
+        if seeds := self.seeds():
+            parts.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
+        return " · ".join(parts)
+
+    def seeds(self) -> int | None:
+        """How many seeds every row has; None where they differ."""
+        counts = {row.n for row in self.rows}
+        return counts.pop() if len(counts) == 1 else None
+
+    def control(self, budget: int | str) -> tuple[str, float] | None:
+        """The strongest control at a budget with its mean."""
+        sign = 1 if self.higher_is_better else -1
+        known = [
+            (sign * row.control_mean, row.control)
+            for row in self.rows
+            if row.budget == budget and row.control_mean is not None and row.control
+        ]
+        if not known:
+            return None
+        mean, name = max(known)
+        return name, sign * mean
+
+    def score(self, value: float) -> str:
+        return f"{value:.{self.decimals}f}"
+
+    def mean(self, row: Row) -> str:
+        """``0.812 ±0.010``, with a dagger where a control does better."""
+        reach = "" if row.ci_high is None else f" ±{self.score(row.ci_high - row.mean)}"
+        return self.score(row.mean) + reach + ("†" if row.beaten else "")
+
+    def gain(self, row: Row) -> str:
+        """``+0.031``, ``baseline`` for scratch."""
+        if row.is_baseline:
+            return "baseline"
+        return NO_VALUE if row.gain_mean is None else signed(row.gain_mean, self.decimals)
+
+    def gain_interval(self, row: Row) -> str:
+        if row.is_baseline or row.gain_ci_low is None or row.gain_ci_high is None:
+            return ""
+        bounds = (row.gain_ci_low, row.gain_ci_high)
+        return f"[{', '.join(signed(bound, self.decimals) for bound in bounds)}]"
+
+
+def panels(rows: Iterable[Row]) -> list[Panel]:
+    """The rows cut by source, target and metric, in their order."""
+    groups: dict[tuple[str, str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row.source, row.target, row.metric].append(row)
+    return [_panel(group) for group in groups.values()]
+
+
+def budget_text(budget: int | str) -> str:
+    """``10 labels``, ``all labels``; other words (``10 per class``) as they are."""
+    if budget == 1:
+        return "1 label"
+    return f"{budget} labels" if isinstance(budget, int) or budget == "all" else budget
+
+
+def signed(value: float, decimals: int) -> str:
+    """With its sign, and without one where it rounds to zero."""
+    text = f"{value:+.{decimals}f}"
+    return text[1:] if float(text) == 0 else text
+
+
+def p_text(value: float | None) -> str:
+    if value is None:
+        return ""
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _panel(group: Sequence[Row]) -> Panel:
+    fields = ("autoencoder", "loss", "selector")
+    values = {name: {getattr(row, name) for row in group} for name in fields}
+    differ = [name for name in fields if len(values[name]) > 1]
+    first = group[0]
+    return Panel(
+        source=first.source,
+        target=first.target,
+        metric=first.metric,
+        higher_is_better=first.higher_is_better,
+        arms={row.arm: _label(row, differ) for row in group},
+        budgets=sorted({row.budget for row in group}, key=budget_order),
+        cells={(row.arm, row.budget): row for row in group},
+        common={name: values[name].copy().pop() for name in fields if name not in differ},
+        decimals=_decimals([row.mean for row in group]),
+    )
+
+
+def _label(row: Row, differ: Sequence[str]) -> str:
+    return " · ".join([row.transfer, *(getattr(row, name) for name in differ)])
+
+
+def _decimals(means: Sequence[float]) -> int:
+    """Three significant digits of the largest score; scores up to one have three decimals."""
+    largest = max(map(abs, means))
+    if 0.1 <= largest <= 1.0 or largest == 0.0:
+        return 3
+    return min(9, max(0, 2 - math.floor(math.log10(largest))))

@@ -1,0 +1,219 @@
+"""Finished runs, read back from their folders.
+
+Nothing heavy is imported here: thousands of folders are read before a table is drawn.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+RECORD = "run.json"
+VERSION = 1
+
+# Large folders that hold no runs. Hidden ones (.hydra, .git) are left out as well.
+_NOT_SEARCHED = frozenset({"store", "wandb", "checkpoints", "figures"})
+
+_NAMES = ("source", "target", "autoencoder", "loss", "transfer", "selector", "metric")
+
+
+class RecordError(ValueError):
+    """A run.json that cannot be used, told in one line."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder with what its run.json says; ``record`` is the whole file."""
+
+    folder: Path
+    status: str
+    seed: int
+    source: str
+    target: str
+    autoencoder: str
+    loss: str
+    transfer: str
+    budget: int | str
+    selector: str
+    metric: str
+    settings: str
+    started: str
+    scores: Mapping[str, float]
+    twin: Mapping[str, float]
+    gains: Mapping[str, float]
+    higher_is_better: Mapping[str, bool]
+    record: Mapping[str, Any] = field(repr=False, compare=False)
+
+    def better(self, metric: str) -> int:
+        """+1 where a higher score is better, -1 where a lower one is."""
+        return 1 if self.higher_is_better[metric] else -1
+
+    def gain(self, metric: str) -> float | None:
+        """Score minus the scratch twin's, turned so that positive is better."""
+        value = self.gains.get(metric)
+        return None if value is None else value * self.better(metric)
+
+    def config(self) -> dict[str, Any]:
+        """The resolved config by dotted keys; empty where config.yaml is missing or not YAML."""
+        try:
+            text = (self.folder / "config.yaml").read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return {}
+        flat: dict[str, Any] = {}
+        for section in re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE):
+            flat |= _flat_section(section)
+        return flat
+
+
+@dataclass(frozen=True)
+class Found:
+    """The runs below some folders: with a result, without one, and with a record out of order."""
+
+    done: list[Run]
+    unfinished: list[Run]
+    unreadable: list[tuple[Path, str]]
+
+    def left_out(self) -> str:
+        """``2 failed, 1 running, 1 unreadable``, or nothing."""
+        counts = [(self._count(s), s) for s in sorted({run.status for run in self.unfinished})]
+        counts += [(len(self.unreadable), "unreadable")]
+        return ", ".join(f"{count} {what}" for count, what in counts if count)
+
+    def _count(self, status: str) -> int:
+        return sum(run.status == status for run in self.unfinished)
+
+
+def find_runs(paths: Iterable[str | Path]) -> Found:
+    """Every run at or below the paths (a run's folder, a multirun's, or any folder above them).
+
+    Raises FileNotFoundError for a path that is not there. A record that cannot be read is one
+    warning and is otherwise passed over.
+    """
+    found = Found([], [], [])
+    for path in _records(paths):
+        try:
+            run = read_run(path.parent)
+        except RecordError as error:
+            logger.warning("left out %s: %s", path, error)
+            found.unreadable.append((path, str(error)))
+            continue
+        (found.done if run.status == "done" else found.unfinished).append(run)
+    return found
+
+
+def read_run(folder: Path) -> Run:
+    """The run of a folder; ``RecordError`` where its run.json is missing, cut off or malformed.
+
+    A run without a result may lack whatever it had not come to; a finished one may not.
+    """
+    try:
+        record = json.loads((folder / RECORD).read_bytes())
+    except OSError as error:
+        raise RecordError(f"{RECORD} cannot be read ({error.strerror})") from None
+    except ValueError as error:  # of JSON or of UTF-8
+        raise RecordError(f"{RECORD} is cut off or not JSON ({error})") from None
+    if not isinstance(record, dict) or not isinstance(record.get("status"), str):
+        raise RecordError(f"{RECORD} is not the record of a run (no status)")
+    if record.get("version", VERSION) != VERSION:
+        raise RecordError(f"{RECORD} has version {record['version']}, this aetl reads {VERSION}")
+    try:
+        return _run(folder, record)
+    except KeyError as error:
+        raise RecordError(f"{RECORD} of a finished run lacks {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise RecordError(f"{RECORD} holds a value of the wrong kind ({error})") from None
+
+
+def _run(folder: Path, record: dict[str, Any]) -> Run:
+    done = record["status"] == "done"
+    known = record if done else dict.fromkeys(_NAMES, "?") | {"budget": "?"} | record
+    metric = known["metric"]
+    run = Run(
+        folder=folder,
+        status=record["status"],
+        seed=int(record["seed"] if done else record.get("seed") or 0),
+        **{name: str(known[name]) for name in _NAMES},
+        budget=known["budget"] if isinstance(known["budget"], int) else str(known["budget"]),
+        settings=str(record["settings"] if done else record.get("settings")),
+        started=str(record.get("started") or ""),
+        scores=_numbers(record["scores"] if done else record.get("scores")),
+        twin=_numbers(record.get("twin")),
+        gains=_numbers(record.get("gain")),
+        higher_is_better=dict(record.get("higher_is_better") or {}),
+        record=record,
+    )
+    if done and (missing := {metric, *run.scores} - run.higher_is_better.keys()):
+        raise KeyError(f"higher_is_better of {', '.join(sorted(missing))}")
+    return run
+
+
+def _numbers(values: Mapping[str, Any] | None) -> dict[str, float]:
+    return {name: float(value) for name, value in (values or {}).items() if value is not None}
+
+
+def _records(paths: Iterable[str | Path]) -> Iterator[Path]:
+    seen: set[str] = set()
+    for path in paths:
+        top = os.path.dirname(path) or "." if os.path.basename(path) == RECORD else os.fspath(path)
+        if not os.path.isdir(top):
+            raise FileNotFoundError(f"{path}: no such folder")
+        for folder in sorted(_run_folders(top), key=_numbered):
+            if (real := os.path.realpath(folder)) not in seen:
+                seen.add(real)
+                yield Path(folder, RECORD)
+
+
+def _run_folders(top: str) -> Iterator[str]:
+    """Folders that hold a record, by scandir: it knows without a further call what is a folder."""
+    waiting = [top]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                found = [e for e in entries if e.name == RECORD or not e.name.startswith(".")]
+        except OSError as error:
+            logger.warning("left out %s: %s", folder, error.strerror)
+            continue
+        if any(entry.name == RECORD for entry in found):
+            yield folder  # a run holds no further runs
+            continue
+        waiting += [
+            entry.path
+            for entry in found
+            if entry.name not in _NOT_SEARCHED and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _numbered(path: str) -> list[str | int]:
+    """Sorts ``job/10`` after ``job/9``."""
+    return [int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", path))]
+
+
+@functools.lru_cache(maxsize=4096)
+def _flat_section(text: str) -> dict[str, Any]:
+    """One top-level node by dotted keys. Cached: the configs of a sweep differ in a node or two."""
+    import yaml  # type: ignore[import-untyped]
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return dict(_flatten("", yaml.load(text, Loader=loader)))
+    except yaml.YAMLError:
+        return {}
+
+
+def _flatten(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        if prefix:
+            yield prefix, value
+        return
+    for key, inner in value.items():
+        yield from _flatten(f"{prefix}.{key}" if prefix else str(key), inner)

@@ -1,0 +1,207 @@
+"""The comparison as text: tables for the terminal and for LaTeX."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from aetl.report.compare import Row
+from aetl.report.panel import NO_VALUE, SYMBOLS, Arm, Panel, budget_text, p_text, panels
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDTH = 100
+
+_STYLES = {"positive": "green", "negative": "red", "neutral": "default", "unknown": "dim"}
+_LABEL_WIDTH = 44
+_GAP = 2
+
+
+def print_table(rows: Sequence[Row]) -> None:
+    """To the terminal, as wide as it is; into a pipe or a file, 100 columns wide."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDTH
+    _print(console, rows)
+
+
+def render_table(rows: Sequence[Row], width: int = WIDTH) -> str:
+    """The same without colours."""
+    from rich.console import Console
+
+    text = io.StringIO()
+    _print(Console(file=text, width=width, highlight=False, color_system=None), rows)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def _print(console: Console, rows: Sequence[Row]) -> None:
+    for panel in panels(rows):
+        console.print(f"[bold]{_escape(panel.title)}[/bold]")
+        console.print(_escape(panel.subtitle()))
+        for table in _tables(panel, console.width):
+            console.print(table)
+    console.print(_legend(rows), style="dim")
+
+
+def _tables(panel: Panel, width: int) -> Iterator[RenderableType]:
+    if len(panel.budgets) == 1:
+        yield _long_table(panel)
+        return
+    label = min(_LABEL_WIDTH, width // 2, max(map(len, panel.arms.values())))
+    cells = [_cell_lines(panel, row) for row in panel.rows]
+    cells += [_control(panel, budget).split("\n") for budget in panel.budgets]
+    cell = max(len(line) for lines in cells for line in lines)
+    fit = max(1, (width - label - 1) // (cell + _GAP))
+    for start in range(0, len(panel.budgets), fit):
+        yield _grid(panel, panel.budgets[start : start + fit], label)
+
+
+def _grid(panel: Panel, budgets: Sequence[int | str], label: int) -> RenderableType:
+    """Arms x budgets; each cell has the mean over the gain."""
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
+    table.add_column("arm", max_width=label, overflow="fold")
+    for budget in budgets:
+        table.add_column(budget_text(budget), no_wrap=True)
+    for arm, name in panel.arms.items():
+        cells = [panel.cells.get((arm, budget)) for budget in budgets]
+        if any(cells):
+            table.add_row(_escape(name), *(_cell(panel, row) for row in cells))
+    controls = [_control(panel, budget) for budget in budgets]
+    if any(controls):
+        table.add_row("strongest control", *map(_escape, controls), style="dim")
+    return table
+
+
+def _long_table(panel: Panel) -> RenderableType:
+    """One budget: a line for each arm."""
+    from rich.table import Table
+
+    budget = panel.budgets[0]
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
+    table.add_column(f"arm, {budget_text(budget)}", max_width=_LABEL_WIDTH, overflow="fold")
+    for name in (panel.metric, "gain", "95 %", "p (Holm)", "verdict"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "p (Holm)" else "left")
+    for arm, name in panel.arms.items():
+        row = panel.cells[arm, budget]
+        seeds = "" if panel.seeds() else f" (n={row.n})"
+        table.add_row(
+            *(_escape(name), panel.mean(row) + seeds, panel.gain(row)),
+            *(_escape(panel.gain_interval(row)), p_text(row.p_value), _verdict(row)),
+        )
+    return table
+
+
+def _control(panel: Panel, budget: int | str) -> str:
+    found = panel.control(budget)
+    return f"{found[0].removeprefix('control/')}\n{panel.score(found[1])}" if found else ""
+
+
+def _cell_lines(panel: Panel, row: Row) -> list[str]:
+    seeds = "" if panel.seeds() else f" n={row.n}"
+    gain = panel.gain(row)
+    symbol = f" {SYMBOLS[row.verdict]}" if row.gain_mean is not None and not row.is_baseline else ""
+    return [panel.mean(row), gain + symbol + seeds]
+
+
+def _cell(panel: Panel, row: Row | None) -> str:
+    if row is None:
+        return NO_VALUE
+    mean, gain = _cell_lines(panel, row)
+    style = "dim" if row.is_baseline else _STYLES[row.verdict]
+    return f"{mean}\n[{style}]{gain}[/{style}]"
+
+
+def _verdict(row: Row) -> str:
+    if row.is_baseline:
+        return ""
+    style = _STYLES[row.verdict]
+    return f"[{style}]{SYMBOLS[row.verdict]} {row.verdict}[/{style}]"
+
+
+def _legend(rows: Sequence[Row]) -> str:
+    parts = ["± 95 % over seeds", "gain over scratch:"]
+    parts += [f"{SYMBOLS[v]} {v}" for v in SYMBOLS if any(row.verdict == v for row in rows)]
+    if any(row.beaten for row in rows):
+        parts.append("† a control does better")
+    return "  ".join(parts)
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+def render_latex(rows: Sequence[Row]) -> str:
+    r"""A booktabs table for each source, target and metric; needs ``\usepackage{booktabs}``."""
+    return "\n".join(_latex_panel(panel) for panel in panels(rows))
+
+
+def _latex_panel(panel: Panel) -> str:
+    best = {budget: _best(panel, budget) for budget in panel.budgets}
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \caption{{{_tex(panel.title)}: {_tex(panel.subtitle())}. Mean $\pm$ 95\,\% interval; "
+        r"gain over scratch below; \textbf{best}; $^\dagger$ a control does better.}",
+        rf"  \begin{{tabular}}{{l{'r' * len(panel.budgets)}}}",
+        r"    \toprule",
+        "    " + " & ".join(["labels", *(_tex(str(budget)) for budget in panel.budgets)]) + r" \\",
+        r"    \midrule",
+    ]
+    for arm, label in panel.arms.items():
+        lines += _latex_arm(panel, arm, label, best)
+    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _latex_arm(panel: Panel, arm: Arm, label: str, best: dict[int | str, float]) -> list[str]:
+    means, gains = [_tex(label)], [""]
+    for budget in panel.budgets:
+        row = panel.cells.get((arm, budget))
+        means.append(_latex_mean(panel, row, best[budget]) if row else "--")
+        gains.append(_latex_gain(panel, row) if row else "")
+    return [f"    {' & '.join(means)} \\\\", f"    {' & '.join(gains)} \\\\"]
+
+
+def _latex_mean(panel: Panel, row: Row, best: float) -> str:
+    mean = panel.score(row.mean)
+    mean = rf"\mathbf{{{mean}}}" if mean == panel.score(best) else mean
+    reach = "" if row.ci_high is None else rf" \pm {panel.score(row.ci_high - row.mean)}"
+    dagger = r"^{\dagger}" if row.beaten else ""
+    return f"${mean}{reach}{dagger}$"
+
+
+def _latex_gain(panel: Panel, row: Row) -> str:
+    if row.gain_mean is None or row.is_baseline:
+        return r"\footnotesize baseline" if row.is_baseline else ""
+    return rf"\footnotesize ${panel.gain(row)}$ ({row.verdict})"
+
+
+def _best(panel: Panel, budget: int | str) -> float:
+    means = [row.mean for row in panel.rows if row.budget == budget]
+    return max(means) if panel.higher_is_better else min(means)
+
+
+_TEX = str.maketrans(
+    {
+        **{character: rf"\{character}" for character in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "→": r"$\to$",
+        "·": r"$\cdot$",
+        "<": "$<$",
+        ">": "$>$",
+    }
+)
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)

@@ -1,0 +1,401 @@
+import csv
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from aetl.report.compare import (
+    CSV_KEYS,
+    JSON_KEYS,
+    Row,
+    budget_order,
+    main,
+    render_csv,
+    render_json,
+    rows,
+)
+from aetl.report.run import find_runs
+from aetl.report.table import render_latex, render_table
+from aetl.types import UserError
+from tests.report.synthetic import write_run
+
+ARMS = ("control/scratch", "control/raw_features", "feature/linear_probe", "parameter/finetune")
+BUDGETS = (10, 100, "all")
+SEEDS = (0, 1, 2)
+
+
+def sweep(folder: Path, metric: str = "accuracy") -> dict[tuple[str, Any], np.ndarray]:
+    """A multirun over arms, budgets and seeds; scores and twins [2, seeds] by arm and budget."""
+    random = np.random.default_rng(0)
+    numbers: dict[tuple[str, Any], np.ndarray] = {}
+    for job, (arm, budget, seed) in enumerate(itertools.product(ARMS, BUDGETS, SEEDS)):
+        cell = numbers.setdefault((arm, budget), random.random((2, len(SEEDS))))
+        if arm == "control/scratch":
+            cell[1] = cell[0]
+        score, twin = cell[:, seed]
+        changes = {"transfer": arm, "budget": budget, "seed": seed, "metric": metric}
+        write_run(folder / str(job), score=float(score), twin_score=float(twin), **changes)
+    return numbers
+
+
+def table(folder: Path, metric: str | None = None) -> list[Row]:
+    return rows(find_runs([folder]).done, metric)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mae"])
+def test_rows_equal_a_brute_force_over_seeds(tmp_path: Path, metric: str) -> None:
+    numbers = sweep(tmp_path, metric)
+    found = {(row.transfer, row.budget): row for row in table(tmp_path)}
+    assert found.keys() == numbers.keys()
+    for key, (scores, twins) in numbers.items():
+        gains = (scores - twins) * (-1 if metric == "mae" else 1)
+        row = found[key]
+        assert row.n == 3
+        assert row.mean == pytest.approx(scores.mean())
+        reach = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(scores)
+        assert (row.ci_low, row.ci_high) == pytest.approx(
+            (scores.mean() - reach, scores.mean() + reach)
+        )
+        reach = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(gains)
+        bounds = gains.mean() - reach, gains.mean() + reach
+        assert row.gain_mean == pytest.approx(gains.mean())
+        assert (row.gain_ci_low, row.gain_ci_high) == pytest.approx(bounds)
+        signs = {(True, True): "positive", (False, False): "negative"}
+        assert row.verdict == signs.get((bounds[0] > 0, bounds[1] >= 0), "neutral")
+
+
+def test_the_p_values_of_a_budget_are_adjusted_for_its_arms(tmp_path: Path) -> None:
+    numbers = sweep(tmp_path)
+    found = {(row.transfer, row.budget): row.p_value for row in table(tmp_path)}
+    for budget in BUDGETS:
+        assert found["control/scratch", budget] is None
+        raw = {arm: scipy.stats.ttest_rel(*numbers[arm, budget]).pvalue for arm in ARMS[1:]}
+        smallest = min(raw, key=lambda arm: raw[arm])
+        assert found[smallest, budget] == pytest.approx(min(1.0, 3 * raw[smallest]))
+
+
+def test_json_has_exactly_the_promised_keys_and_nothing_else(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    found = json.loads(render_json(table(tmp_path)))
+    assert len(found) == len(ARMS) * len(BUDGETS)
+    promised = (
+        "source, target, autoencoder, loss, transfer, budget, metric, selector, n, mean, ci_low, "
+        "ci_high, gain_mean, gain_ci_low, gain_ci_high, verdict"
+    )
+    assert all(list(row) == promised.split(", ") for row in found)
+    assert tuple(promised.split(", ")) == JSON_KEYS
+
+
+def test_controls_come_first_and_budgets_by_size(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    found = table(tmp_path)
+    assert [row.transfer for row in found[::3]] == list(ARMS)
+    assert [row.budget for row in found[:3]] == list(BUDGETS)
+    assert sorted(["all", 100, "10 per class", 9], key=budget_order) == [
+        9,
+        100,
+        "10 per class",
+        "all",
+    ]
+
+
+def test_one_seed_has_no_interval_and_no_verdict(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", score=0.8, twin_score=0.7)
+    (row,) = table(tmp_path)
+    assert (row.n, row.mean, row.gain_mean) == (1, 0.8, pytest.approx(0.1))
+    assert (row.ci_low, row.ci_high, row.gain_ci_low, row.gain_ci_high) == (None,) * 4
+    assert (row.verdict, row.p_value) == ("unknown", None)
+
+
+def test_scratch_is_neutral_with_gain_zero_whatever_its_record_says(tmp_path: Path) -> None:
+    for seed in SEEDS:
+        changes: dict[str, Any] = {"transfer": "control/scratch", "gain": {}, "twin": {}}
+        write_run(tmp_path / str(seed), seed=seed, score=0.5 + seed / 10, **changes)
+    (row,) = table(tmp_path)
+    assert (row.gain_mean, row.gain_ci_low, row.gain_ci_high) == (0.0, 0.0, 0.0)
+    assert row.verdict == "neutral"
+    assert "baseline" in render_table([row])
+
+
+def test_an_arm_without_gains_has_scores_but_no_verdict(tmp_path: Path) -> None:
+    for seed in SEEDS:
+        write_run(tmp_path / str(seed), seed=seed, gain={}, twin={})
+    (row,) = table(tmp_path)
+    assert (row.n, row.gain_mean, row.verdict, row.control) == (3, None, "unknown", None)
+
+
+def test_different_settings_are_never_averaged_and_name_what_differs(tmp_path: Path) -> None:
+    for seed, lr in itertools.product(SEEDS, (0.01, 0.1)):
+        write_run(
+            tmp_path / f"{seed}-{lr}",
+            config={"finetune": {"lr": lr, "epochs": 20}, "data_dir": f"data{seed}{lr}"},
+            settings=f"digest-of-{lr}",
+            seed=seed,
+            score=lr,
+        )
+    found = {row.transfer: row for row in table(tmp_path)}
+    assert found.keys() == {
+        "parameter/finetune (finetune.lr=0.01)",
+        "parameter/finetune (finetune.lr=0.1)",
+    }
+    assert [row.mean for row in found.values()] == pytest.approx([0.01, 0.1])
+    assert all(row.n == 3 for row in found.values())
+
+
+def test_settings_that_no_config_explains_are_told_apart_by_their_digest(tmp_path: Path) -> None:
+    for settings in ("aaaaaaaaaa", "bbbbbbbbbb"):
+        folder = write_run(tmp_path / settings, settings=settings)
+        (folder / "config.yaml").unlink()
+    assert [row.transfer for row in table(tmp_path)] == [
+        "parameter/finetune (aaaaaaaa)",
+        "parameter/finetune (bbbbbbbb)",
+    ]
+
+
+def test_an_arm_keeps_one_name_over_its_budgets(tmp_path: Path) -> None:
+    for budget, lr in ((10, 0.01), (10, 0.1), (100, 0.01)):
+        changes = {"settings": f"lr {lr}", "budget": budget}
+        write_run(tmp_path / f"{budget}-{lr}", config={"optimizer": {"lr": lr}}, **changes)
+    found = [(row.transfer, row.budget) for row in table(tmp_path)]
+    assert ("parameter/finetune (optimizer.lr=0.01)", 10) in found
+    assert ("parameter/finetune (optimizer.lr=0.01)", 100) in found
+
+
+def test_of_a_rerun_the_later_counts_and_a_difference_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_run(tmp_path / "b", started="2026-11-21T09:00:00", score=0.7)
+    write_run(tmp_path / "a", started="2026-11-21T10:00:00", score=0.8)
+    (row,) = table(tmp_path)
+    assert (row.n, row.mean) == (1, 0.8)
+    assert len(caplog.messages) == 1
+    assert "seed 0: two runs with the same settings differ (accuracy 0.7 in" in caplog.text
+
+
+def test_an_equal_rerun_is_counted_once_and_silently(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    assert [row.n for row in table(tmp_path)] == [1]
+    assert not caplog.messages
+
+
+def test_a_score_that_is_not_finite_is_left_out_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_run(tmp_path / "a", seed=0, score=0.5)
+    write_run(tmp_path / "b", seed=1, score=float("nan"))
+    (row,) = table(tmp_path)
+    assert (row.n, row.mean) == (1, 0.5)
+    assert "left out 1 of 2 seeds without a finite accuracy" in caplog.text
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "mae"])
+def test_an_arm_below_the_strongest_control_is_marked(tmp_path: Path, metric: str) -> None:
+    sign = -1 if metric == "mae" else 1
+    scores = {"control/raw_features": 0.82, "parameter/finetune": 0.80, "feature/linear_probe": 0.9}
+    for arm, score in scores.items():
+        changes = {"transfer": arm, "metric": metric}
+        write_run(tmp_path / arm, score=sign * score, twin_score=sign * 0.7, **changes)
+    found = {row.transfer: row for row in table(tmp_path)}
+    assert {row.control for row in found.values()} == {"control/raw_features"}
+    assert found["parameter/finetune"].control_mean == pytest.approx(sign * 0.82)
+    assert [arm for arm, row in found.items() if row.beaten] == ["parameter/finetune"]
+
+
+def test_the_scratch_twin_is_a_control_also_where_it_was_not_run_itself(tmp_path: Path) -> None:
+    write_run(tmp_path / "run", score=0.7, twin_score=0.75)
+    (row,) = table(tmp_path)
+    assert (row.control, row.control_mean, row.beaten) == ("control/scratch", 0.75, True)
+
+
+def test_another_metric_can_be_compared_and_an_unknown_one_is_refused(tmp_path: Path) -> None:
+    both = {"scores": {"accuracy": 0.8, "nll": 1.5}, "twin": {"accuracy": 0.7, "nll": 1.7}}
+    higher = {"accuracy": True, "nll": False}
+    gain = {"accuracy": 0.1, "nll": -0.2}
+    write_run(tmp_path / "run", higher_is_better=higher, gain=gain, **both)
+    (row,) = table(tmp_path, "nll")
+    assert (row.metric, row.mean, row.gain_mean) == ("nll", 1.5, 0.2)
+    with pytest.raises(ValueError, match="no run has the metric 'f1'; known: accuracy, nll"):
+        table(tmp_path, "f1")
+
+
+def test_runs_without_a_result_are_counted_and_broken_records_told_in_a_line_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_run(tmp_path / "nested" / "multirun" / "0")
+    write_run(tmp_path / "failed", status="failed", error="boom")
+    (tmp_path / "just_started").mkdir()
+    (tmp_path / "just_started" / "run.json").write_text('{"version": 1, "status": "running"}')
+    broken = {
+        "cut": '{"version": 1, "sta',
+        "empty": "",
+        "binary": "\xff",
+        "list": "[1]",
+        "newer": '{"version": 2, "status": "done"}',
+        "lacking": '{"version": 1, "status": "done", "seed": 0}',
+        "wrong": json.dumps({"status": "done", "scores": 3} | dict.fromkeys(JSON_KEYS, 1)),
+    }
+    for name, text in broken.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(text, encoding="latin-1")
+    found = find_runs([tmp_path])
+    assert [run.folder.name for run in found.done] == ["0"]
+    assert sorted(run.status for run in found.unfinished) == ["failed", "running"]
+    assert {path.parent.name for path, _ in found.unreadable} == set(broken)
+    assert len(caplog.messages) == len(broken)
+    assert all("\n" not in message for message in caplog.messages)
+    assert found.left_out() == "1 failed, 1 running, 7 unreadable"
+
+
+def test_the_store_and_wandb_are_not_searched(tmp_path: Path) -> None:
+    for name in ("store", "wandb", ".hidden"):
+        write_run(tmp_path / name / "run")
+    write_run(tmp_path / "run")
+    assert [run.folder.name for run in find_runs([tmp_path]).done] == ["run"]
+
+
+def test_a_run_named_twice_is_found_once(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "a" / "run")
+    (tmp_path / "link").symlink_to(folder)
+    paths = [tmp_path, folder, folder / "run.json", tmp_path / "link", f"{folder}/"]
+    assert len(find_runs(paths).done) == 1
+
+
+def test_jobs_are_found_in_their_order(tmp_path: Path) -> None:
+    for job in (10, 9, 1):
+        write_run(tmp_path / str(job))
+    assert [run.folder.name for run in find_runs([tmp_path]).done] == ["1", "9", "10"]
+
+
+def test_main_prints_json_alone_and_warns_elsewhere(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    sweep(tmp_path / "sweep")
+    write_run(tmp_path / "failed", status="failed")
+    assert main([tmp_path], format="json") == 0
+    assert len(json.loads(capsys.readouterr().out)) == 12
+    assert caplog.messages == ["left out: 1 failed"]
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv", "latex"])
+def test_main_writes_a_file_instead_when_one_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], format: Any
+) -> None:
+    sweep(tmp_path / "sweep")
+    main([tmp_path / "sweep"], format=format, output=tmp_path / "out")
+    assert "linear" in (tmp_path / "out").read_text(encoding="utf-8")
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "prepare, message",
+    [
+        (lambda folder: shutil.rmtree(folder), "no such folder"),
+        (lambda folder: None, "no finished run below"),
+        (lambda folder: write_run(folder / "0", status="failed"), r"\(1 failed\)"),
+    ],
+)
+def test_nothing_to_compare_is_a_mistake_of_the_users(
+    tmp_path: Path, prepare: Any, message: str
+) -> None:
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    prepare(folder)
+    with pytest.raises(UserError, match=message):
+        main([folder])
+
+
+def test_csv_reads_back_as_it_was(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    found = table(tmp_path)
+    read = list(csv.DictReader(io.StringIO(render_csv(found))))
+    assert list(read[0]) == list(CSV_KEYS)
+    assert [float(line["mean"]) for line in read] == [row.mean for row in found]
+    assert [line["verdict"] for line in read] == [row.verdict for row in found]
+
+
+@pytest.mark.parametrize("width", [40, 60, 100])
+@pytest.mark.parametrize("budgets", [(100,), (1, 5, 10, 50, 100, 1000, "all")])
+def test_the_table_fits_the_terminal_and_keeps_every_number(
+    tmp_path: Path, width: int, budgets: tuple[Any, ...]
+) -> None:
+    for job, (arm, budget, seed) in enumerate(itertools.product(ARMS, budgets, SEEDS)):
+        score = 0.1 + 0.1 * budgets.index(budget) + 0.01 * ARMS.index(arm)
+        changes = {"transfer": arm, "budget": budget, "seed": seed}
+        write_run(tmp_path / str(job), score=score + seed / 1000, twin_score=score, **changes)
+    found = table(tmp_path)
+    text = render_table(found, width)
+    assert max(map(len, text.splitlines())) <= width
+    if width == 100 or len(budgets) > 1:
+        assert all(f"{row.mean:.3f}" in text for row in found)
+
+
+def test_latex_escapes_names_and_sets_the_best_in_bold(tmp_path: Path) -> None:
+    sweep(tmp_path)
+    text = render_latex(table(tmp_path))
+    assert r"control/raw\_features" in text
+    assert text.count(r"\mathbf") >= len(BUDGETS)
+    assert r"\toprule" in text
+    body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
+    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert {line.count(" & ") for line in lines} == {len(BUDGETS)}
+
+
+def test_comparing_imports_nothing_heavy(tmp_path: Path) -> None:
+    sweep(tmp_path / "sweep")
+    code = (
+        "import sys, aetl.report.compare as c; c.main([sys.argv[1]]); "
+        "print({'numpy', 'torch', 'matplotlib', 'hydra', 'omegaconf'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.bench
+def test_five_thousand_runs_are_compared_within_five_seconds(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    folders = itertools.product(range(10), ARMS, range(25), range(5))
+    for job, (target, arm, budget, seed) in enumerate(folders):
+        changes = {"target": f"t{target}", "transfer": arm, "budget": budget, "seed": seed}
+        folder = write_run(tmp_path / f"day{target}" / str(job), score=random.random(), **changes)
+        for name in (".hydra", "figures", "checkpoints"):
+            (folder / name).mkdir()
+    start = time.perf_counter()
+    found = table(tmp_path)
+    render_table(found)
+    seconds = time.perf_counter() - start
+    print(f"5000 run folders: {seconds:.2f} s")
+    assert sum(row.n for row in found) == 5000
+    assert seconds < 5.0
+
+
+@pytest.mark.bench
+def test_a_search_with_five_thousand_settings_is_compared_within_five_seconds(
+    tmp_path: Path,
+) -> None:
+    for job in range(5000):
+        write_run(tmp_path / str(job), {"optimizer": {"lr": job / 1e5}}, settings=f"{job:016d}")
+    start = time.perf_counter()
+    found = table(tmp_path)
+    seconds = time.perf_counter() - start
+    print(f"5000 settings: {seconds:.2f} s")
+    assert len({row.transfer for row in found}) == 5000
+    assert seconds < 5.0

@@ -1,0 +1,1 @@
+"""The data sets, their shifts and splits, and the batches made of them."""

@@ -1,0 +1,209 @@
+"""What every data set is: examples in memory, and the steps from its files to a domain."""
+
+# No `from __future__ import annotations` in the modules of the data sets: a data set is a
+# dataclass, and the types of its constructor have to resolve in the modules of its subclasses too.
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Literal, final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Int, UInt64
+from torch import Tensor
+
+from aetl.data.shift import Shift
+from aetl.rng import Rng
+from aetl.types import UserError
+
+Index = Int[Tensor, " n"] | Int[np.ndarray, " n"]
+
+
+def identity_of(x: Tensor) -> UInt64[np.ndarray, " N"]:
+    """A 64-bit BLAKE2b hash of the shape and the values of each example.
+
+    A colour image whose channels agree hashes as the grey image that it is, so that the same
+    picture is known again whichever way it was stored.
+    """
+    rows = x.contiguous().numpy()
+    if rows.dtype == np.float32:
+        rows = rows + np.float32(0)  # -0.0 and 0.0 are one value with two bit patterns
+    hashes = _hashes(rows)
+    if x.ndim == 4 and x.shape[1] == 3:
+        grey = np.flatnonzero(((x[:, :1] == x).flatten(1).all(1)).numpy())
+        hashes[grey] = _hashes(np.ascontiguousarray(rows[grey, :1]))
+    return hashes
+
+
+def _hashes(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
+    if not len(rows):
+        return np.zeros(0, np.uint64)
+    start = hashlib.blake2b(repr(rows.shape[1:]).encode(), digest_size=8)
+    digests = bytearray()
+    # One hash a row and not one matrix product: a linear hash collides on nearly equal images.
+    for row in rows.reshape(len(rows), -1):
+        digest = start.copy()
+        digest.update(row.data)
+        digests += digest.digest()
+    return np.frombuffer(digests, np.uint64).copy()
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Examples held in memory.
+
+    ``x`` is uint8 [N, C, H, W] (images) or float32 [N, D] (vectors); ``y`` is int64 [N] (row of
+    ``classes``), float32 [N] with ``classes == ()`` (regression), or int64 [N] full of -1 with
+    ``classes == ()`` (no labels). ``identity`` is a hash of each example before any shift,
+    resizing or scaling, by which the same example is known again in another domain.
+    """
+
+    x: Tensor
+    y: Tensor
+    classes: tuple[str, ...]
+    identity: UInt64[np.ndarray, " N"]
+
+    def __post_init__(self) -> None:
+        if not len(self.x) == len(self.y) == len(self.identity):
+            raise ValueError(
+                f"x, y and identity differ in length: "
+                f"{len(self.x)}, {len(self.y)}, {len(self.identity)}"
+            )
+
+    @staticmethod
+    def of(x: Tensor, y: Tensor, classes: tuple[str, ...]) -> "Examples":
+        """Examples as they were read, with their identity computed from ``x``."""
+        return Examples(x, y, classes, identity_of(x))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(C, H, W) of images, (D,) of vectors."""
+        return tuple(self.x.shape[1:])
+
+    @property
+    def is_image(self) -> bool:
+        return self.x.dtype == torch.uint8
+
+    @property
+    def labelled(self) -> bool:
+        return bool(self.classes) or self.y.is_floating_point()
+
+    def subset(self, index: Index) -> "Examples":
+        rows = torch.as_tensor(index, dtype=torch.int64)
+        return Examples(self.x[rows], self.y[rows], self.classes, self.identity[rows.numpy()])
+
+    def inputs(
+        self, index: Index | None = None, device: torch.device | str | None = None
+    ) -> Float[Tensor, "n ..."]:
+        """The examples as a network sees them: images in [0, 1], vectors as they are."""
+        rows = self.x if index is None else self.x[torch.as_tensor(index, dtype=torch.int64)]
+        return to_unit(rows.to(device))
+
+    def fingerprint(self) -> str:
+        """BLAKE2b of x, y and the classes, as 32 hexadecimal digits."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest = hashlib.blake2b(digest_size=16)
+        for tensor in (self.x, self.y):
+            digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
+            digest.update(tensor.contiguous().numpy().data)
+        digest.update(repr(self.classes).encode())
+        return digest.hexdigest()
+
+
+def to_unit(x: Tensor) -> Float[Tensor, "n ..."]:
+    """uint8 images to float32 in [0, 1]; float vectors as they are."""
+    return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """A domain: what is read from files, how much of it is used, and the shift put upon it.
+
+    Subclasses add the keys of their YAML as fields and implement ``read``. The keys here are those
+    of ``conf/dataset/_base.yaml``: ``size`` limits the training pool (stratified); ``budget`` (in
+    all, or of each class with ``per_class``) and ``validation_fraction`` are for
+    ``aetl.data.split.make_split``; ``test_fraction`` counts where there is no official test set.
+    """
+
+    shift: Shift | None
+    size: int | None
+    budget: int | Literal["all"]
+    per_class: bool
+    test_fraction: float
+    validation_fraction: float
+    split_seed: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.test_fraction < 1:
+            raise UserError(
+                f"test_fraction={self.test_fraction}: must lie between 0 and 1, both excluded"
+            )
+        if not 0 <= self.validation_fraction < 1:
+            raise UserError(
+                f"validation_fraction={self.validation_fraction}: must be at least 0 and below 1"
+            )
+        if self.size is not None and self.size < 1:
+            raise UserError(f"size={self.size}: must be at least 1, or null for all")
+        if self.budget != "all" and self.budget < 1:
+            raise UserError(f"budget={self.budget}: must be at least 1, or 'all'")
+
+    @abstractmethod
+    def read(self) -> tuple[Examples, Examples | None]:
+        """The training pool, and the official test set or None; before size and shift."""
+
+    def scaled(self, train: Examples, test: Examples) -> tuple[Examples, Examples]:
+        """Both sets in the scale that is fitted on the training rows (images need none)."""
+        return train, test
+
+    @final
+    def load(self) -> tuple[Examples, Examples]:
+        """The training pool and the test set of the domain.
+
+        Read; hold out a stratified test set where there is no official one; limit the size of the
+        pool; scale; shift both. The parts keep the order of the files.
+        """
+        pool, test = self.read()
+        kept, held = self._rows(pool, official=test is not None)
+        stream = Rng.of("shift")
+        if test is None:
+            test, test_stream = pool.subset(held), stream.fork("train")
+        else:
+            held, test_stream = np.arange(len(test)), stream.fork("test")
+        train, test = self.scaled(pool if len(kept) == len(pool) else pool.subset(kept), test)
+        return (
+            self._shifted(train, kept, stream.fork("train")),
+            self._shifted(test, held, test_stream),
+        )
+
+    def _rows(self, pool: Examples, *, official: bool) -> tuple[npt.NDArray[np.int64], ...]:
+        """Rows of the pool to train on, and those held out for the test, each in file order."""
+        from aetl.data.split import stratified_order  # which imports Examples
+
+        key = Rng.of(self.split_seed, "test")
+        order = stratified_order(pool.y, key, pool.classes)
+        num_train = len(pool)
+        if not official:
+            num_train -= max(1, round(self.test_fraction * len(pool)))
+            if num_train < 1:
+                raise UserError(
+                    f"test_fraction={self.test_fraction}: leaves no training example of {len(pool)}"
+                )
+        num_kept = num_train if self.size is None else self.size
+        if num_kept > num_train:
+            raise UserError(f"size={self.size}: there are only {num_train} training examples")
+        return np.sort(order[:num_kept]), np.sort(order[num_train:])
+
+    def _shifted(self, examples: Examples, rows: npt.NDArray[np.int64], rng: Rng) -> Examples:
+        """``rows`` are the positions in the files, so that ``size`` does not change the noise."""
+        if self.shift is None or self.shift.neutral:
+            return examples
+        return replace(examples, x=self.shift.apply(examples.x, rows, rng))

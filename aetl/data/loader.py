@@ -1,0 +1,103 @@
+"""Batches from examples in memory, in an order that follows from the epoch alone."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from aetl.data.base import Examples, Index, to_unit
+from aetl.rng import Rng
+from aetl.types import Batch
+
+
+class Loader:
+    """The batches of one epoch at a time, gathered by index (no work for each sample).
+
+    ``index`` are the rows to use and ``weight`` (if any) has one number for each of them. An
+    epoch is one pass over ``index``, or as many passes, each in its own order, as give at least
+    ``min_batches`` batches. No batch reaches over the end of a pass, so the last of each pass may
+    be smaller (or is left out with ``drop_last``, unless it is the only one).
+
+    The caller moves on by ``set_epoch``; ``skip`` leaves out that many batches at the next start,
+    for a resume in the middle. With ``rank`` and ``world`` a batch is the part ``rank::world`` of
+    the joint batch of ``joint_size(i)`` examples; the part may be empty.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        index: Index,
+        *,
+        batch_size: int,
+        rng: Rng,
+        shuffle: bool,
+        weight: Float[Tensor, " n"] | None = None,
+        drop_last: bool = False,
+        min_batches: int = 1,
+        device: torch.device | str | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: must be at least 1")
+        self.rows: Int[Tensor, " n"] = torch.as_tensor(np.asarray(index), dtype=torch.int64)
+        if weight is not None and len(weight) != len(self.rows):
+            raise ValueError(f"{len(weight)} weights for {len(self.rows)} rows")
+        self._x = examples.x.to(device)
+        self._y = examples.y.to(device)
+        self._weight = torch.ones(len(self.rows)) if weight is None else weight.float()
+        self._rng = rng
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.epoch = 0
+        self.skip = 0
+        self.rank = 0
+        self.world = 1
+        full, rest = divmod(len(self.rows), batch_size)
+        self._per_pass = full + bool(rest and not (drop_last and full))
+        self._passes = math.ceil(min_batches / self._per_pass) if self._per_pass else 0
+        self._passes = max(self._passes, 1)
+
+    def __len__(self) -> int:
+        """Batches in an epoch (``skip`` does not count)."""
+        return self._per_pass * self._passes
+
+    @property
+    def batches_per_epoch(self) -> int:
+        return len(self)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def joint_size(self, i: int) -> int:
+        """Examples in the i-th joint batch of an epoch, over all ranks."""
+        start = i % self._per_pass * self.batch_size
+        return min(self.batch_size, len(self.rows) - start)
+
+    def __iter__(self) -> Iterator[Batch]:
+        start, self.skip = self.skip, 0
+        return self._batches(self.epoch, start)
+
+    def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        order = None
+        for i in range(start, len(self)):
+            turn, place = divmod(i, self._per_pass)
+            if order is None or place == 0:
+                order = self._order(epoch * self._passes + turn)
+            joint = order[place * self.batch_size : (place + 1) * self.batch_size]
+            yield self._batch(joint[self.rank :: self.world])
+
+    def _order(self, turn: int) -> Int[Tensor, " n"]:
+        """Positions in ``rows``, in the order of the pass of that number since the start."""
+        if not self.shuffle:
+            return torch.arange(len(self.rows))
+        return self._rng.fork("order", turn).permutation(len(self.rows))
+
+    def _batch(self, positions: Int[Tensor, " b"]) -> Batch:
+        index = self.rows[positions]
+        weight = self._weight[positions]
+        at = index.to(self._x.device)
+        x = to_unit(self._x.index_select(0, at))
+        y = self._y.index_select(0, at)
+        return Batch(x, y, at, weight.to(self._x.device))

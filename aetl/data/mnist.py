@@ -1,0 +1,25 @@
+"""MNIST: 60 000 + 10 000 handwritten digits of 28 x 28.
+
+Y. LeCun, L. Bottou, Y. Bengio, P. Haffner (1998), Gradient-based learning applied to document
+recognition, Proceedings of the IEEE 86(11).
+"""
+
+from dataclasses import dataclass
+
+from torchvision.datasets import MNIST
+
+from aetl.data.base import Dataset, Examples
+from aetl.data.idx import read_idx
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mnist(Dataset):
+    """Files of torchvision's layout in ``<data_dir>/MNIST/raw``."""
+
+    data_dir: str
+    download: bool
+
+    def read(self) -> tuple[Examples, Examples]:
+        # The names of the digits are those of the other digit sets, so that labels transfer.
+        classes = tuple(str(digit) for digit in range(10))
+        return read_idx(MNIST, classes, self.data_dir, download=self.download)

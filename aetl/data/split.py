@@ -1,0 +1,150 @@
+"""Which examples are trained on, held out and labelled: stratified, nested, saved by index."""
+
+import zipfile
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from jaxtyping import Int
+from torch import Tensor
+
+from aetl.data.base import Examples
+from aetl.files import atomic
+from aetl.rng import Rng
+from aetl.types import UserError
+
+Rows = npt.NDArray[np.int64]
+
+# Regression targets are stratified by this many bins of equal count.
+BINS = 10
+
+
+def stratified_order(y: Tensor, rng: Rng, classes: tuple[str, ...]) -> Int[np.ndarray, " N"]:
+    """A random order of all examples of which every prefix is stratified.
+
+    A prefix of n examples holds ``ceil(n' N_k / N)`` of class k for one n' <= n: one of each class
+    first, then each in proportion (the j-th of a class comes at the fraction j / N_k). Regression
+    targets are stratified by bins of their ranks; without labels the order is plainly random.
+    """
+    shuffled = rng.fork("shuffle").permutation(len(y)).numpy()
+    stratum = _strata(y, shuffled, classes)
+    order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
+    counts = np.bincount(stratum, minlength=1)
+    fraction = _rank_within(stratum[order], counts) / counts[stratum[order]]
+    # Ties (the first of each class, or equal classes) are broken at random, not by the class.
+    ties = rng.fork("ties").permutation(len(y)).numpy()
+    return order[np.lexsort((ties, fraction))]
+
+
+def _strata(y: Tensor, shuffled: Rows, classes: tuple[str, ...]) -> Rows:
+    """The stratum of every example: its class, its bin, or 0 where there are no labels."""
+    values = y.numpy()
+    if classes:
+        return values.astype(np.int64)
+    strata = np.zeros(len(values), np.int64)
+    if y.is_floating_point():
+        # Over the shuffled rows, so that equal targets fall into either bin at random.
+        by_value = shuffled[np.argsort(values[shuffled], kind="stable")]
+        strata[by_value] = np.arange(len(values)) * BINS // max(len(values), 1)
+    return strata
+
+
+def _rank_within(grouped: Rows, counts: Rows) -> Rows:
+    """0, 1, 2, ... within each group of rows that are sorted by group."""
+    starts = np.cumsum(counts) - counts
+    return np.arange(len(grouped)) - starts[grouped]
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Rows of a training pool.
+
+    ``train`` and ``validation`` part the pool (ascending); ``labelled`` and ``unlabelled`` part
+    ``train``. ``labelled`` is in the order of the budget: with the same seed and validation
+    fraction, a smaller budget is a prefix of a larger one.
+    """
+
+    train: Int[np.ndarray, " T"]
+    validation: Int[np.ndarray, " V"]
+    labelled: Int[np.ndarray, " L"]
+    unlabelled: Int[np.ndarray, " U"]
+
+    def save(self, path: Path) -> None:
+        """Written whole or not at all; the same split gives the same bytes."""
+        with atomic(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **asdict(self))
+
+    @staticmethod
+    def load(path: Path) -> "Split":
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return Split(**{field.name: arrays[field.name] for field in fields(Split)})
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path}: is not a saved split ({error})") from error
+
+
+def make_split(
+    examples: Examples,
+    *,
+    validation_fraction: float,
+    budget: int | Literal["all"],
+    per_class: bool,
+    seed: int,
+) -> Split:
+    """Split a training pool: hold out ``validation``, then label ``budget`` of the rest.
+
+    The order of the rows follows from ``seed`` and the labels alone. Unlabelled examples have no
+    ``labelled`` rows. Raises ``UserError`` where the budget is more than there is.
+    """
+    order = stratified_order(examples.y, Rng.of(seed, "split"), examples.classes)
+    held = round(validation_fraction * len(order))
+    if held >= len(order):
+        raise UserError(
+            f"validation_fraction={validation_fraction}: leaves no training example of {len(order)}"
+        )
+    # The end of the order and not its start: a class with one example has to be trained on.
+    rest, validation = order[: len(order) - held], order[len(order) - held :]
+    labelled = _labelled(examples, rest, budget, per_class)
+    return Split(
+        train=np.sort(rest),
+        validation=np.sort(validation),
+        labelled=labelled,
+        unlabelled=np.setdiff1d(rest, labelled, assume_unique=True),
+    )
+
+
+def _labelled(
+    examples: Examples, rest: Rows, budget: int | Literal["all"], per_class: bool
+) -> Rows:
+    if not examples.labelled:
+        return rest[:0]
+    if budget == "all":
+        return rest
+    if per_class:
+        return _labelled_per_class(examples, rest, budget)
+    if budget > len(rest):
+        raise UserError(
+            f"budget={budget}: there are only {len(rest)} training examples; "
+            f"use at most {len(rest)}, or 'all'"
+        )
+    return rest[:budget]
+
+
+def _labelled_per_class(examples: Examples, rest: Rows, budget: int) -> Rows:
+    if not examples.classes:
+        raise UserError("per_class=true: needs classes, and these targets are numbers")
+    label = examples.y.numpy()[rest]
+    counts = np.bincount(label, minlength=len(examples.classes))
+    if counts.min() < budget:
+        scarcest = examples.classes[int(counts.argmin())]
+        raise UserError(
+            f"budget={budget} per class: class '{scarcest}' has only {counts.min()} training "
+            f"examples; use at most {counts.min()}, or 'all'"
+        )
+    grouped = np.argsort(label, kind="stable")
+    turn = _rank_within(label[grouped], counts)
+    # By turns (the first of every class, then the second), so that budgets are nested.
+    rounds = grouped[np.lexsort((grouped, turn))]
+    return rest[rounds[: budget * len(examples.classes)]]

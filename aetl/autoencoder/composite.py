@@ -1,0 +1,72 @@
+"""The autoencoder that is the sum of its parts: corruption, encoder, bottleneck, decoder.
+
+Undercomplete, denoising, sparse, variational and most other variants are choices of parts and of
+loss terms, not classes; see ``conf/autoencoder``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aetl.autoencoder.base import Autoencoder
+from aetl.backbone.base import Backbone, Shape
+from aetl.bottleneck.base import Bottleneck
+from aetl.corruption.base import Corruption
+from aetl.rng import Rng
+from aetl.types import Output, UserError
+
+
+class Composite(Autoencoder):
+    """``decoder(bottleneck(encoder(corruption(x))))``."""
+
+    def __init__(
+        self,
+        shape: Shape,
+        *,
+        corruption: Corruption,
+        backbone: Backbone,
+        bottleneck: Callable[[Shape], Bottleneck],
+    ) -> None:
+        super().__init__()
+        self.shape = shape
+        self.corruption = corruption
+        self.encoder, hidden_shape = backbone.encoder(shape)
+        self.bottleneck = bottleneck(hidden_shape)
+        self.latent_shape = self.bottleneck.latent_shape
+        self.decoder = backbone.decoder(shape, self.latent_shape)
+
+    def forward(self, x: Float[Tensor, "B ..."], rng: Rng | None = None) -> Output:
+        corrupted = x if rng is None else self.corruption(x, rng.fork("corruption"))
+        code = self.bottleneck(self.encoder(corrupted), rng and rng.fork("posterior"))
+        return Output(self.decode(code.latent), corrupted, code)
+
+    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
+        for name, block in self.encoder.named_children():
+            x = block(x)
+            if layer == f"encoder.{name}":
+                return x
+        if layer != "latent":
+            known = [f"encoder.{name}" for name, _ in self.encoder.named_children()]
+            raise UserError(
+                f"representation.layer={layer}: no such layer ({', '.join(known)}, latent)"
+            )
+        latent: Tensor = self.bottleneck(x, None).latent
+        return latent
+
+    def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        decoded: Tensor = self.decoder(z)
+        return decoded
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        parts: list[tuple[str, nn.Module]] = []
+        for part, module in (("encoder", self.encoder), ("decoder", self.decoder)):
+            named = [(f"{part}.{name}", block) for name, block in module.named_children()]
+            parts += [
+                (name, block) for name, block in named if any(True for _ in block.parameters())
+            ]
+            if part == "encoder":
+                parts.append(("bottleneck", self.bottleneck))
+        return parts

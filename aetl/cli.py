@@ -1,0 +1,172 @@
+"""The command line. Nothing heavy is imported until a command needs it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+HELP = """\
+aetl: pretrain an autoencoder on a source, transfer it to a target, see whether it helped.
+
+  aetl [KEY=VALUE ...]            one run: pretrain, transfer, evaluate, report
+  aetl -m [KEY=A,B ...]           a multirun: every combination, in parallel processes
+  aetl check [KEY=VALUE ...]      compose, build everything, one step of each stage
+  aetl ls [GROUP | PATH]          the options of a config group, or the runs in a folder
+  aetl show RUN                   a run's record
+  aetl diff RUN RUN               what differs between two runs
+  aetl compare PATH ...           arms x budgets: mean, interval, gain, verdict
+  aetl report PATH                one self-contained HTML page
+  aetl rerun RUN [--check]        again from its saved config; --check compares the scores
+  aetl sweep status|resume|retry DIR
+
+Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.
+Every command answers --help. Config groups: aetl ls.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; a user's mistake is one line on stderr and exit code 2."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [a for a in arguments if a != "--debug"]
+    if arguments and arguments[0] in ("--help", "-h", "help"):
+        print(HELP, end="")
+        return 0
+    try:
+        return _command(arguments)
+    except KeyboardInterrupt:
+        print(
+            "aetl: interrupted; the same command continues from its last checkpoint",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as error:
+        if debug:
+            raise
+        return _refuse(error)
+
+
+def _command(arguments: list[str]) -> int:
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "check": _check,
+        "ls": _ls,
+        "show": _show,
+        "diff": _diff,
+        "compare": _compare,
+        "report": _report,
+        "rerun": _rerun,
+        "sweep": _sweep,
+        "_rank": _rank,
+    }
+    if arguments and arguments[0] in commands:
+        return commands[arguments[0]](arguments[1:])
+    if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "+", "~")):
+        from aetl.config import nearest
+
+        known = [name for name in commands if not name.startswith("_")]
+        print(
+            f"aetl: {arguments[0]}: no such command; {nearest(arguments[0], known)}",
+            file=sys.stderr,
+        )
+        return 2
+    return _run(arguments)
+
+
+def _refuse(error: Exception) -> int:
+    """One line for what went wrong: 2 for what the user can mend, 1 for everything else."""
+    line, code = _line(error)
+    print(f"aetl: {line}", file=sys.stderr)
+    return code
+
+
+def _line(error: Exception) -> tuple[str, int]:
+    from aetl.config import explain
+
+    chain: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in chain:
+        chain.append(at)
+        at = at.__cause__ or at.__context__
+    for cause in chain:
+        explained = explain(cause)
+        if explained is not None:
+            return explained, 2
+        if type(cause).__name__ == "UserError":
+            return str(cause), 2
+        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return (
+                f"{cause.filename or 'writing'}: {cause.strerror}; nothing half-written was kept",
+                2,
+            )
+    name = type(error).__name__
+    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
+    return f"{name}: {first} (--debug shows where)", int(getattr(error, "exit_code", 1))
+
+
+def _run(arguments: list[str]) -> int:
+    from aetl.launch import run_hydra
+
+    return run_hydra(arguments)
+
+
+def _check(arguments: list[str]) -> int:
+    from aetl.launch import check_command
+
+    return check_command(arguments)
+
+
+def _rerun(arguments: list[str]) -> int:
+    from aetl.launch import rerun_command
+
+    return rerun_command(arguments)
+
+
+def _rank(arguments: list[str]) -> int:
+    from aetl.launch import rank_command
+
+    return rank_command(arguments)
+
+
+def _ls(arguments: list[str]) -> int:
+    from aetl.inspection import ls_command
+
+    return ls_command(arguments)
+
+
+def _show(arguments: list[str]) -> int:
+    from aetl.inspection import show_command
+
+    return show_command(arguments)
+
+
+def _diff(arguments: list[str]) -> int:
+    from aetl.inspection import diff_command
+
+    return diff_command(arguments)
+
+
+def _compare(arguments: list[str]) -> int:
+    from aetl.report.command import compare_command
+
+    return compare_command(arguments)
+
+
+def _report(arguments: list[str]) -> int:
+    from aetl.report.command import report_command
+
+    return report_command(arguments)
+
+
+def _sweep(arguments: list[str]) -> int:
+    from aetl.sweep.command import main as sweep_main
+
+    return sweep_main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,302 @@
+"""The config: where it lies, how it is composed, and what is refused before any work.
+
+A node with ``_target_`` is checked against that constructor: its parameters are the keys, its type
+hints the types. So a YAML's schema is the class that it builds, also for users' own classes.
+Nothing heavy is imported until a config is checked.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+ROOT: dict[str, Any] = {
+    "seed": int,
+    "split_seed": int,
+    "data_dir": str,
+    "output_dir": str,
+    "threads": int,
+    "project": str,
+    "tags": list[str],
+    "checkpoint": str | None,
+}
+"""The run-wide values of config.yaml; all other top-level keys are nodes."""
+
+HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_args_", "_recursive_"}
+
+
+class ConfigError(Exception):
+    """A mistake in the config, told in one line."""
+
+
+def conf_dir() -> Path:
+    """The folder of config groups: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def register_resolvers() -> None:
+    from omegaconf import OmegaConf
+
+    OmegaConf.register_new_resolver(
+        "aetl.token", lambda: os.urandom(4).hex(), use_cache=True, replace=True
+    )
+
+
+def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictConfig:
+    """The composed config of a list of overrides, with hydra's own node in it."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    register_resolvers()
+    extra = [f"hydra.searchpath=[{','.join('file://' + os.path.abspath(d) for d in config_dirs)}]"]
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="aetl"):
+        return hydra.compose(
+            "config", [*overrides, *(extra if config_dirs else [])], return_hydra_config=True
+        )
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """`` (did you mean ...?)`` or a list of what is known."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return f"known: {', '.join(known)}" if known else "nothing is known here"
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """The config as plain values without hydra's node; ``ConfigError`` for a hole in it."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    keys = [str(key) for key in cfg if key != "hydra"]
+    try:
+        plain = OmegaConf.to_container(
+            OmegaConf.masked_copy(cfg, keys), resolve=True, throw_on_missing=True
+        )
+    except OmegaConfBaseException as error:
+        raise ConfigError(_first_line(error)) from None
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
+
+
+def check(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
+    """Refuse a config with unknown keys, values of the wrong type, or parts that do not fit."""
+    try:
+        _check_keys(plain)
+    except _Unknown as error:
+        raise ConfigError(f"{error.key}: unknown key; {_nearest_in(plain, error)}") from None
+    _check_fit(plain, choices)
+
+
+class _Unknown(Exception):
+    """A key that its node does not have."""
+
+    def __init__(self, key: str, known: Iterable[str]) -> None:
+        super().__init__(key)
+        self.key, self.known = key, list(known)
+
+
+def _nearest_in(plain: Mapping[str, Any], error: _Unknown) -> str:
+    """The nearest key in the same node, else the nearest one anywhere, by its dotted name."""
+    last = error.key.rpartition(".")[2]
+    if not difflib.get_close_matches(last, error.known, n=1, cutoff=0.5):
+        names = {name.rpartition(".")[2]: name for name in reversed(list(_dotted(plain)))}
+        names.pop(last, None)
+        close = difflib.get_close_matches(last, names, n=1, cutoff=0.6)
+        if close:
+            return f"did you mean '{names[close[0]]}'?"
+    return nearest(last, error.known)
+
+
+def _dotted(node: Mapping[str, Any], path: str = "") -> Iterable[str]:
+    for key, value in node.items():
+        if key in HYDRA_KEYS:
+            continue
+        yield f"{path}{key}"
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{path}{key}.")
+
+
+def _check_keys(plain: Mapping[str, Any]) -> None:
+    for key, value in plain.items():
+        if key in ROOT:
+            _check_value(key, value, ROOT[key])
+        elif isinstance(value, Mapping):
+            _check_node(key, value)
+        elif value is not None:
+            raise _Unknown(key, plain.keys() - {key})
+
+
+def _check_node(path: str, node: Mapping[str, Any]) -> None:
+    if "_target_" in node:
+        _check_target(path, node)
+        return
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            _check_node(f"{path}.{key}", value)
+        elif value is not None:
+            raise _Unknown(f"{path}.{key}", node.keys() - {key})
+
+
+def _check_target(path: str, node: Mapping[str, Any]) -> None:
+    target = locate(path, node["_target_"])
+    constructor = target.__init__ if inspect.isclass(target) else target
+    parameters = {
+        name: p for name, p in inspect.signature(target).parameters.items() if name != "self"
+    }
+    given = {str(key): value for key, value in node.items() if key not in HYDRA_KEYS}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for key in given:
+        if key not in parameters and not takes_any:
+            known = [
+                n
+                for n, p in parameters.items()
+                if p.default is not p.empty or p.kind is p.KEYWORD_ONLY
+            ]
+            raise _Unknown(f"{path}.{key}", known)
+    for name, p in parameters.items():
+        required = p.kind is p.KEYWORD_ONLY and p.default is p.empty
+        if required and name not in given:
+            raise ConfigError(f"{path}.{name}: missing; set {path}.{name}=...")
+    hints = _hints(constructor)
+    for key, value in given.items():
+        if isinstance(value, Mapping) and "_target_" in value:
+            _check_target(f"{path}.{key}", value)
+        elif key in hints:
+            _check_value(f"{path}.{key}", value, hints[key])
+
+
+def locate(path: str, target: str) -> Any:
+    """The class or function that a ``_target_`` names."""
+    from hydra.errors import InstantiationException
+    from hydra.utils import get_object
+
+    try:
+        return get_object(target)
+    except (InstantiationException, ImportError, ValueError, AttributeError) as error:
+        reason = _first_line(error.__cause__ or error)
+        raise ConfigError(f"{path}._target_={target}: cannot be imported ({reason})") from None
+
+
+def _hints(constructor: Any) -> dict[str, Any]:
+    from typing import get_type_hints
+
+    try:
+        return get_type_hints(constructor)
+    except Exception:  # a library's hints that cannot be resolved here check nothing
+        return {}
+
+
+def _check_value(path: str, value: Any, hint: Any) -> None:
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+    try:
+        settings = ConfigDict(strict=True, arbitrary_types_allowed=True)
+        try:
+            adapter: TypeAdapter[Any] = TypeAdapter(hint, config=settings)
+        except PydanticUserError:  # the type brings its own settings
+            adapter = TypeAdapter(hint)
+        adapter.validate_python(value)
+    except PydanticSchemaGenerationError:
+        return
+    except ValidationError as error:
+        expected = error.errors()[0]
+        shown = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
+        wanted = re.sub(r"^Input should be (a |an )?(valid )?", "", expected["msg"])
+        alternatives = {
+            re.sub(r"^Input should be (a |an )?(valid )?", "", e["msg"]) for e in error.errors()
+        }
+        wanted = " or ".join(sorted(alternatives)) if len(alternatives) < 4 else wanted
+        hintline = ""
+        if isinstance(value, str) and "'" in wanted:
+            hintline = "; " + nearest(value, re.findall(r"'([^']+)'", wanted))
+        raise ConfigError(f"{path}={shown}: expected {wanted}{hintline}") from None
+
+
+def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
+    """Parts that do not fit: a loss that the autoencoder cannot feed, a metric of another task."""
+    from aetl.autoencoder.fields import given_fields
+    from aetl.loss.objective import refuse_misfit
+    from aetl.types import UserError
+
+    for group in ("loss", "metric", "transfer"):
+        if not plain.get(group):
+            raise ConfigError(f"{group}: at least one is needed, e.g. {group}=...")
+    try:
+        terms = {k: locate(f"loss.{k}", v["_target_"]) for k, v in plain["loss"].items() if v}
+        refuse_misfit(
+            terms, given_fields(plain["autoencoder"]), str(choices.get("autoencoder", "?"))
+        )
+    except UserError as error:
+        raise ConfigError(str(error)) from None
+    kind = locate("task", plain["task"]["_target_"]).kind
+    for name, node in plain["metric"].items():
+        metric = locate(f"metric.{name}", node["_target_"])
+        if metric.kind != kind:
+            raise ConfigError(f"metric={name}: is for {metric.kind}, and the task is {kind}")
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for a mistake that hydra or omegaconf found; ``None`` for anything else."""
+    from hydra.errors import HydraException, MissingConfigException
+    from omegaconf.errors import OmegaConfBaseException
+
+    if isinstance(error, ConfigError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        known = [o for o in (error.options or []) if not o.startswith("_")]
+        return f"{group}={name}: no such option; {nearest(name, known)}"
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _explain_override(error)
+    return None
+
+
+def _explain_override(error: BaseException) -> str:
+    text = _first_line(error)
+    key = re.search(r"Could not override '([^']+)'", text)
+    group = re.search(r"Could not override '([^']+)'.*No match in the defaults list", text)
+    cause = _first_line(error.__cause__) if error.__cause__ else ""
+    if group or key:
+        name = (group or key).group(1)  # type: ignore[union-attr]
+        return f"{name}: unknown key; {nearest_key(name)}"
+    return text if not cause or cause in text else f"{text} ({cause})"
+
+
+def nearest_key(name: str) -> str:
+    """The nearest key to a misspelt one, from the default config (groups and dotted keys)."""
+    from omegaconf import DictConfig, OmegaConf
+
+    cfg = compose([])
+    node: Any = cfg
+    head, _, last = name.rpartition(".")
+    for part in head.split(".") if head else []:
+        node = node.get(part) if isinstance(node, DictConfig) and part in node else None
+        if isinstance(node, str):
+            node = None
+    if isinstance(node, DictConfig):
+        return nearest(last, [str(k) for k in node if k not in ("hydra", *HYDRA_KEYS)])
+    keys = [str(k) for k in cfg if k != "hydra"]
+    for key in list(keys):
+        child = OmegaConf.select(cfg, key)
+        if isinstance(child, DictConfig):
+            keys = [*keys, *(f"{key}.{k}" for k in child if k not in HYDRA_KEYS)]
+    return nearest(name, keys)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

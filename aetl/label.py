@@ -1,0 +1,71 @@
+"""How a run is called in tables: names for its choices, and what must agree inside one row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+NOT_SETTINGS = {"seed", "output_dir", "data_dir", "store", "logger", "callback", "project", "tags"}
+"""Top-level keys that may differ between the seeds of one row: they change no result."""
+
+
+def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]:
+    """``source``, ``target``, ``autoencoder``, ``loss``, ``transfer``, ``selector``, ``budget``."""
+    target = plain["target"]
+    budget = target["budget"]
+    return {
+        "source": _domain(choices.get("dataset@source"), plain["source"]),
+        "target": _domain(choices.get("dataset@target"), target),
+        "autoencoder": choices.get("autoencoder", "?"),
+        "loss": _several(choices.get("loss"), plain["loss"]),
+        "transfer": _several(choices.get("transfer"), plain["transfer"], with_family=True),
+        "selector": choices.get("selector", "?"),
+        "budget": f"{budget} per class" if target["per_class"] and budget != "all" else budget,
+    }
+
+
+def settings_digest(plain: Mapping[str, Any]) -> str:
+    """A digest of everything but the seed, the budget and where things lie."""
+    kept = {key: value for key, value in plain.items() if key not in NOT_SETTINGS}
+    for domain in ("source", "target"):
+        ignored = {"budget", "data_dir", "download", "per_class"}
+        kept[domain] = {k: v for k, v in plain[domain].items() if k not in ignored}
+    text = json.dumps(kept, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _several(choice: Any, node: Mapping[str, Any], with_family: bool = False) -> str:
+    """The name of a group of which several options may be chosen.
+
+    Hydra records no choice for a list of options: their names are then those of the files of the
+    classes, which carry the options' names.
+    """
+    if isinstance(choice, str):
+        return choice
+    names = []
+    for family, part in node.items():
+        if part:
+            stem = str(part["_target_"]).split(".")[-2]
+            names.append(f"{family}/{stem}" if with_family else stem)
+    return "+".join(names)
+
+
+def _domain(choice: Any, node: Mapping[str, Any]) -> str:
+    name = str(choice or "?")
+    path = node.get("path")
+    if isinstance(path, str):
+        name = f"{name}:{path.rstrip('/').rpartition('/')[2]}"
+    shift = node.get("shift") or {}
+    neutral = {"contrast": 1.0}
+    moved = [
+        key
+        if value is True
+        else f"{key}={value:g}"
+        if isinstance(value, float)
+        else f"{key}={value}"
+        for key, value in shift.items()
+        if not key.startswith("_") and value not in (None, False) and value != neutral.get(key, 0)
+    ]
+    return f"{name} ({', '.join(moved)})" if moved else name

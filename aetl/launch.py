@@ -1,0 +1,216 @@
+"""Starting runs: by hydra, from a saved config, or as one rank of a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aetl.config import compose, conf_dir, register_resolvers
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from aetl.tracking.record import Job
+
+
+def run_hydra(arguments: list[str]) -> int:
+    """``aetl [overrides]`` and ``aetl -m [overrides]``."""
+    import hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
+    _import_path(_config_dirs(arguments))
+    register_resolvers()
+    if "-m" in arguments or "--multirun" in arguments:
+        from aetl.sweep.plugin import register
+
+        register()
+    sys.argv = ["aetl", *arguments]
+    failed: list[BaseException] = []
+
+    def task(cfg: DictConfig) -> float | None:
+        try:
+            return _task(cfg)
+        except BaseException as error:
+            if "-m" in arguments or "--multirun" in arguments:
+                raise  # a launcher of hydra's own keeps each job's error
+            failed.append(error)  # hydra would print lines of its own around it
+            return None
+
+    hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
+    if failed:
+        raise failed[0]
+    return 0
+
+
+def _task(cfg: DictConfig) -> float:
+    """What hydra calls for a run; the first metric is the objective of an optimiser."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from aetl.pipeline import run
+    from aetl.tracking.record import Job
+
+    hydra_node = HydraConfig.get()
+    folder = Path(hydra_node.runtime.output_dir)
+    choices = dict(hydra_node.runtime.choices)
+    job = Job(cfg, folder, choices, list(hydra_node.overrides.task), sys.argv)
+    try:
+        record = run(job)
+    finally:
+        if not (folder / "run.json").exists():  # refused before any work: leave nothing behind
+            shutil.rmtree(folder, ignore_errors=True)
+    if hydra_node.mode is None or hydra_node.mode.name == "RUN":
+        print(summary_of(record, folder))
+    return float(record["scores"][record["metric"]])
+
+
+def summary_of(record: dict[str, Any], folder: Path) -> str:
+    """A run's result in three lines."""
+    metric = record["metric"]
+    score, twin, gain = (record[k][metric] for k in ("scores", "twin", "gain"))
+    return (
+        f"{record['source']} -> {record['target']}, {record['autoencoder']}, {record['transfer']}, "
+        f"budget {record['budget']}, seed {record['seed']}\n"
+        f"{metric} {score:.4f}   scratch twin {twin:.4f}   gain {gain:+.4f}\n"
+        f"{folder}/report.html"
+    )
+
+
+def check_command(arguments: list[str]) -> int:
+    """Compose, build everything, and one step of each stage in a temporary folder."""
+    parser = argparse.ArgumentParser("aetl check", description=check_command.__doc__)
+    parser.add_argument("--config-dir", "-cd", action="append", default=[])
+    parser.add_argument("overrides", nargs="*", help="KEY=VALUE ...")
+    options = parser.parse_args(arguments)
+    _import_path(options.config_dir)
+    with tempfile.TemporaryDirectory(prefix="aetl-check-") as temporary:
+        one_step = ["pretrain.max_steps=1", "finetune.max_steps=1", "logger=none",
+                    f"output_dir={temporary}", f"store.dir={temporary}/store"]  # fmt: skip
+        cfg = compose([*options.overrides, *one_step], options.config_dir)
+        from aetl.pipeline import run
+
+        run(_job(cfg, Path(temporary) / "run"))
+    print("ok: the config composes, everything builds, and each stage takes a step")
+    return 0
+
+
+def _job(cfg: DictConfig, folder: Path, overrides: list[str] | None = None) -> Job:
+    """A job from a composed config that still has hydra's node."""
+    from omegaconf import OmegaConf
+
+    from aetl.tracking.record import Job
+
+    choices = OmegaConf.to_container(cfg.hydra.runtime.choices)
+    assert isinstance(choices, dict)
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    named = {str(key): value for key, value in choices.items()}
+    return Job(plain, folder, named, overrides or [], sys.argv)
+
+
+def rank_command(arguments: list[str]) -> int:
+    """One rank of a run, from the folder's saved config."""
+    from aetl.pipeline import run
+
+    run(saved_job(Path(arguments[0]), Path(arguments[0])))
+    return 0
+
+
+def saved_job(saved: Path, folder: Path) -> Job:
+    """The job that a run's folder describes, to be done in ``folder``."""
+    from omegaconf import DictConfig, OmegaConf
+
+    from aetl.tracking.record import Job, read_record
+    from aetl.types import UserError
+
+    record = read_record(saved)
+    try:
+        cfg = OmegaConf.load(saved / "config.yaml")
+    except FileNotFoundError:
+        raise UserError(f"{saved}: has no config.yaml") from None
+    _import_path(record.get("paths", []))
+    assert isinstance(cfg, DictConfig)
+    return Job(cfg, folder, record["choices"], record["overrides"], sys.argv)
+
+
+def rerun_command(arguments: list[str]) -> int:
+    """Do a run again from its saved config, every stage computed anew."""
+    parser = argparse.ArgumentParser("aetl rerun", description=rerun_command.__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the scores; exit 1 if they differ"
+    )
+    options = parser.parse_args(arguments)
+    from omegaconf import OmegaConf
+
+    from aetl.pipeline import run
+    from aetl.tracking.record import read_record
+
+    before = read_record(options.run)
+    for line in differences_of_environment(before):
+        print(f"differs: {line}", file=sys.stderr)
+    parent = Path(before.get("output_dir", "outputs")) / "rerun"
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{options.run.resolve().name}-", dir=parent))
+    job = saved_job(options.run, folder)
+    OmegaConf.update(job.cfg, "store.reuse", False)
+    shutil.copytree(options.run / ".hydra", folder / ".hydra", dirs_exist_ok=True) if (
+        options.run / ".hydra"
+    ).is_dir() else None
+    record = run(job)
+    print(summary_of(record, folder))
+    return _same_scores(before, record) if options.check else 0
+
+
+def _same_scores(before: dict[str, Any], after: dict[str, Any]) -> int:
+    """0 where every score and the twin's are equal to the last bit."""
+    different = []
+    for part in ("scores", "twin"):
+        for name, value in before.get(part, {}).items():
+            now = after[part].get(name)
+            if now != value:
+                different.append(f"{part}.{name}: {value!r} before, {now!r} now")
+    if before.get("status") != "done":
+        print(
+            f"aetl: the run is {before.get('status')}, it has no scores to compare", file=sys.stderr
+        )
+        return 2
+    print("\n".join(different) or "identical scores")
+    return 1 if different else 0
+
+
+def differences_of_environment(before: dict[str, Any]) -> list[str]:
+    """What is not as it was when a run was made: code, versions, hardware."""
+    import pytorch_lightning  # noqa: F401  (so that its version is known)
+
+    from aetl.tracking.record import environment
+
+    now = environment()
+    lines = []
+    for part in ("git", "versions", "hardware"):
+        old, new = before.get(part) or {}, now[part] or {}
+        keys = [k for k in {**old, **new} if old.get(k) != new.get(k) and k in old and k in new]
+        lines += [f"{part}.{key}: {old[key]} before, {new[key]} now" for key in keys]
+    return lines
+
+
+def _config_dirs(arguments: list[str]) -> list[str]:
+    found = []
+    for i, argument in enumerate(arguments):
+        if argument in ("--config-dir", "-cd") and i + 1 < len(arguments):
+            found.append(arguments[i + 1])
+        elif argument.startswith("--config-dir="):
+            found.append(argument.partition("=")[2])
+    return found
+
+
+def _import_path(folders: list[str]) -> None:
+    """Users' classes are found beside their config and in the current folder, by children too."""
+    paths = [os.path.abspath(folder) for folder in [*folders, os.getcwd()]]
+    new = [path for path in paths if path not in sys.path]
+    sys.path[:0] = new
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*new, *([known] if known else [])])

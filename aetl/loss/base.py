@@ -1,0 +1,41 @@
+"""What a loss term is, and how its weight may change while training."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Weight(ABC):
+    """A weight that follows the progress of training."""
+
+    @abstractmethod
+    def at(self, progress: float) -> float:
+        """The weight after the fraction ``progress`` in [0, 1] of the training steps."""
+
+
+class LossTerm(nn.Module, ABC):
+    """One term of an objective.
+
+    The parameters of ``forward`` are its contract: each names a field of the ``Output``, of its
+    ``Code`` or of the ``Batch`` (``x``, ``y``), or ``autoencoder`` for the model itself. The
+    result is one number for each example, in ``unit``, summed over pixels and latents, never over
+    the batch.
+    """
+
+    unit: ClassVar[str]
+
+    def __init__(self, *, weight: float | Weight) -> None:
+        super().__init__()
+        self.weight = weight
+
+    @abstractmethod
+    def forward(self, *args: Any, **kwargs: Any) -> Float[Tensor, " B"]:
+        """The term for each example."""
+
+    def mean(self, reconstruction: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        """The decoder's raw output on the data's scale; a likelihood with a link overrides it."""
+        return reconstruction

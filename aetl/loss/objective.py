@@ -1,0 +1,61 @@
+"""A weighted sum of named terms."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Collection, Mapping
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aetl.loss.base import LossTerm, Weight
+from aetl.types import UserError
+
+
+def needed_fields(term: type[LossTerm] | LossTerm) -> list[str]:
+    """The names that a term asks for, read from the signature of its ``forward``."""
+    return [name for name in inspect.signature(term.forward).parameters if name != "self"]
+
+
+def refuse_misfit(
+    terms: Mapping[str, type[LossTerm]], given: Collection[str], autoencoder: str
+) -> None:
+    """Raise ``UserError`` for a term that asks for what the autoencoder does not give."""
+    for name, term in terms.items():
+        missing = [field for field in needed_fields(term) if field not in given]
+        if missing:
+            raise UserError(
+                f"loss.{name} ({term.__name__}) needs {', '.join(missing)}, which autoencoder="
+                f"{autoencoder} does not give (it gives {', '.join(sorted(given))})"
+            )
+
+
+class Objective(nn.Module):
+    """The sum of ``weight * term`` over the terms, for each example."""
+
+    def __init__(self, terms: Mapping[str, LossTerm]) -> None:
+        super().__init__()
+        self.terms = nn.ModuleDict(terms)
+
+    def forward(
+        self, fields: Mapping[str, object], progress: float
+    ) -> tuple[Float[Tensor, " B"], dict[str, Float[Tensor, " B"]]]:
+        """The weighted sum and the unweighted terms, one number for each example."""
+        values = {}
+        total: Tensor | None = None
+        for name, term in self.terms.items():
+            assert isinstance(term, LossTerm)
+            value = term(**{field: fields[field] for field in needed_fields(term)})
+            weight = term.weight.at(progress) if isinstance(term.weight, Weight) else term.weight
+            total = weight * value if total is None else total + weight * value
+            values[name] = value
+        assert total is not None
+        return total, values
+
+    def mean(self, reconstruction: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        """The reconstruction on the data's scale, by the term that has a link (if any has)."""
+        for term in self.terms.values():
+            assert isinstance(term, LossTerm)
+            if type(term).mean is not LossTerm.mean:
+                return term.mean(reconstruction)
+        return reconstruction

@@ -1,0 +1,21 @@
+"""The fraction of examples whose class is predicted."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from sklearn.metrics import accuracy_score
+
+from aetl.metric.base import Metric
+from aetl.types import Prediction
+
+
+class Accuracy(Metric):
+    """In [0, 1]."""
+
+    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+    higher_is_better: ClassVar[bool] = True
+
+    def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
+        return float(accuracy_score(y, prediction.value))

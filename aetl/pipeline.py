@@ -1,0 +1,94 @@
+"""The whole program: data, pretraining, transfer, its scratch twin, evaluation, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from aetl import ranks
+from aetl.config import check, resolved
+from aetl.files import write_json
+from aetl.label import names_of, settings_digest
+from aetl.stage.domains import load_domains
+from aetl.stage.evaluate import evaluate, metrics_of
+from aetl.stage.pretrain import pretrain, pretraining_key
+from aetl.stage.transfer import starts_pretrained, strategies_of, transfer
+from aetl.store.store import digest_of
+from aetl.tracking.base import About
+from aetl.tracking.record import Job, Record
+from aetl.tracking.track import Track
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Do a run and return its record; the files in its folder say the same."""
+    cfg, plain, folder = job.cfg, resolved(job.cfg), job.folder
+    check(plain, job.choices)
+    OmegaConf.set_readonly(cfg, True)
+    ranks.use_threads(cfg.threads)
+    with Record(job) as record, ranks.process_group(cfg.trainer, folder):
+        store = instantiate(cfg.store)
+        domains = load_domains(cfg, store, folder)
+        group = digest_of(pretraining_key(cfg, domains.source))
+        record.update(
+            **names_of(plain, job.choices),
+            seed=cfg.seed,
+            settings=settings_digest(plain),
+            fingerprints={
+                "source": domains.source.fingerprint,
+                "target": domains.target.fingerprint,
+            },
+            dropped=domains.dropped,
+        )
+        with Track(_trackers(cfg, record), _about(job, record, plain, group)) as track:
+            pretrained = None
+            if starts_pretrained(strategies_of(plain["transfer"])):
+                listen = track.listener("pretrain")
+                pretrained = pretrain(cfg, domains.source, store, folder, group, listen)
+                record.stage_done("pretrain", pretrained.entry)
+                track.stage_done("pretrain", pretrained.entry)
+            arms = {}
+            for stage, node in (
+                ("transfer", plain["transfer"]),
+                ("twin", {"control": plain["twin"]}),
+            ):
+                start = pretrained if stage == "transfer" else None
+                listen = track.listener(stage)
+                arms[stage] = transfer(cfg, node, domains, start, store, folder, listen)
+                record.stage_done(stage, arms[stage])
+                track.stage_done(stage, arms[stage])
+            if record.writes:
+                record.update(**evaluate(cfg, domains, pretrained, arms, folder))
+                track.result(record.values, _report(record))
+    return record.values
+
+
+def _report(record: Record) -> dict[str, Path]:
+    """Draw the figures and write ``report.html``; the figures by name."""
+    from aetl.report.page import write_run_page  # matplotlib is imported when it is needed
+
+    write_json(record.folder / "run.json", record.values | {"status": "done"})
+    write_run_page(record.folder)
+    return {path.stem: path for path in sorted((record.folder / "figures").glob("*.png"))}
+
+
+def _trackers(cfg: Any, record: Record) -> list[Any]:
+    """The trackers of the config, on the rank that writes."""
+    nodes = [node for node in (cfg.logger or {}).values() if node]
+    return [instantiate(node) for node in nodes] if record.writes else []
+
+
+def _about(job: Job, record: Record, plain: dict[str, Any], group: str) -> About:
+    names = record.values
+    return About(
+        name=f"{names['autoencoder']} {names['transfer']} {names['budget']} s{names['seed']}",
+        group=group,
+        job_type=names["transfer"],
+        tags=(names["source"], names["target"], *plain["tags"]),
+        config=plain,
+        folder=job.folder,
+        output_dir=job.cfg.output_dir,
+        goals={name: metric.higher_is_better for name, metric in metrics_of(job.cfg).items()},
+    )

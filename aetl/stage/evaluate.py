@@ -1,0 +1,120 @@
+"""Evaluation: scores of the arm and of its twin, and what the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from aetl.autoencoder.base import Autoencoder
+from aetl.files import atomic, read_json
+from aetl.loss.objective import Objective
+from aetl.metric.base import Metric
+from aetl.rng import Rng
+from aetl.stage.domains import Domains
+from aetl.stage.pretrain import Pretrained, build_autoencoder
+from aetl.store.store import Entry
+from aetl.task.base import numpy
+from aetl.types import Prediction
+
+SHOWN = 8
+"""Examples of each domain in the picture of reconstructions."""
+MAPPED = 1000
+"""Examples of each domain in the latent map."""
+
+
+def metrics_of(cfg: DictConfig) -> dict[str, Metric]:
+    """The config's metrics by name; the first one is what verdicts are about."""
+    return {str(name): instantiate(node) for name, node in cfg.metric.items() if node}
+
+
+def scores(metrics: dict[str, Metric], arm: Entry) -> dict[str, float]:
+    """The scores of an arm's predictions on the target's test examples."""
+    with np.load(arm.path / "predictions.npz") as saved:
+        prediction = Prediction(saved["prediction"], saved.get("probability"))
+        return {name: metric(prediction, saved["y"]) for name, metric in metrics.items()}
+
+
+def evaluate(
+    cfg: DictConfig,
+    domains: Domains,
+    pretrained: Pretrained | None,
+    arms: Mapping[str, Entry],
+    folder: Path,
+) -> dict[str, Any]:
+    """The results for the record; ``predictions.npz`` and the pictures' data go to the folder."""
+    metrics = metrics_of(cfg)
+    arm, twin = scores(metrics, arms["transfer"]), scores(metrics, arms["twin"])
+    with np.load(arms["transfer"].path / "predictions.npz") as own:
+        arrays = dict(own)
+    with np.load(arms["twin"].path / "predictions.npz") as other:
+        arrays["twin_prediction"] = other["prediction"]
+    _save(folder / "predictions.npz", arrays)
+    return {
+        "metric": next(iter(metrics)),
+        "higher_is_better": {name: metric.higher_is_better for name, metric in metrics.items()},
+        "scores": arm,
+        "twin": twin,
+        "gain": {name: arm[name] - twin[name] for name in metrics},
+        "receipt": read_json(arms["transfer"].path / "receipt.json"),
+        "classes": list(domains.target.pool.classes),
+        "reconstruction": picture(cfg, domains, pretrained, folder) if pretrained else {},
+    }
+
+
+@torch.no_grad()
+def picture(
+    cfg: DictConfig, domains: Domains, pretrained: Pretrained, folder: Path
+) -> dict[str, float]:
+    """Write ``reconstructions.npz`` and ``latents.npz``; the mean squared error of each domain."""
+    autoencoder = build_autoencoder(cfg, domains.target.pool.shape)
+    autoencoder.load_state_dict(dict(pretrained.state), strict=False)
+    autoencoder.eval()
+    objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    held_out = domains.source.split.validation
+    source = domains.source.pool.subset(held_out if len(held_out) else domains.source.split.train)
+    sets = {"source": source, "target": domains.target.test}
+    errors, latents, shown = {}, [], []
+    for number, (name, examples) in enumerate(sets.items()):
+        x = examples.inputs(torch.arange(min(MAPPED, len(examples))))
+        output = autoencoder(x)
+        mean = objective.mean(output.reconstruction)
+        errors[name] = float((mean - x).square().mean())
+        latents.append((autoencoder.features(x).flatten(1), examples.y[: len(x)], number))
+        if x.dim() == 4:
+            shown.append(_reconstructions(autoencoder, objective, x[:SHOWN], cfg.seed) | {
+                "domain": np.full(min(SHOWN, len(x)), number)
+            })  # fmt: skip
+    _save(folder / "latents.npz", {
+        "z": np.concatenate([numpy(z).astype(np.float32) for z, _, _ in latents]),
+        "y": np.concatenate([numpy(y) for _, y, _ in latents]),
+        "domain": np.concatenate([np.full(len(z), number) for z, _, number in latents]),
+    })  # fmt: skip
+    if shown:
+        _save(
+            folder / "reconstructions.npz",
+            {k: np.concatenate([s[k] for s in shown]) for k in shown[0]},
+        )
+    return errors
+
+
+def _reconstructions(
+    autoencoder: Autoencoder, objective: Objective, x: torch.Tensor, seed: int
+) -> dict[str, Any]:
+    output = autoencoder(x, Rng.of(seed, "picture"))
+    images = {
+        "x": x,
+        "corrupted": output.corrupted,
+        "reconstruction": objective.mean(output.reconstruction),
+    }
+    return {name: numpy(image.clamp(0, 1)).astype(np.float32) for name, image in images.items()}
+
+
+def _save(path: Path, arrays: dict[str, Any]) -> None:
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, **arrays)

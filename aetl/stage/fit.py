@@ -1,0 +1,194 @@
+"""Training by Lightning, the same for every stage: exact resume, keyed randomness, a history."""
+
+from __future__ import annotations
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from aetl import ranks
+from aetl.files import atomic
+from aetl.rng import Rng, key_seed
+from aetl.stage.schedule import Schedule
+from aetl.tracking.history import History, Listener
+
+log = logging.getLogger(__name__)
+
+Optimizer = Callable[..., torch.optim.Optimizer]
+
+
+class Fit:
+    """How long and how fast a stage trains.
+
+    ``epochs`` over the data, but at least ``min_steps`` and at most ``max_steps`` optimiser steps,
+    with joint batches of ``batch_size`` examples (over all ranks) and a base rate ``lr``.
+    """
+
+    def __init__(
+        self, *, epochs: int, min_steps: int, max_steps: int | None, batch_size: int, lr: float
+    ) -> None:
+        self.epochs, self.min_steps, self.max_steps = epochs, min_steps, max_steps
+        self.batch_size, self.lr = batch_size, lr
+
+    def total_steps(self, batches_per_epoch: int, accumulate: int) -> int:
+        per_epoch = max(1, math.ceil(batches_per_epoch / accumulate))
+        steps = max(self.epochs * per_epoch, self.min_steps)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+
+class Training(pl.LightningModule):
+    """What the stages' modules share: keyed randomness, the optimiser, a finite loss.
+
+    ``losses(batch, rng)`` gives, for each named value, its mean over the joint batch's share that
+    this rank holds, scaled so that the mean over ranks is the mean over the joint batch.
+    """
+
+    stage: str
+
+    def __init__(
+        self, *, seed: int, fit: Fit, optimizer: Optimizer, schedule: Schedule, total_steps: int
+    ) -> None:
+        super().__init__()
+        self.seed, self.fit_settings, self.total_steps = seed, fit, total_steps
+        self._optimizer, self._schedule = optimizer, schedule
+
+    def losses(self, batch: Any, rng: Rng, batch_index: int, progress: float) -> dict[str, Tensor]:
+        """The values of a batch by name; ``loss`` is what is minimised."""
+        raise NotImplementedError
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters with their rates."""
+        raise NotImplementedError
+
+    @property
+    def progress(self) -> float:
+        """The fraction of the optimiser steps that are done."""
+        return min(1.0, self.global_step / max(1, self.total_steps))
+
+    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        key = (self.seed, self.stage, self.current_epoch, batch_idx)
+        torch.manual_seed(key_seed(*key, ranks.rank()))  # dropout draws from the global source
+        values = self.losses(batch, Rng.of(*key), batch_idx, self.progress)
+        if not torch.isfinite(values["loss"]):
+            self._diverged(values, batch)
+        return values
+
+    def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
+        rng = Rng.of(self.seed, self.stage, "validation", batch_idx)
+        return self.losses(batch, rng, batch_idx, self.progress)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self._optimizer(self.parameter_groups(), lr=self.fit_settings.lr)
+        factor = self._schedule
+        scheduler = LambdaLR(optimizer, lambda step: factor.at(step / max(1, self.total_steps)))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _diverged(self, values: Mapping[str, Tensor], batch: Any) -> None:
+        bad = [name for name, value in values.items() if not torch.isfinite(value)]
+        file = Path(self.trainer.default_root_dir) / "diverged.pt"
+        torch.save({"step": self.global_step, "terms": dict(values), "batch": batch}, file)
+        raise FloatingPointError(
+            f"{self.stage}: {', '.join(bad)} is not finite at step {self.global_step} "
+            f"(the batch is saved in {file}); lower the learning rate or clip the gradient"
+        )
+
+
+class ResumePoint(pl.Callback):
+    """Writes ``last.ckpt`` every ``every_n_steps`` optimiser steps, whole or not at all."""
+
+    def __init__(self, *, every_n_steps: int) -> None:
+        self.every_n_steps = every_n_steps
+        self._saved = -1
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        step = trainer.global_step
+        if step % self.every_n_steps or step == self._saved or step == trainer.max_steps:
+            return
+        self._saved = step
+        with atomic(Path(trainer.default_root_dir) / "last.ckpt") as path:
+            # Every rank takes part in the collection of the state, rank 0 alone writes.
+            trainer.save_checkpoint(path)
+
+
+class _Epochs(pl.Callback):
+    """Tells the loader which epoch it is in: the order of examples is keyed by it."""
+
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self.loader.epoch = trainer.current_epoch
+
+
+def run_fit(
+    module: Training,
+    train: Any,
+    validation: Any | None,
+    *,
+    trainer: Callable[..., pl.Trainer],
+    callbacks: Iterable[pl.Callback],
+    folder: Path,
+    listener: Listener,
+) -> History:
+    """Train ``module``, going on from the folder's ``last.ckpt`` where one is there."""
+    history = History(module.stage, listener)
+    checkpoint = _resume(folder / "last.ckpt", train)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
+        _trainer(trainer, module, [history, *callbacks, _Epochs(train)], folder).fit(
+            module,
+            train,
+            validation,
+            ckpt_path=checkpoint,
+            weights_only=False,
+        )
+    ranks.agree(None)
+    if ranks.rank() == 0:
+        (folder / "last.ckpt").unlink(missing_ok=True)
+    return history
+
+
+def _trainer(
+    trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback], folder: Path
+) -> pl.Trainer:
+    return trainer(
+        max_epochs=-1,
+        max_steps=module.total_steps,
+        logger=False,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        default_root_dir=folder,
+    )
+
+
+def _resume(checkpoint: Path, train: Any) -> Path | None:
+    """Point the loader at the place where the checkpoint left off."""
+    if not checkpoint.exists():
+        return None
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    progress = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+    train.epoch, train.skip = state["epoch"], progress["ready"]
+    log.info("continuing %s from step %d", checkpoint.parent.name, state["global_step"])
+    return checkpoint
+
+
+def seeded(module: Callable[[], nn.Module], *key: int | str) -> Any:
+    """Build a module with initial weights that follow from a key alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key_seed(*key))
+        return module()

@@ -1,0 +1,176 @@
+"""Pretraining: fit the autoencoder to the source's inputs, or take it from the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+
+from aetl import ranks
+from aetl.autoencoder.base import Autoencoder
+from aetl.config import resolved
+from aetl.data.loader import Loader
+from aetl.files import atomic
+from aetl.loss.objective import Objective
+from aetl.rng import Rng
+from aetl.stage.domains import Domain
+from aetl.stage.fit import Training, run_fit, seeded
+from aetl.store.store import Entry, Store, digest_of
+from aetl.tracking.history import Listener, write_history
+from aetl.types import Batch, UserError, field_values
+
+log = logging.getLogger(__name__)
+
+
+class Pretrained(NamedTuple):
+    """Weights of an autoencoder by name, and where they came from."""
+
+    state: Mapping[str, Tensor]
+    entry: Entry | None
+
+
+class Pretraining(Training):
+    """Minimises the objective on batches of the source."""
+
+    stage = "pretrain"
+
+    def __init__(
+        self, autoencoder: Autoencoder, objective: Objective, loader: Loader, **settings: Any
+    ):
+        super().__init__(**settings)
+        self.autoencoder, self.objective = autoencoder, objective
+        self.loader = loader
+        self.validation_loader: Loader | None = None
+
+    def losses(
+        self, batch: Batch, rng: Rng, batch_index: int, progress: float
+    ) -> dict[str, Tensor]:
+        loader = self.loader if self.training else self.validation_loader
+        assert loader is not None
+        joint = loader.joint_size(batch_index)
+        rng = Rng(rng.key, ranks.rank(), ranks.world(), joint)
+        output = self.autoencoder(batch.x, rng)
+        given = field_values(output, output.code, batch) | {
+            "autoencoder": self.autoencoder,
+            "latent": output.latent,
+        }
+        total, terms = self.objective(given, progress)
+        share = ranks.world() / joint
+        values = {name: value.sum() * share for name, value in terms.items()}
+        return {"loss": total.sum() * share} | {k: v.detach() for k, v in values.items()}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        modules = [*self.autoencoder.parameters(), *self.objective.parameters()]
+        return [{"params": [p for p in modules if p.requires_grad]}]
+
+
+def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:
+    """The autoencoder of a config with its initial weights, which follow from the seed alone."""
+    built: Autoencoder = seeded(lambda: instantiate(cfg.autoencoder)(shape), cfg.seed, "initial")
+    return built
+
+
+def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
+    """What the result of pretraining depends on."""
+    plain = resolved(cfg)
+    names = (
+        "autoencoder",
+        "loss",
+        "pretrain",
+        "optimizer",
+        "scheduler",
+        "trainer",
+        "threads",
+        "seed",
+    )
+    domain = {"fingerprint": source.fingerprint, "train": _digest_of_index(source)}
+    return {name: plain[name] for name in names} | {"source": domain}
+
+
+def _digest_of_index(source: Domain) -> str:
+    return digest_of(
+        {"train": source.split.train.tolist(), "val": source.split.validation.tolist()}
+    )
+
+
+def pretrain(
+    cfg: DictConfig,
+    source: Domain,
+    store: Store,
+    folder: Path,
+    digest: str,
+    listener: Listener,
+) -> Pretrained:
+    """The pretrained autoencoder's weights."""
+    if cfg.checkpoint is not None:
+        return Pretrained(read_weights(Path(cfg.checkpoint)), None)
+    key = pretraining_key(cfg, source)
+    entry = store.stage(
+        "pretrain", digest, key, folder, lambda path: _compute(cfg, source, path, listener)
+    )
+    return Pretrained(read_weights(entry.path / "autoencoder.pt"), entry)
+
+
+def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) -> None:
+    autoencoder = build_autoencoder(cfg, source.pool.shape)
+    objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    settings = instantiate(cfg.pretrain)
+    loaders = [
+        Loader(
+            source.pool,
+            index,
+            batch_size=settings.batch_size,
+            rng=Rng.of(cfg.seed, "pretrain"),
+            shuffle=shuffle,
+            weight=None,
+        )
+        for index, shuffle in ((source.split.train, True), (source.split.validation, False))
+    ]
+    for loader in loaders:
+        loader.rank, loader.world = ranks.rank(), ranks.world()
+    module = Pretraining(
+        autoencoder,
+        objective,
+        loaders[0],
+        seed=cfg.seed,
+        fit=settings,
+        optimizer=instantiate(cfg.optimizer),
+        schedule=instantiate(cfg.scheduler),
+        total_steps=settings.total_steps(len(loaders[0]), cfg.trainer.accumulate_grad_batches),
+    )
+    module.validation_loader = loaders[1]
+    history = run_fit(
+        module,
+        loaders[0],
+        loaders[1] if len(loaders[1]) else None,
+        trainer=instantiate(cfg.trainer),
+        callbacks=[*(instantiate(node) for node in cfg.callback.values() if node)],
+        folder=path,
+        listener=listener,
+    )
+    if ranks.rank() == 0:
+        write_history(path / "metrics.csv", history.rows)
+        with atomic(path / "autoencoder.pt") as temporary:
+            torch.save({k: v.cpu() for k, v in autoencoder.state_dict().items()}, temporary)
+
+
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """The weights in a file that a run left, or in the run's folder itself."""
+    file = path / "checkpoints" / "autoencoder.pt" if path.is_dir() else path
+    if not file.exists():
+        raise UserError(
+            f"checkpoint={path}: there is no such file, nor a run with checkpoints/autoencoder.pt"
+        )
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"checkpoint={file}: not a checkpoint ({type(error).__name__})") from None
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise UserError(f"checkpoint={file}: holds no weights by name")
+    return state

@@ -1,0 +1,98 @@
+"""What a transfer really moved, froze and changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from aetl.transfer.network import Network
+from aetl.types import UserError
+
+
+def tensors(network: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name, detached."""
+    return {name: tensor.detach() for name, tensor in network.state_dict().items()}
+
+
+@dataclass
+class Receipt:
+    """Names of the network's tensors, by what happened to them.
+
+    ``matched`` came from pretraining; ``missing`` were not in it, ``skipped`` had another shape;
+    ``trainable`` were given to the optimiser, ``frozen`` are the other parameters; ``changed``
+    differ between the start and the end of the transfer, by comparison of every bit.
+    """
+
+    matched: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+    frozen: list[str] = field(default_factory=list)
+    trainable: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    parameters_trained: int = 0
+    effective_sample_size: float | None = None
+    _start: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @staticmethod
+    def start(network: Network) -> Receipt:
+        receipt = Receipt()
+        receipt._start = {name: t.clone() for name, t in tensors(network).items()}
+        return receipt
+
+    def trained(self, network: Network, parameters: list[nn.Parameter]) -> None:
+        """Note what was trained and what differs now."""
+        given = {id(p) for p in parameters}
+        for name, parameter in network.named_parameters():
+            (self.trainable if id(parameter) in given else self.frozen).append(name)
+        self.parameters_trained = sum(p.numel() for p in parameters)
+        now = tensors(network)
+        self.changed = [
+            name
+            for name, tensor in now.items()
+            if name not in self._start or not torch.equal(tensor.cpu(), self._start[name].cpu())
+        ]
+
+    def as_dict(self) -> dict[str, object]:
+        plain = dataclasses.asdict(dataclasses.replace(self, _start={}))
+        plain.pop("_start")
+        return plain
+
+
+def load_pretrained(network: Network, state: Mapping[str, Tensor], receipt: Receipt) -> None:
+    """Copy pretrained weights into the autoencoder; an error where none of them matters."""
+    prefix = "autoencoder."
+    in_use = {name for name in network.in_use() if name.startswith(prefix)}
+    own = {name: t for name, t in tensors(network).items() if name.startswith(prefix)}
+    with torch.no_grad():
+        for name, tensor in own.items():
+            found = state.get(name.removeprefix(prefix))
+            if found is None:
+                receipt.missing.append(name)
+            elif found.shape != tensor.shape:
+                receipt.skipped.append(name)
+            else:
+                tensor.copy_(found)
+                receipt.matched.append(name)
+    if not in_use & set(receipt.matched):
+        raise UserError(
+            f"transfer: none of the encoder's {len(in_use)} tensors matches the pretrained ones "
+            f"({len(receipt.missing)} missing, {len(receipt.skipped)} of another shape)"
+        )
+    receipt._start = {name: t.clone() for name, t in tensors(network).items()}
+
+
+def frozen_modules(network: nn.Module) -> list[nn.Module]:
+    """The modules that have parameters, none of which trains: they stay in eval mode.
+
+    So a frozen batch normalisation keeps its statistics and a frozen dropout is off.
+    """
+    return [
+        module
+        for module in network.modules()
+        if (parameters := list(module.parameters()))
+        and not any(parameter.requires_grad for parameter in parameters)
+    ]

@@ -1,0 +1,34 @@
+"""Schedules of the learning rate, as a factor over the fraction of training that is done."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+
+class Schedule(ABC):
+    """The factor on the base rate."""
+
+    @abstractmethod
+    def at(self, progress: float) -> float:
+        """The factor after the fraction ``progress`` in [0, 1] of the steps."""
+
+
+class Constant(Schedule):
+    """Always 1."""
+
+    def at(self, progress: float) -> float:
+        return 1.0
+
+
+class Cosine(Schedule):
+    """Linear warm-up over ``warmup``, then half a cosine down to ``floor`` (arXiv:1608.03983)."""
+
+    def __init__(self, *, warmup: float, floor: float) -> None:
+        self.warmup, self.floor = warmup, floor
+
+    def at(self, progress: float) -> float:
+        if progress < self.warmup:
+            return progress / self.warmup
+        rest = (min(progress, 1.0) - self.warmup) / (1.0 - self.warmup)
+        return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))

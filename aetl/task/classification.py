@@ -1,0 +1,74 @@
+"""Single-label classification by cross-entropy."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from aetl.data.base import Examples
+from aetl.task.base import Task, numpy
+from aetl.types import Prediction, UserError
+
+
+class ConstantOrLogistic:
+    """Logistic regression that also answers where the few labels at hand are all of one class."""
+
+    def __init__(self, l2: float) -> None:
+        self.l2 = l2
+
+    def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> ConstantOrLogistic:
+        if len(np.unique(y)) == 1:
+            self.model: Any = DummyClassifier(strategy="most_frequent").fit(x, y)
+            self.classes_ = self.model.classes_
+            return self
+        logistic = LogisticRegression(C=1.0 / self.l2, max_iter=2000)
+        self.model = make_pipeline(StandardScaler(), logistic)
+        self.model.fit(x, y, logisticregression__sample_weight=weight)
+        self.classes_ = logistic.classes_
+        return self
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict_proba(x))
+
+
+class Classification(Task):
+    """One of K classes for each example."""
+
+    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+
+    def targets(self, examples: Examples) -> Tensor:
+        if not examples.classes:
+            raise UserError(
+                "task=classification: this data has real-valued targets, use task=regression"
+            )
+        return examples.y
+
+    def output_dim(self, examples: Examples) -> int:
+        return len(examples.classes)
+
+    def scale(self, y: Tensor) -> tuple[float, float]:
+        return 0.0, 1.0
+
+    def loss(self, output: Float[Tensor, "B K"], y: Tensor, scale: float) -> Float[Tensor, " B"]:
+        return cross_entropy(output, y, reduction="none")
+
+    def predict(self, output: Float[Tensor, "B K"]) -> Prediction:
+        probability = numpy(torch.softmax(output.double(), 1))
+        return Prediction(probability.argmax(1), probability)
+
+    def linear_head(self, l2: float) -> ConstantOrLogistic:
+        return ConstantOrLogistic(l2)
+
+    def predict_with(self, estimator: Any, features: np.ndarray, output_dim: int) -> Prediction:
+        probability = np.zeros((len(features), output_dim))
+        probability[:, estimator.classes_] = estimator.predict_proba(features)
+        return Prediction(probability.argmax(1), probability)

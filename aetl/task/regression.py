@@ -1,0 +1,69 @@
+"""Regression of one real value by squared error on standardised targets."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from aetl.data.base import Examples
+from aetl.task.base import Task, numpy
+from aetl.types import Prediction, UserError
+
+
+class StandardisedRidge:
+    """Ridge regression on standardised features."""
+
+    def __init__(self, l2: float) -> None:
+        self.model = make_pipeline(StandardScaler(), Ridge(alpha=l2))
+
+    def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> StandardisedRidge:
+        self.model.fit(x, y, ridge__sample_weight=weight)
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict(x))
+
+
+class Regression(Task):
+    """One real value for each example.
+
+    Data with numeric class names (digits) may be regressed too: the class's number is the target.
+    """
+
+    kind: ClassVar[Literal["classification", "regression"]] = "regression"
+
+    def targets(self, examples: Examples) -> Tensor:
+        if not examples.classes:
+            return examples.y.float()
+        try:
+            values = torch.tensor([float(name) for name in examples.classes])
+        except ValueError:
+            some = ", ".join(examples.classes[:3])
+            raise UserError(f"task=regression: the classes ({some}, ...) are not numbers") from None
+        return values[examples.y]
+
+    def output_dim(self, examples: Examples) -> int:
+        return 1
+
+    def scale(self, y: Tensor) -> tuple[float, float]:
+        spread = float(y.std(correction=0)) if len(y) > 1 else 0.0
+        return float(y.mean()), spread or 1.0
+
+    def loss(self, output: Float[Tensor, "B K"], y: Tensor, scale: float) -> Float[Tensor, " B"]:
+        return ((output.squeeze(1) - y) / scale).square()
+
+    def predict(self, output: Float[Tensor, "B K"]) -> Prediction:
+        return Prediction(numpy(output.squeeze(1)), None)
+
+    def linear_head(self, l2: float) -> StandardisedRidge:
+        return StandardisedRidge(l2)
+
+    def predict_with(self, estimator: Any, features: np.ndarray, output_dim: int) -> Prediction:
+        return Prediction(estimator.predict(features), None)

@@ -1,0 +1,118 @@
+"""The numbers of a training, step by step: kept in checkpoints, passed on to the trackers."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from aetl import ranks
+from aetl.files import atomic
+
+
+class Row(NamedTuple):
+    """One value: ``stage/split/name`` at a step."""
+
+    stage: str
+    split: str
+    step: int
+    epoch: int
+    name: str
+    value: float
+
+
+Listener = Callable[[list[Row]], None]
+
+
+class History(pl.Callback):
+    """Means over an epoch's batches, for training and for validation.
+
+    The running sums are part of the checkpoint, so that a resumed training has the same history.
+    """
+
+    def __init__(self, stage: str, listener: Listener) -> None:
+        self.stage = stage
+        self.rows: list[Row] = []
+        self._listener = listener
+        self._sums: dict[str, dict[str, tuple[Tensor, int]]] = {"train": {}, "validation": {}}
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        self._add("train", outputs)
+
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: pl.LightningModule, outputs: Any, batch: Any, index: int,
+        loader: int = 0,
+    ) -> None:  # fmt: skip
+        self._add("validation", outputs)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._flush("validation", trainer)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._flush("train", trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._flush("train", trainer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": [tuple(row) for row in self.rows], "sums": self._sums}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.rows = [Row(*row) for row in state["rows"]]
+        self._sums = state["sums"]
+        self._listener(self.rows)
+
+    def _add(self, split: str, values: Any) -> None:
+        sums = self._sums[split]
+        for name, value in values.items():
+            total, count = sums.get(name, (torch.zeros_like(value, device="cpu"), 0))
+            sums[name] = (total + value.detach().cpu(), count + 1)
+
+    def _flush(self, split: str, trainer: pl.Trainer) -> None:
+        """Turn the sums into rows; every rank takes part in the mean over ranks."""
+        step, epoch = trainer.global_step, trainer.current_epoch
+        new = [
+            Row(self.stage, split, step, epoch, name, _over_ranks(total / count))
+            for name, (total, count) in self._sums[split].items()
+        ]
+        self._sums[split] = {}
+        self.rows += new
+        self._listener(new)
+
+
+def _over_ranks(value: Tensor) -> float:
+    if ranks.world() > 1:
+        everyone: list[float] = [0.0] * ranks.world()
+        torch.distributed.all_gather_object(everyone, float(value))
+        return sum(everyone) / len(everyone)
+    return float(value)
+
+
+def write_history(path: Path, rows: Iterable[Row]) -> None:
+    """A CSV file with the columns of ``Row``."""
+    with atomic(path) as temporary, open(temporary, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(Row._fields)
+        writer.writerows(rows)
+
+
+def read_history(path: Path) -> list[Row]:
+    with open(path, newline="") as file:
+        return [
+            Row(
+                r["stage"],
+                r["split"],
+                int(r["step"]),
+                int(r["epoch"]),
+                r["name"],
+                float(r["value"]),
+            )
+            for r in csv.DictReader(file)
+        ]

@@ -1,0 +1,178 @@
+"""``run.json`` and its folder: what a run was, what it did, how it ended.
+
+The folder is the truth; W&B and others get copies. A folder belongs to one run: it is claimed by
+creating ``run.json`` exclusively.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+import aetl
+from aetl import ranks
+from aetl.files import link, read_json, write_json, write_text
+from aetl.store.store import Entry
+from aetl.types import UserError
+
+VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done: its config, its folder, and how it was asked for."""
+
+    cfg: DictConfig
+    folder: Path
+    choices: Mapping[str, Any]
+    overrides: Sequence[str]
+    command: Sequence[str]
+
+
+class Record:
+    """The record of a run, written at every change. Ranks other than the first write nothing."""
+
+    def __init__(self, job: Job) -> None:
+        self.folder = job.folder
+        self.writes = not ranks.is_child()
+        self._start = time.monotonic()
+        self.values: dict[str, Any] = {
+            "version": 1,
+            "status": "running",
+            "command": list(job.command),
+            "overrides": list(job.overrides),
+            "choices": dict(job.choices),
+            "started": _now(),
+            "pid": os.getpid(),
+            "seconds": {},
+            "paths": [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p],
+            **environment(),
+            "error": None,
+        }
+        if self.writes:
+            self._claim(job)
+
+    def _claim(self, job: Job) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(self.folder / "run.json", "x"):
+                pass
+        except FileExistsError:
+            raise UserError(f"{self.folder}: belongs to another run already") from None
+        write_json(self.folder / "run.json", self.values)
+        text = OmegaConf.to_yaml(
+            OmegaConf.masked_copy(job.cfg, [str(k) for k in job.cfg if k != "hydra"]), resolve=True
+        )
+        write_text(self.folder / "config.yaml", text)
+        diff = _git_output("diff", "HEAD")
+        if diff:
+            write_text(self.folder / "git.diff", diff)
+
+    def update(self, **values: Any) -> None:
+        """Add to the record; ``seconds`` is merged."""
+        seconds = self.values["seconds"] | values.pop("seconds", {})
+        self.values |= values | {"seconds": seconds}
+        if self.writes:
+            write_json(self.folder / "run.json", self.values)
+
+    def stage_done(self, stage: str, entry: Entry | None) -> None:
+        """Note where a stage's result lies and how long it took; keep a link to its weights."""
+        if entry is None:
+            return
+        parents = self.values.get("parents", {}) | {stage: entry.digest}
+        reused = self.values.get("reused", {}) | {stage: entry.reused}
+        self.update(parents=parents, reused=reused, seconds={stage: entry.seconds})
+        if self.writes:
+            for name in ("autoencoder.pt", "network.pt") if stage != "twin" else ():
+                if (entry.path / name).exists():
+                    link(entry.path / name, self.folder / "checkpoints" / name)
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        status = "done" if error is None else "failed"
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            status = "interrupted"
+        line = None if error is None else f"{type(error).__name__}: {error}".splitlines()[0]
+        total = time.monotonic() - self._start
+        try:
+            self.update(status=status, error=line, ended=_now(), seconds={"total": total})
+        except OSError:
+            if error is None:
+                raise
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """The record in a run's folder."""
+    try:
+        record: dict[str, Any] = read_json(folder / "run.json")
+    except FileNotFoundError:
+        raise UserError(f"{folder}: not a run's folder (it has no run.json)") from None
+    except ValueError:
+        raise UserError(f"{folder / 'run.json'}: cannot be read as JSON") from None
+    return record
+
+
+def environment() -> dict[str, Any]:
+    """Code, versions and hardware, as far as they may change a result."""
+    return {"git": _git(), "versions": _versions(), "hardware": _hardware()}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _git() -> dict[str, Any] | None:
+    commit = _git_output("rev-parse", "HEAD")
+    if not commit:
+        return None
+    return {"commit": commit, "dirty": bool(_git_output("status", "--porcelain"))}
+
+
+def _git_output(*arguments: str) -> str:
+    """What git says of the code that runs (not of the folder that the user stands in)."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(Path(aetl.__file__).parent), *arguments],
+            capture_output=True, text=True, timeout=10, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _versions() -> dict[str, str]:
+    found = {"aetl": aetl.__version__, "python": platform.python_version()}
+    for name in VERSIONED:
+        module = sys.modules.get(name)
+        if module is not None:
+            found[name] = str(getattr(module, "__version__", "?"))
+    return found
+
+
+def _hardware() -> dict[str, Any]:
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "cpu": platform.machine(),
+        "cores": os.cpu_count(),
+        "gpu": gpus,
+        "host": platform.node(),
+    }

@@ -1,0 +1,82 @@
+"""A run's trackers together, beside the ``metrics.csv`` that is always written."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from aetl import ranks
+from aetl.store.store import Entry
+from aetl.tracking.base import About, Tracker
+from aetl.tracking.history import Listener, Row, read_history, write_history
+from aetl.types import UserError
+
+log = logging.getLogger(__name__)
+
+
+class Track:
+    """Passes rows on to the trackers; a tracker that fails is dropped with a warning.
+
+    Losing the network or the disk quota of a tracker must not lose the run: the folder is the truth.
+    """
+
+    def __init__(self, trackers: Sequence[Tracker], about: About) -> None:
+        self.about = about
+        self.rows: list[Row] = []
+        self._trackers = list(trackers)
+        self._live: set[str] = set()
+        self._summary: Mapping[str, Any] = {}
+        self._figures: Mapping[str, Path] = {}
+
+    def __enter__(self) -> Track:
+        self._each("start", self.about)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._each("finish", self._summary, self._figures, error is None)
+
+    def listener(self, stage: str) -> Listener:
+        """A function that takes a stage's rows while it trains, under the name ``stage``."""
+
+        def listen(rows: list[Row]) -> None:
+            self._live.add(stage)
+            self._each("log", [row._replace(stage=stage) for row in rows])
+
+        return listen
+
+    def stage_done(self, stage: str, entry: Entry | None) -> None:
+        """Add a finished stage to ``metrics.csv``; one that came from the store is replayed."""
+        if entry is None or ranks.rank() > 0:
+            return
+        rows = [row._replace(stage=stage) for row in read_history(entry.path / "metrics.csv")]
+        self.rows += rows
+        if stage not in self._live:
+            self._each("log", rows)
+        write_history(self.about.folder / "metrics.csv", self.rows)
+
+    def result(self, record: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
+        """What the trackers get at the end: scores, gains, times and pictures."""
+        named = {f"evaluate/test/{k}": v for k, v in record["scores"].items()}
+        named |= {f"evaluate/gain/{k}": v for k, v in record["gain"].items()}
+        named |= {f"evaluate/twin/{k}": v for k, v in record["twin"].items()}
+        named |= {f"seconds/{k}": v for k, v in record["seconds"].items()}
+        self._summary, self._figures = named, figures
+
+    def _each(self, method: str, *arguments: Any) -> None:
+        for tracker in list(self._trackers):
+            try:
+                getattr(tracker, method)(*arguments)
+            except Exception as error:
+                if isinstance(error, UserError):
+                    raise
+                self._trackers.remove(tracker)
+                name = type(tracker).__name__
+                log.warning("%s failed to %s and is dropped: %s", name, method, error)

@@ -1,0 +1,70 @@
+"""The values that flow between the stages, and the legend of the shapes.
+
+Shapes are jaxtyping strings. The legend of the whole package:
+``B`` batch, ``N`` data set, ``C H W`` channels, height, width, ``D`` input dimension,
+``F`` features (what transfer sees), ``Z`` latent, ``K`` classes; ``...`` is the shape of one
+example.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class UserError(Exception):
+    """A mistake of the user's: the message is the one line that the command line prints."""
+
+
+class Batch(NamedTuple):
+    """Some examples (a NamedTuple, since Lightning refuses frozen dataclasses as batches)."""
+
+    x: Float[Tensor, "B ..."]
+    y: Tensor
+    index: Int[Tensor, " B"]  # type: ignore[assignment]  # hides tuple.index, which nobody asks
+    weight: Float[Tensor, " B"]
+
+
+@dataclass(frozen=True)
+class Code:
+    """What a bottleneck makes of the encoder's output; variants add fields in subclasses."""
+
+    latent: Float[Tensor, "B ..."]
+
+
+@dataclass(frozen=True)
+class Output:
+    """What an autoencoder makes of a batch.
+
+    ``reconstruction`` is the decoder's raw output (logits under a Bernoulli likelihood): the
+    reconstruction term of the loss knows how to map it to the data's own scale.
+    """
+
+    reconstruction: Float[Tensor, "B ..."]
+    corrupted: Float[Tensor, "B ..."]
+    code: Code
+
+    @property
+    def latent(self) -> Float[Tensor, "B ..."]:
+        return self.code.latent
+
+
+def field_values(*values: object) -> dict[str, object]:
+    """The fields of several values by name, as a loss term asks for them."""
+    found: dict[str, object] = {}
+    for value in values:
+        names = value._fields if isinstance(value, Batch) else [f.name for f in fields(value)]  # type: ignore[arg-type]
+        found |= {name: getattr(value, name) for name in names}
+    return found
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Predictions for a data set: classes with probabilities, or values without."""
+
+    value: np.ndarray
+    probability: np.ndarray | None

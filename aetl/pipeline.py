@@ -89,6 +89,6 @@ def _about(job: Job, record: Record, plain: dict[str, Any], group: str) -> About
         tags=(names["source"], names["target"], *plain["tags"]),
         config=plain,
         folder=job.folder,
-        output_dir=job.cfg.output_dir,
+        output_dir=Path(job.cfg.output_dir),
         goals={name: metric.higher_is_better for name, metric in metrics_of(job.cfg).items()},
     )

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Track:
     """Passes rows on to the trackers; a tracker that fails is dropped with a warning.
 
-    Losing the network or the disk quota of a tracker must not lose the run: the folder is the truth.
+    Losing the network or a tracker's quota must not lose the run: the folder is the truth.
     """
 
     def __init__(self, trackers: Sequence[Tracker], about: About) -> None:
@@ -74,9 +74,9 @@ class Track:
         for tracker in list(self._trackers):
             try:
                 getattr(tracker, method)(*arguments)
+            except (UserError, TypeError, AttributeError):
+                raise  # a mistake, the user's or ours, and no outage
             except Exception as error:
-                if isinstance(error, UserError):
-                    raise
                 self._trackers.remove(tracker)
                 name = type(tracker).__name__
                 log.warning("%s failed to %s and is dropped: %s", name, method, error)

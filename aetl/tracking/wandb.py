@@ -51,8 +51,8 @@ class Wandb(Tracker):
             self._run.define_metric(f"{stage}/step")
             self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
         for name, higher in about.goals.items():
-            goal: Literal["maximize", "minimize"] = "maximize" if higher else "minimize"
-            self._run.define_metric(f"evaluate/test/{name}", goal=goal, summary="last")
+            best: Literal["max", "min"] = "max" if higher else "min"
+            self._run.define_metric(f"evaluate/test/{name}", summary=best)
 
     @property
     def id(self) -> str | None:

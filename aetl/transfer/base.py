@@ -97,7 +97,7 @@ class Group(NamedTuple):
 
 
 class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer)
-    """One answer to the questions above. Streams are called ``labelled``, ``source``, ``target``."""
+    """One answer to the questions above. Streams are ``labelled``, ``source`` and ``target``."""
 
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
     initial: ClassVar[Literal["pretrained", "random"]] = "pretrained"

@@ -69,7 +69,7 @@ class Network(nn.Module):
         return {
             name: parameter
             for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
-            if isinstance(gradient, Tensor)
+            if gradient is not None  # type: ignore[redundant-expr]  # autograd gives None too
         }
 
     def _probe_feature_dim(self) -> int:

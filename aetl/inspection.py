@@ -165,7 +165,8 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield "effective sample size", f"{receipt['effective_sample_size']:.1f}"
     yield "seconds", ", ".join(f"{k} {v:.1f}" for k, v in record.get("seconds", {}).items())
     for part in ("git", "versions", "hardware"):
-        yield part, ", ".join(f"{k} {v}" for k, v in (record.get(part) or {}).items())
+        if record.get(part):
+            yield part, ", ".join(f"{k} {v}" for k, v in (record.get(part) or {}).items())
     yield "command", " ".join(record.get("command", []))
 
 

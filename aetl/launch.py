@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import shutil
 import sys
@@ -144,23 +145,19 @@ def rerun_command(arguments: list[str]) -> int:
         "--check", action="store_true", help="compare the scores; exit 1 if they differ"
     )
     options = parser.parse_args(arguments)
-    from omegaconf import OmegaConf
-
     from aetl.pipeline import run
     from aetl.tracking.record import read_record
 
     before = read_record(options.run)
     for line in differences_of_environment(before):
         print(f"differs: {line}", file=sys.stderr)
-    parent = Path(before.get("output_dir", "outputs")) / "rerun"
+    job = saved_job(options.run, options.run)
+    parent = Path(job.cfg.output_dir) / "rerun"
     parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{options.run.resolve().name}-", dir=parent))
-    job = saved_job(options.run, folder)
-    OmegaConf.update(job.cfg, "store.reuse", False)
-    shutil.copytree(options.run / ".hydra", folder / ".hydra", dirs_exist_ok=True) if (
-        options.run / ".hydra"
-    ).is_dir() else None
-    record = run(job)
+    if (options.run / ".hydra").is_dir():
+        shutil.copytree(options.run / ".hydra", folder / ".hydra")
+    record = run(dataclasses.replace(job, folder=folder, fresh=True))
     print(summary_of(record, folder))
     return _same_scores(before, record) if options.check else 0
 

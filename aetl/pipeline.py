@@ -29,7 +29,7 @@ def run(job: Job) -> dict[str, Any]:
     OmegaConf.set_readonly(cfg, True)
     ranks.use_threads(cfg.threads)
     with Record(job) as record, ranks.process_group(cfg.trainer, folder):
-        store = instantiate(cfg.store)
+        store = instantiate(cfg.store, reuse=cfg.store.reuse and not job.fresh)
         domains = load_domains(cfg, store, folder)
         group = digest_of(pretraining_key(cfg, domains.source))
         record.update(

@@ -22,6 +22,9 @@ from aetl.tracking.history import History, Listener
 
 log = logging.getLogger(__name__)
 
+for _name in ("pytorch_lightning", "lightning_fabric"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # no advertisements, no device inventory
+
 Optimizer = Callable[..., torch.optim.Optimizer]
 
 

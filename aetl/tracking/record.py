@@ -32,13 +32,17 @@ VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", 
 
 @dataclass(frozen=True)
 class Job:
-    """A run to be done: its config, its folder, and how it was asked for."""
+    """A run to be done: its config, its folder, and how it was asked for.
+
+    With ``fresh`` nothing is taken from the store, whatever the config says.
+    """
 
     cfg: DictConfig
     folder: Path
     choices: Mapping[str, Any]
     overrides: Sequence[str]
     command: Sequence[str]
+    fresh: bool = False
 
 
 class Record:

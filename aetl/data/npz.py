@@ -53,18 +53,20 @@ class Npz(Dataset):
         test = self._examples(arrays, "x_test", "y_test", classes)
         if train.shape != test.shape:
             raise UserError(f"{where}: x_train is of shape {train.shape}, x_test of {test.shape}")
-        if train.labelled != test.labelled or train.y.dtype != test.y.dtype:
-            raise UserError(f"{where}: y_train and y_test are not of one kind")
+        if ("y_train" in arrays) != ("y_test" in arrays) or train.y.dtype != test.y.dtype:
+            raise UserError(
+                f"{where}: y_train and y_test must both be classes, or numbers, or absent"
+            )
         return train, test
 
     def _examples(
         self, arrays: Mapping[str, Array], x: str, y: str, classes: tuple[str, ...]
     ) -> Examples:
         where = str(self.path)
+        if not arrays[x].size:
+            raise UserError(f"{where}: {x} is empty")
         inputs = _inputs(f"{where}: {x}", arrays[x], self.layout)
         targets = _targets(f"{where}: {y}", arrays.get(y), classes, len(inputs))
-        if not len(inputs):
-            raise UserError(f"{where}: {x} is empty")
         return Examples.of(inputs, targets, classes)
 
     def scaled(self, train: Examples, test: Examples) -> tuple[Examples, Examples]:
@@ -89,11 +91,10 @@ def _load_arrays(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise UserError(f"path={path}: is not a file")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UserError(
-                    f"{path}: is one array; save it by name, numpy.savez(path, x=..., y=...)"
-                )
+        archive = np.load(path, allow_pickle=False)
+        if not isinstance(archive, np.lib.npyio.NpzFile):
+            raise UserError(f"{path}: is one array; save it by name, savez(path, x=..., y=...)")
+        with archive:
             return {name: _member(path, archive, name) for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: is cut off or not an .npz file ({error})") from error
@@ -129,8 +130,8 @@ def _inputs(where: str, x: Array, layout: str) -> Tensor:
 
 
 def _as_bytes(where: str, x: Array) -> npt.NDArray[np.uint8]:
-    if x.dtype == np.uint8 or not x.size:
-        return x.astype(np.uint8)
+    if x.dtype == np.uint8:
+        return x
     if x.dtype.kind == "f":
         _refuse_non_finite(where, x)
     top = 255 if x.dtype.kind in "ui" else 1

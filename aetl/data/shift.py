@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
 from aetl.rng import Rng
@@ -66,7 +66,7 @@ class Shift:
     def __str__(self) -> str:
         return self.name()
 
-    def apply(self, x: Tensor, rows: Int[np.ndarray, " N"], rng: Rng) -> UInt8[Tensor, "N C h w"]:
+    def apply(self, x: Tensor, rows: Int[np.ndarray, " N"], rng: Rng) -> Shaped[Tensor, "N ..."]:
         """``x`` shifted; ``rows`` are ascending positions, which with ``rng`` fix the noise.
 
         Raises ``UserError`` where ``x`` are vectors and the shift is not neutral.
@@ -74,7 +74,9 @@ class Shift:
         if self.neutral:
             return x
         if x.dtype != torch.uint8 or x.ndim != 4:
-            raise UserError(f"shift.{self.name()}: shifts are for images, and these are vectors")
+            raise UserError(f"shift ({self.name()}): shifts are for images, and these are vectors")
+        if not len(x):
+            return self._moved(x)
         blocks, starts = np.unique(rows // BLOCK, return_index=True)
         ends = [*starts[1:].tolist(), len(rows)]
         parts = []
@@ -82,7 +84,7 @@ class Shift:
             moved = self._moved(x[start:end])
             within = torch.from_numpy(rows[start:end] % BLOCK)
             parts.append(self._noisy(moved, within, rng.fork("noise", block)))
-        return torch.cat(parts) if parts else self._moved(x)
+        return torch.cat(parts)
 
     def _moved(self, x: UInt8[Tensor, "n C H W"]) -> UInt8[Tensor, "n C h w"]:
         """Everything but the noise."""

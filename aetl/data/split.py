@@ -111,7 +111,7 @@ def make_split(
         train=np.sort(rest),
         validation=np.sort(validation),
         labelled=labelled,
-        unlabelled=np.setdiff1d(rest, labelled, assume_unique=True),
+        unlabelled=np.setdiff1d(rest, labelled),
     )
 
 

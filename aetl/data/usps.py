@@ -49,8 +49,8 @@ def _read_file(path: Path) -> Examples:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # text that is no number only warns
             table = np.fromstring(text.decode("ascii"), sep=" ").reshape(-1, 1 + 2 * 256)
-        if not (table[:, 1::2] == np.arange(1, 257)).all():
-            raise ValueError("indices out of order")
+        if not len(table) or not (table[:, 1::2] == np.arange(1, 257)).all():
+            raise ValueError("no lines, or indices out of order")
     except (OSError, EOFError, ValueError, DeprecationWarning) as error:
         raise UserError(
             f"{path}: is cut off or corrupt ({path.stat().st_size} bytes); download it again"

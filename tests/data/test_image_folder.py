@@ -1,0 +1,176 @@
+"""Own images: sizes, colours, depths and damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aetl.types import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def save(path: Path, *shape: int) -> np.ndarray:
+    pixels = RNG.integers(0, 256, shape, dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_grey_images_keep_their_pixels_and_odd_size(build, tmp_path: Path) -> None:
+    cats = [save(tmp_path / "cat" / f"{i}.png", 7, 5) for i in range(4)]
+    dogs = [save(tmp_path / "dog" / "deep" / f"{i}.png", 7, 5) for i in range(4)]
+    pool, test = build("image_folder", path=str(tmp_path)).read()
+    assert test is None
+    assert pool.classes == ("cat", "dog")
+    assert pool.y.tolist() == [0] * 4 + [1] * 4
+    np.testing.assert_array_equal(pool.x[:, 0], np.stack(cats + dogs))
+
+
+def test_colour_images_keep_their_channels_in_order(build, tmp_path: Path) -> None:
+    colour = save(tmp_path / "a" / "0.png", 6, 9, 3)
+    grey = save(tmp_path / "a" / "1.png", 6, 9)
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    np.testing.assert_array_equal(pool.x[0], colour.transpose(2, 0, 1))
+    np.testing.assert_array_equal(pool.x[1], np.stack([grey] * 3))
+
+
+def test_channels_can_be_chosen(build, tmp_path: Path) -> None:
+    colour = save(tmp_path / "a" / "0.png", 6, 9, 3)
+    pool, _ = build("image_folder", path=str(tmp_path), channels=1).read()
+    luma = colour @ np.array([0.299, 0.587, 0.114])  # ITU-R 601-2
+    np.testing.assert_allclose(pool.x[0, 0], luma, atol=1)
+
+
+def test_the_most_frequent_size_is_taken_and_the_others_are_scaled(build, tmp_path: Path) -> None:
+    save(tmp_path / "a" / "0.png", 30, 40)
+    kept = save(tmp_path / "a" / "1.png", 7, 5)
+    save(tmp_path / "b" / "2.png", 7, 5)
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    assert pool.shape == (1, 7, 5)
+    np.testing.assert_array_equal(pool.x[1, 0], kept)
+
+
+def test_an_image_size_makes_squares_and_keeps_the_identity(build, tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / "a" / f"{i}.png", 20 + i, 30)
+    small, _ = build("image_folder", path=str(tmp_path), image_size=8).read()
+    other, _ = build("image_folder", path=str(tmp_path), image_size=9, channels=3).read()
+    assert small.shape == (1, 8, 8)
+    assert other.shape == (3, 9, 9)
+    assert small.identity.tolist() == other.identity.tolist()
+    assert len(set(small.identity.tolist())) == 3
+
+
+def test_sixteen_bits_keep_the_upper_eight(build, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    deep = RNG.integers(0, 65536, (5, 6), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "a" / "0.png")
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    np.testing.assert_array_equal(pool.x[0, 0], deep >> 8)
+
+
+def test_transparent_parts_are_white_and_palettes_are_colours(build, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    pixels = np.zeros((4, 4, 4), np.uint8)
+    pixels[:2] = [200, 10, 20, 255]
+    Image.fromarray(pixels, "RGBA").save(tmp_path / "a" / "0.png")
+    Image.fromarray(pixels[:, :, :3]).quantize(4).save(tmp_path / "a" / "1.gif")
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    assert pool.x[0, :, 0, 0].tolist() == pool.x[1, :, 0, 0].tolist() == [200, 10, 20]
+    assert pool.x[0, :, 3, 3].tolist() == [255, 255, 255]
+    assert pool.x[1, :, 3, 3].tolist() == [0, 0, 0]
+
+
+def test_the_camera_orientation_is_applied(build, tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    pixels = RNG.integers(0, 256, (4, 6), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter clockwise
+    Image.fromarray(pixels).save(tmp_path / "a" / "0.png", exif=exif)
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    np.testing.assert_array_equal(pool.x[0, 0], np.rot90(pixels, -1))
+
+
+def test_train_and_test_folders_are_the_official_sets(build, tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        for i in range(3):
+            save(tmp_path / "train" / name / f"{i}.png", 5, 5)
+    save(tmp_path / "test" / "dog" / "0.png", 9, 9)
+    train, test = build("image_folder", path=str(tmp_path)).load()
+    assert (len(train), len(test)) == (6, 1)
+    assert test.shape == (1, 5, 5)
+    assert test.classes[test.y[0]] == "dog"
+
+
+def test_train_may_be_a_class_among_others(build, tmp_path: Path) -> None:
+    save(tmp_path / "train" / "0.png", 5, 5)
+    save(tmp_path / "car" / "0.png", 5, 5)
+    pool, test = build("image_folder", path=str(tmp_path)).read()
+    assert (pool.classes, test) == (("car", "train"), None)
+
+
+def test_images_without_class_folders_have_no_labels(build, tmp_path: Path) -> None:
+    for i in range(3):
+        save(tmp_path / f"{i}.png", 5, 5)
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    assert not pool.labelled
+    assert pool.y.tolist() == [-1] * 3
+
+
+def test_hidden_and_other_files_are_no_images(build, tmp_path: Path) -> None:
+    save(tmp_path / "a" / "0.png", 5, 5)
+    save(tmp_path / ".thumbnails" / "0.png", 5, 5)
+    (tmp_path / "a" / "._0.png").write_text("of another system")
+    (tmp_path / "a" / "notes.txt").write_text("text")
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    assert (len(pool), pool.classes) == (1, ("a",))
+
+
+@pytest.mark.parametrize("length", [0, 20, 150])
+def test_a_damaged_image_is_named_in_one_line(build, tmp_path: Path, length: int) -> None:
+    save(tmp_path / "a" / "good.png", 20, 20)
+    save(tmp_path / "a" / "bad.png", 20, 20)
+    whole = (tmp_path / "a" / "bad.png").read_bytes()
+    (tmp_path / "a" / "bad.png").write_bytes(whole[:length])
+    with pytest.raises(UserError, match=r"a/bad\.png: is (cut off|not a readable)") as caught:
+        build("image_folder", path=str(tmp_path)).load()
+    assert "\n" not in str(caught.value)
+
+
+def test_folders_that_cannot_be_used_are_named(build, tmp_path: Path) -> None:
+    def refused(text: str, **keys: object) -> None:
+        with pytest.raises(UserError, match=text):
+            build("image_folder", path=str(tmp_path / "x"), **keys).load()
+
+    refused("x: is not a folder")
+    (tmp_path / "x").mkdir()
+    refused("x: holds no images")
+    save(tmp_path / "x" / "a" / "0.png", 5, 5)
+    (tmp_path / "x" / "b").mkdir()
+    refused("x/b: holds no images")
+    save(tmp_path / "x" / "b" / "0.png", 5, 5)
+    refused("image_size=0: must be at least 1", image_size=0)
+    refused(r"image_size: images of 9999999x9999999 need .* GiB", image_size=9999999)
+
+
+def test_an_unexpected_validation_folder_or_test_class_is_refused(build, tmp_path: Path) -> None:
+    save(tmp_path / "train" / "a" / "0.png", 5, 5)
+    save(tmp_path / "test" / "b" / "0.png", 5, 5)
+    with pytest.raises(UserError, match="has class 'b'"):
+        build("image_folder", path=str(tmp_path)).load()
+    save(tmp_path / "val" / "a" / "0.png", 5, 5)
+    with pytest.raises(UserError, match="val: rename it to test"):
+        build("image_folder", path=str(tmp_path)).load()
+
+
+def test_the_order_does_not_depend_on_the_threads(build, tmp_path: Path) -> None:
+    for i in range(40):
+        save(tmp_path / "ab"[i % 2] / f"{i:02}.png", 5, 5)
+    one, two = (build("image_folder", path=str(tmp_path)).read()[0] for _ in range(2))
+    assert torch.equal(one.x, two.x)
+    assert one.fingerprint() == two.fingerprint()

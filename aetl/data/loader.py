@@ -80,13 +80,17 @@ class Loader:
         return self._batches(self.epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        order = None
+        index, weight = self.rows, self._weight
         for i in range(start, len(self)):
             turn, place = divmod(i, self._per_pass)
-            if order is None or place == 0:
+            if i == start or place == 0:
+                # Once a pass and not once a batch: this is half of the work beside the gathering.
                 order = self._order(epoch * self._passes + turn)
-            joint = order[place * self.batch_size : (place + 1) * self.batch_size]
-            yield self._batch(joint[self.rank :: self.world])
+                index = self.rows[order].to(self._x.device)
+                weight = self._weight[order].to(self._x.device)
+            joint = slice(place * self.batch_size, (place + 1) * self.batch_size)
+            part = slice(self.rank, None, self.world)
+            yield self._batch(index[joint][part], weight[joint][part])
 
     def _order(self, turn: int) -> Int[Tensor, " n"]:
         """Positions in ``rows``, in the order of the pass of that number since the start."""
@@ -94,10 +98,6 @@ class Loader:
             return torch.arange(len(self.rows))
         return self._rng.fork("order", turn).permutation(len(self.rows))
 
-    def _batch(self, positions: Int[Tensor, " b"]) -> Batch:
-        index = self.rows[positions]
-        weight = self._weight[positions]
-        at = index.to(self._x.device)
-        x = to_unit(self._x.index_select(0, at))
-        y = self._y.index_select(0, at)
-        return Batch(x, y, at, weight.to(self._x.device))
+    def _batch(self, index: Int[Tensor, " b"], weight: Float[Tensor, " b"]) -> Batch:
+        x = to_unit(self._x.index_select(0, index))
+        return Batch(x, self._y.index_select(0, index), index, weight)

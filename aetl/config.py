@@ -8,6 +8,7 @@ Nothing heavy is imported until a config is checked.
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import os
 import re
@@ -180,13 +181,11 @@ def _check_target(path: str, node: Mapping[str, Any]) -> None:
 
 def locate(path: str, target: str) -> Any:
     """The class or function that a ``_target_`` names."""
-    from hydra.errors import InstantiationException
-    from hydra.utils import get_object
-
+    module, _, name = target.rpartition(".")
     try:
-        return get_object(target)
-    except (InstantiationException, ImportError, ValueError, AttributeError) as error:
-        reason = _first_line(error.__cause__ or error)
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, ValueError, AttributeError) as error:
+        reason = _first_line(error)
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({reason})") from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -38,6 +39,16 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+
+
+def write_torch(path: Path, value: Any) -> None:
+    """Save with torch; by way of memory, so that a full disk is an ``OSError`` like any other."""
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def link(source: Path, target: Path) -> None:

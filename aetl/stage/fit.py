@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from aetl import ranks
-from aetl.files import atomic
+from aetl.files import atomic, write_torch
 from aetl.rng import Rng, key_seed
 from aetl.stage.schedule import Schedule
 from aetl.tracking.history import History, Listener
@@ -100,7 +100,7 @@ class Training(pl.LightningModule):
     def _diverged(self, values: Mapping[str, Tensor], batch: Any) -> None:
         bad = [name for name, value in values.items() if not torch.isfinite(value)]
         file = Path(self.trainer.default_root_dir) / "diverged.pt"
-        torch.save({"step": self.global_step, "terms": dict(values), "batch": batch}, file)
+        write_torch(file, {"step": self.global_step, "terms": dict(values), "batch": batch})
         raise FloatingPointError(
             f"{self.stage}: {', '.join(bad)} is not finite at step {self.global_step} "
             f"(the batch is saved in {file}); lower the learning rate or clip the gradient"

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from aetl.config import ConfigError
+from aetl.label import NOT_SETTINGS
 from aetl.report.run import Found, Run, find_runs
 from aetl.report.statistics import Verdict, holm, interval, paired_p_value, verdict
 
@@ -36,10 +38,6 @@ Format = Literal["table", "json", "csv", "latex", "html"]
 
 _CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "control/source_only")
 _FAMILIES = ("control", "feature", "parameter", "instance")
-# Parts of the config that say where and how a run was watched, not what it computed.
-_NO_SETTINGS = frozenset(
-    {"seed", "data_dir", "output_dir", "threads", "project", "tags", "logger", "callback"}
-)
 _SHOWN_KEYS = 4
 
 
@@ -115,7 +113,7 @@ def rows(runs: Iterable[Run], metric: str | None = None) -> list[Row]:
     return sorted(_beside([row for row in found if row]), key=_order)
 
 
-def main(
+def compare(
     paths: Sequence[str | Path],
     *,
     format: Format = "table",
@@ -124,21 +122,23 @@ def main(
 ) -> int:
     """What ``aetl compare`` does: print the comparison, or write it to ``output``.
 
-    Returns the exit code. Raises UserError for a missing path, metric or result.
+    Returns the exit code. Raises ConfigError for a missing path, metric or result.
     """
     try:
         found = find_runs(paths)
         table = rows(found.done, metric)
     except (FileNotFoundError, ValueError) as error:
-        raise _user_error(str(error)) from None
+        raise ConfigError(str(error)) from None
     if not table:
-        raise _user_error(_nothing(paths, found))
+        raise ConfigError(_nothing(paths, found))
     if left_out := found.left_out():
         logger.warning("left out: %s", left_out)
     if format == "html":
-        from aetl.report.sweep_page import write_sweep_page
+        from aetl.report.sweep_page import default_path, write_comparison
 
-        print(write_sweep_page(paths, output, metric=metric))
+        path = Path(output) if output else default_path(paths)
+        write_comparison(found, table, path)
+        print(path)
     elif format == "table" and output is None:
         from aetl.report.table import print_table
 
@@ -271,8 +271,8 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
     keys = [
         key
         for key in dict.fromkeys(key for config in configs.values() for key in config)
-        if key.split(".")[0] not in _NO_SETTINGS
-        and key != "target.budget"
+        if key.partition(".")[0] not in NOT_SETTINGS
+        and key not in {"target.budget", "target.per_class"}
         and len({_short(config.get(key)) for config in configs.values()}) > 1
     ]
     shown = {
@@ -352,10 +352,3 @@ def _nothing(paths: Sequence[str | Path], found: Found) -> str:
     where = ", ".join(str(path) for path in paths)
     left_out = found.left_out()
     return f"no finished run below {where}" + (f" ({left_out})" if left_out else "")
-
-
-def _user_error(message: str) -> Exception:
-    # Its module imports torch, which a comparison that goes well need not wait for.
-    from aetl.types import UserError
-
-    return UserError(message)

@@ -68,6 +68,11 @@ class Panel:
         mean, name = max(known)
         return name, sign * mean
 
+    def best(self, budget: int | str) -> float:
+        """The best mean at a budget."""
+        means = [row.mean for row in self.rows if row.budget == budget]
+        return max(means) if self.higher_is_better else min(means)
+
     def score(self, value: float) -> str:
         return f"{value:.{self.decimals}f}"
 

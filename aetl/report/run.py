@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,20 +77,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Found:
-    """The runs below some folders: with a result, without one, and with a record out of order."""
+    """The runs below some folders, in the order of the folders, and the records out of order."""
 
-    done: list[Run]
-    unfinished: list[Run]
+    runs: list[Run]
     unreadable: list[tuple[Path, str]]
+
+    @property
+    def done(self) -> list[Run]:
+        """The runs with a result."""
+        return [run for run in self.runs if run.status == "done"]
+
+    @property
+    def unfinished(self) -> list[Run]:
+        return [run for run in self.runs if run.status != "done"]
 
     def left_out(self) -> str:
         """``2 failed, 1 running, 1 unreadable``, or nothing."""
-        counts = [(self._count(s), s) for s in sorted({run.status for run in self.unfinished})]
-        counts += [(len(self.unreadable), "unreadable")]
-        return ", ".join(f"{count} {what}" for count, what in counts if count)
-
-    def _count(self, status: str) -> int:
-        return sum(run.status == status for run in self.unfinished)
+        counts = Counter(sorted(run.status for run in self.unfinished))
+        counts["unreadable"] = len(self.unreadable)
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def find_runs(paths: Iterable[str | Path]) -> Found:
@@ -98,15 +104,13 @@ def find_runs(paths: Iterable[str | Path]) -> Found:
     Raises FileNotFoundError for a path that is not there. A record that cannot be read is one
     warning and is otherwise passed over.
     """
-    found = Found([], [], [])
+    found = Found([], [])
     for path in _records(paths):
         try:
-            run = read_run(path.parent)
+            found.runs.append(read_run(path.parent))
         except RecordError as error:
             logger.warning("left out %s: %s", path, error)
             found.unreadable.append((path, str(error)))
-            continue
-        (found.done if run.status == "done" else found.unfinished).append(run)
     return found
 
 
@@ -201,7 +205,7 @@ def _numbered(path: str) -> list[str | int]:
 @functools.lru_cache(maxsize=4096)
 def _flat_section(text: str) -> dict[str, Any]:
     """One top-level node by dotted keys. Cached: the configs of a sweep differ in a node or two."""
-    import yaml  # type: ignore[import-untyped]
+    import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:

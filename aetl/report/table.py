@@ -144,7 +144,7 @@ def render_latex(rows: Sequence[Row]) -> str:
 
 
 def _latex_panel(panel: Panel) -> str:
-    best = {budget: _best(panel, budget) for budget in panel.budgets}
+    best = {budget: panel.best(budget) for budget in panel.budgets}
     lines = [
         r"\begin{table}",
         r"  \centering",
@@ -182,11 +182,6 @@ def _latex_gain(panel: Panel, row: Row) -> str:
     if row.gain_mean is None or row.is_baseline:
         return r"\footnotesize baseline" if row.is_baseline else ""
     return rf"\footnotesize ${panel.gain(row)}$ ({row.verdict})"
-
-
-def _best(panel: Panel, budget: int | str) -> float:
-    means = [row.mean for row in panel.rows if row.budget == budget]
-    return max(means) if panel.higher_is_better else min(means)
 
 
 _TEX = str.maketrans(

@@ -14,19 +14,19 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from aetl.config import ConfigError
 from aetl.report.compare import (
     CSV_KEYS,
     JSON_KEYS,
     Row,
     budget_order,
-    main,
+    compare,
     render_csv,
     render_json,
     rows,
 )
 from aetl.report.run import find_runs
 from aetl.report.table import render_latex, render_table
-from aetl.types import UserError
 from tests.report.synthetic import write_run
 
 ARMS = ("control/scratch", "control/raw_features", "feature/linear_probe", "parameter/finetune")
@@ -279,22 +279,22 @@ def test_jobs_are_found_in_their_order(tmp_path: Path) -> None:
     assert [run.folder.name for run in find_runs([tmp_path]).done] == ["1", "9", "10"]
 
 
-def test_main_prints_json_alone_and_warns_elsewhere(
+def test_compare_prints_json_alone_and_warns_elsewhere(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     sweep(tmp_path / "sweep")
     write_run(tmp_path / "failed", status="failed")
-    assert main([tmp_path], format="json") == 0
+    assert compare([tmp_path], format="json") == 0
     assert len(json.loads(capsys.readouterr().out)) == 12
     assert caplog.messages == ["left out: 1 failed"]
 
 
 @pytest.mark.parametrize("format", ["table", "json", "csv", "latex"])
-def test_main_writes_a_file_instead_when_one_is_named(
+def test_compare_writes_a_file_instead_when_one_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], format: Any
 ) -> None:
     sweep(tmp_path / "sweep")
-    main([tmp_path / "sweep"], format=format, output=tmp_path / "out")
+    compare([tmp_path / "sweep"], format=format, output=tmp_path / "out")
     assert "linear" in (tmp_path / "out").read_text(encoding="utf-8")
     assert capsys.readouterr().out == ""
 
@@ -313,8 +313,8 @@ def test_nothing_to_compare_is_a_mistake_of_the_users(
     folder = tmp_path / "empty"
     folder.mkdir()
     prepare(folder)
-    with pytest.raises(UserError, match=message):
-        main([folder])
+    with pytest.raises(ConfigError, match=message):
+        compare([folder])
 
 
 def test_csv_reads_back_as_it_was(tmp_path: Path) -> None:
@@ -356,7 +356,7 @@ def test_latex_escapes_names_and_sets_the_best_in_bold(tmp_path: Path) -> None:
 def test_comparing_imports_nothing_heavy(tmp_path: Path) -> None:
     sweep(tmp_path / "sweep")
     code = (
-        "import sys, aetl.report.compare as c; c.main([sys.argv[1]]); "
+        "import sys, aetl.report.compare as c; c.compare([sys.argv[1]]); "
         "print({'numpy', 'torch', 'matplotlib', 'hydra', 'omegaconf'} & set(sys.modules))"
     )
     done = subprocess.run(

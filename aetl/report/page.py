@@ -1,0 +1,234 @@
+"""``report.html`` of a run: its numbers and pictures on one self-contained page."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from aetl.files import write_text
+from aetl.report.canvas import svg
+from aetl.report.figures import run_figures, save_figures
+from aetl.report.markup import (
+    Html,
+    chips,
+    document,
+    facts,
+    figure,
+    folded,
+    section,
+    tag,
+)
+from aetl.report.panel import budget_text, signed
+from aetl.report.run import Run, read_run
+
+PAGE = "report.html"
+
+_RECEIPT = {
+    "matched": "came from the pretraining",
+    "missing": "were not in the pretraining",
+    "skipped": "had another shape there",
+    "frozen": "were kept as they were",
+    "trainable": "were trained",
+    "changed": "differ after the transfer",
+}
+_CAPTIONS = {
+    "learning_curves": "Training and validation; dashed, the same network from scratch.",
+    "reconstructions": "Inputs of each domain over what the pretrained autoencoder makes of them.",
+    "latent_map": "Latent codes of the pretrained encoder on their two principal axes. Labels are "
+    "class medians: filled for the source, framed for the target.",
+    "confusion_matrix": "Target test examples, with counts; shaded by the share of the true class.",
+    "predictions": "Target test examples against the line of no error.",
+}
+
+
+def write_run_page(folder: Path) -> Path:
+    """Draw a run's ``figures/*.png`` and write its ``report.html``; what is missing is left out.
+
+    Raises RecordError where the folder has no readable run.json.
+    """
+    run = read_run(folder)
+    classes = [str(name) for name in run.record.get("classes") or ()]
+    drawn = run_figures(folder, run.metric, classes)
+    save_figures(folder, drawn)
+    figures = {
+        name: figure(Html(svg(drawing, name.replace("_", " "))), _CAPTIONS[name])
+        for name, drawing in drawn.items()
+    }
+    path = folder / PAGE
+    write_text(path, document(f"{_arm(run)} on {run.target}", *_content(run, figures)))
+    return path
+
+
+def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | None]:
+    yield _header(run)
+    yield _numbers(run)
+    yield section("All metrics", _metrics(run))
+    yield section("Learning curves", figures.get("learning_curves"))
+    yield section("Reconstructions", figures.get("reconstructions"), _errors(run))
+    pair = [
+        section("Latent map", figures.get("latent_map")),
+        section("Confusion matrix", figures.get("confusion_matrix")),
+        section("Predictions", figures.get("predictions")),
+    ]
+    if any(pair):
+        yield tag("div", *pair, class_="columns")
+    yield section("What moved", *_receipt(run.record.get("receipt") or {}))
+    yield section("Settings", *_settings(run))
+    yield section("Do it again", *_commands(run))
+    yield section("Environment", facts(_environment(run.record)))
+
+
+def _arm(run: Run) -> str:
+    return f"{run.transfer}, {run.autoencoder}"
+
+
+def _header(run: Run) -> Html:
+    pairs = [
+        ("transfer", run.transfer),
+        ("autoencoder", run.autoencoder),
+        ("loss", run.loss),
+        ("budget", budget_text(run.budget)),
+        ("selector", run.selector),
+        ("seed", run.seed),
+    ]
+    error = None
+    if run.status != "done":
+        said = run.record.get("error")
+        badge = tag("span", run.status, class_=f"badge {run.status}")
+        error = tag("p", badge, " ", said if said else "This run has no result.")
+    title = tag("h1", f"{run.source} → {run.target}")
+    return tag("header", tag("p", "aetl run", class_="eyebrow"), title, chips(pairs), error)
+
+
+def _numbers(run: Run) -> Html | None:
+    """The score beside that of scratch, and the gain."""
+    score, gain = run.scores.get(run.metric), run.gain(run.metric)
+    if score is None:
+        return None
+    twin = run.twin.get(run.metric)
+    better = "higher" if run.better(run.metric) > 0 else "lower"
+    cards = [_card(run.metric, _number(score), f"{better} is better")]
+    if twin is not None and run.transfer != "control/scratch":
+        cards.append(_card("from scratch", _number(twin), "same network, split, budget and seed"))
+        if gain is not None:
+            look = "better" if gain > 0 else "worse" if gain < 0 else None
+            said = "one seed; aetl compare judges over several"
+            cards.append(_card("gain", signed(gain, _decimals(gain)), said, look))
+    return tag("dl", *cards, class_="numbers")
+
+
+def _card(name: str, value: str, small: str, look: str | None = None) -> Html:
+    number = tag("dd", tag("span", value, class_=look), tag("small", small))
+    return tag("div", tag("dt", name), number, class_="card")
+
+
+def _metrics(run: Run) -> Html | None:
+    """All scores, where there is more than the one on top."""
+    if len(run.scores) < 2:
+        return None
+    names = ("metric", "this arm", "from scratch", "gain", "better is")
+    head = [tag("th", name, scope="col", class_="number" if 0 < i < 4 else None)
+            for i, name in enumerate(names)]  # fmt: skip
+    body = [_metric(run, name) for name in run.scores]
+    return tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))
+
+
+def _metric(run: Run, name: str) -> Html:
+    gain = run.gain(name)
+    values = (
+        _number(run.scores[name]),
+        _number(run.twin[name]) if name in run.twin else "",
+        "" if gain is None else signed(gain, _decimals(gain)),
+    )
+    better = "higher" if run.better(name) > 0 else "lower"
+    numbers = (tag("td", value, class_="number") for value in values)
+    return tag("tr", tag("th", name, scope="row"), *numbers, tag("td", better))
+
+
+def _errors(run: Run) -> Html | None:
+    errors: Mapping[str, float] = run.record.get("reconstruction") or {}
+    if not errors:
+        return None
+    said = ", ".join(f"{domain} {error:.5f}" for domain, error in errors.items())
+    return tag("p", f"Mean squared error per element: {said}.", class_="note")
+
+
+def _receipt(receipt: Mapping[str, Any]) -> Iterable[Html | None]:
+    for part, meaning in _RECEIPT.items():
+        if names := receipt.get(part):
+            count = f"{len(names)} tensor{'s' if len(names) > 1 else ''} {meaning}"
+            yield folded(count, names)
+    rest = {
+        name.replace("_", " "): f"{value:,.10g}"
+        for name, value in receipt.items()
+        if name not in _RECEIPT and isinstance(value, int | float)
+    }
+    yield facts(rest)
+
+
+def _settings(run: Run) -> Iterable[Html | None]:
+    record = run.record
+    choices = {k: v for k, v in (record.get("choices") or {}).items() if v is not None}
+    yield facts({name: v for name, v in choices.items() if not name.startswith("hydra")})
+    try:
+        text = (run.folder / "config.yaml").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    yield tag("details", tag("summary", "The whole config"), tag("pre", tag("code", text)))
+
+
+def _commands(run: Run) -> Iterable[Html | None]:
+    if run.status == "done":
+        yield _shell(["aetl", "rerun", _near(run.folder), "--check"])
+    if command := run.record.get("command"):
+        yield tag("p", "It was started by", class_="note")
+        yield _shell([Path(command[0]).name, *command[1:]])
+
+
+def _near(folder: Path) -> str:
+    """The path as one would type it here."""
+    relative = os.path.relpath(folder)
+    return os.path.abspath(folder) if relative.startswith("..") else relative
+
+
+def _shell(words: Sequence[str]) -> Html:
+    return tag("pre", tag("code", shlex.join(map(str, words))))
+
+
+def _environment(record: Mapping[str, Any]) -> dict[str, object]:
+    git = record.get("git") or {}
+    commit = str(git.get("commit") or "")
+    return {
+        "started": record.get("started"),
+        "ended": record.get("ended"),
+        "seconds": _listed(record.get("seconds"), "{:.1f}"),
+        "from the store": ", ".join(k for k, v in (record.get("reused") or {}).items() if v),
+        "code": f"{commit[:12]}{' with changes' if git.get('dirty') else ''}",
+        "versions": _listed(record.get("versions")),
+        "hardware": _listed(record.get("hardware")),
+        "data fingerprints": _listed(record.get("fingerprints")),
+        "store": _listed(record.get("parents")),
+    }
+
+
+def _listed(values: Mapping[str, Any] | None, form: str = "{}") -> str:
+    pairs = (
+        (k, ", ".join(map(str, v)) if isinstance(v, list) else v) for k, v in (values or {}).items()
+    )
+    return ", ".join(
+        f"{key} {form.format(value)}" for key, value in pairs if value not in (None, "")
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:.{_decimals(value)}f}"
+
+
+def _decimals(value: float) -> int:
+    """Three, or as many as show three digits of a small number."""
+    if value != value or abs(value) in (0.0, float("inf")) or abs(value) >= 0.001:
+        return 3
+    return min(9, 2 - int(f"{value:e}".partition("e")[2]))

@@ -1,0 +1,150 @@
+"""Figures of a sweep: one panel (source, target and metric) each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from aetl.report.canvas import COLORS, DARK_GREY, GREY, INK, VERDICT_COLORS, axes_grid, style
+from aetl.report.compare import Row
+from aetl.report.panel import Arm, Panel, budget_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKERS = {"positive": ">", "negative": "<", "neutral": "o", "unknown": "o"}
+
+
+def budget_curves(panel: Panel) -> Figure | None:
+    """Mean over seeds against the budget, with its 95 % band, for each arm; controls dashed."""
+    if len(panel.budgets) < 2:
+        return None
+    with style():
+        figure, axes = axes_grid(7.0, 4.6)
+        ax = axes[0, 0]
+        ends = [_arm_curve(ax, panel, arm, look) for arm, look in _arm_looks(panel).items()]
+        ax.set_xticks(range(len(panel.budgets)), [str(budget) for budget in panel.budgets])
+        ax.set_xlim(-0.15, len(panel.budgets) - 0.9)
+        ax.set_xlabel("labelled target examples")
+        ax.set_ylabel(panel.metric)
+        ax.grid(axis="y")
+        figure.subplots_adjust(left=0.1, right=0.64, bottom=0.12, top=0.97)
+        _end_labels(ax, [end for end in ends if end])
+    return figure
+
+
+def _arm_looks(panel: Panel) -> dict[Arm, dict[str, Any]]:
+    """Colours for arms, grey dashes for controls; when the colours run out, markers change."""
+    looks: dict[Arm, dict[str, Any]] = {}
+    arms = controls = 0
+    for arm in panel.arms:
+        if arm[0].startswith("control/"):
+            looks[arm] = {"color": (GREY, DARK_GREY)[controls % 2], "linestyle": (0, (4, 2))}
+            looks[arm]["marker"] = "sDvPX"[controls % 5]
+            controls += 1
+        else:
+            looks[arm] = {"color": COLORS[arms % 8], "marker": "o^h*<>"[arms // 8 % 6]}
+            arms += 1
+    return looks
+
+
+def _arm_curve(
+    ax: Axes, panel: Panel, arm: Arm, look: Mapping[str, Any]
+) -> tuple[float, str, str] | None:
+    """Draws an arm; where it ends, in what colour, under what name."""
+    rows = [(i, panel.cells.get((arm, budget))) for i, budget in enumerate(panel.budgets)]
+    known = [(i, row) for i, row in rows if row is not None]
+    if not known:
+        return None
+    ax.plot([i for i, _ in known], [row.mean for _, row in known], markersize=5, **look)
+    band = [(i, r.ci_low, r.ci_high) for i, r in known if r.ci_low is not None]
+    if band:
+        x, low, high = zip(*band, strict=True)
+        ax.fill_between(x, low, high, color=look["color"], alpha=0.1, linewidth=0)
+    return known[-1][1].mean, look["color"], panel.arms[arm]
+
+
+def _end_labels(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+    """The name of each curve at its right end, pushed apart where they would overlap."""
+    low, high = ax.get_ylim()
+    left, right = ax.get_xlim()
+    ends = sorted(ends)
+    places = _apart([value for value, _, _ in ends], (high - low) * 0.052, low, high)
+    for (value, color, name), place in zip(ends, places, strict=True):
+        x = right + 0.045 * (right - left)
+        thin: dict[str, Any] = {"color": color, "linewidth": 0.7, "clip_on": False}
+        ax.plot([right, x - 0.01 * (right - left)], [value, place], **thin)
+        ink = DARK_GREY if color == GREY else color
+        ax.text(x, place, _shortened(name, 32), color=ink, weight="bold", size=9, va="center")
+    ax.set(xlim=(left, right), ylim=(low, high))
+
+
+def _apart(values: Sequence[float], step: float, low: float, high: float) -> list[float]:
+    """Sorted values moved as little as puts them ``step`` apart, inside of ``low`` and ``high``.
+
+    Least squares: the isotonic regression of the values less their place in the row, by pooling
+    neighbours that are out of order.
+    """
+    step = min(step, (high - low) / max(1, len(values) - 1))
+    pools: list[list[float]] = []
+    for i, value in enumerate(values):
+        pools.append([value - i * step])
+        while len(pools) > 1 and _average(pools[-2]) > _average(pools[-1]):
+            last = pools.pop()
+            pools[-1] += last
+    free = [_average(pool) for pool in pools for _ in pool]
+    top = high - (len(values) - 1) * step
+    return [min(max(place, low), top) + i * step for i, place in enumerate(free)]
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def gain_forest(panel: Panel) -> Figure | None:
+    """Gain over scratch with its 95 % interval: a row for each arm, a column for each budget.
+
+    The dotted line is the strongest control: what lies left of it, a simpler way beats.
+    """
+    arms = [arm for arm in panel.arms if any(_drawn(panel, arm, b) for b in panel.budgets)]
+    if not arms:
+        return None
+    width, height = 3.0 + 2.1 * len(panel.budgets), 1.05 + 0.3 * len(arms)
+    with style():
+        figure, axes = axes_grid(width, height, ncols=len(panel.budgets), sharex=True, sharey=True)
+        for ax, budget in zip(axes[0], panel.budgets, strict=True):
+            _forest_column(ax, panel, arms, budget)
+        axes[0, 0].set_yticks(range(len(arms)), [_shortened(panel.arms[arm], 40) for arm in arms])
+        axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
+        figure.supxlabel(f"gain in {panel.metric} over scratch", fontsize=10, y=0.06 / height)
+        margins = {"bottom": 0.62 / height, "top": 1 - 0.34 / height, "wspace": 0.08}
+        figure.subplots_adjust(left=2.8 / width, right=1 - 0.12 / width, **margins)
+    return figure
+
+
+def _drawn(panel: Panel, arm: Arm, budget: int | str) -> Row | None:
+    row = panel.cells.get((arm, budget))
+    return row if row and row.gain_mean is not None and not row.is_baseline else None
+
+
+def _forest_column(ax: Axes, panel: Panel, arms: Sequence[Arm], budget: int | str) -> None:
+    ax.axvline(0, color=INK, linewidth=1)
+    ax.set_title(budget_text(budget))
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    rows = [(y, row) for y, arm in enumerate(arms) if (row := _drawn(panel, arm, budget))]
+    if best := [row.gain_mean for _, row in rows if row.is_control and row.gain_mean is not None]:
+        ax.axvline(max(0.0, *best), color=INK, linewidth=1, linestyle=(0, (1, 2)))
+    for y, row in rows:
+        color = VERDICT_COLORS[row.verdict]
+        if row.gain_ci_low is not None and row.gain_ci_high is not None:
+            ax.plot([row.gain_ci_low, row.gain_ci_high], [y, y], color=color, linewidth=2.4)
+        ground = "none" if row.verdict == "unknown" else color
+        mark: dict[str, Any] = {"marker": _MARKERS[row.verdict], "markersize": 7, "color": color}
+        ax.plot([row.gain_mean or 0.0], [y], markerfacecolor=ground, linestyle="", **mark)
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

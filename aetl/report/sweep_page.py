@@ -1,0 +1,321 @@
+"""The page of a sweep: comparison, curves over budgets, gains and runs, in one offline file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from aetl.files import write_text
+from aetl.report.canvas import svg
+from aetl.report.compare import Row, rows
+from aetl.report.markup import (
+    Cell,
+    Html,
+    chips,
+    document,
+    figure,
+    join,
+    live_table,
+    section,
+    tag,
+)
+from aetl.report.page import PAGE
+from aetl.report.panel import NO_VALUE, SYMBOLS, Panel, budget_text, p_text, panels, signed
+from aetl.report.run import RECORD, Found, Run, find_runs
+from aetl.report.sweep_figures import budget_curves, gain_forest
+
+DEFAULT_NAME = "comparison.html"
+
+_DRAWN_PANELS = 30
+_PICTURED_ROWS = 60
+_NAMES = ("source", "target", "metric", "autoencoder", "loss", "selector")
+_THUMBNAILS = ("reconstructions", "latent_map", "confusion_matrix", "predictions")
+_THUMBNAIL_HEIGHT = 160
+
+_HOW_TO_READ = (
+    "Mean and 95 % interval (Student's t) over seeds. The gain is the score less that of the same "
+    "network trained from scratch on the same split, budget and seed; positive is better. The "
+    "verdict is positive or negative where the gain's interval leaves out zero, neutral where it "
+    "holds zero, and unknown with fewer than three seeds; p is of the paired t test, adjusted for "
+    "the arms of the same source, target and budget (Holm). † marks an arm whose mean the "
+    "strongest control surpasses: transfer may help it, but a simpler way does better."
+)
+_CURVES = "Mean over seeds with its 95 % band; controls dashed."
+_FOREST = (
+    "Gain over scratch with its 95 % interval: blue triangles are positive, orange ones negative, "
+    "grey neutral, hollow unknown. The dotted line is the strongest control."
+)
+
+
+def write_sweep_page(
+    paths: Sequence[str | Path], output: str | Path | None = None, metric: str | None = None
+) -> Path:
+    """Compare the runs below the paths on one page, also where some or all have no result.
+
+    Raises FileNotFoundError for a missing path and ValueError for an unknown metric.
+    """
+    found = find_runs(paths)
+    path = Path(output) if output else default_path(paths)
+    write_comparison(found, rows(found.done, metric), path)
+    return path
+
+
+def write_comparison(found: Found, table: Sequence[Row], path: Path) -> None:
+    """The page of runs that were read and grouped already."""
+    content = _content(found, table, path.parent)
+    write_text(path, document("Comparison of transfers", *content, script=True))
+
+
+def default_path(paths: Sequence[str | Path]) -> Path:
+    """``report.html`` in the one folder that is given, or else ``comparison.html`` here."""
+    only = Path(paths[0])
+    is_sweep = len(paths) == 1 and only.is_dir() and not (only / RECORD).exists()
+    return only / PAGE if is_sweep else Path(DEFAULT_NAME)
+
+
+def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | None]:
+    cut = panels(table)
+    yield _header(found, table)
+    for number, panel in enumerate(cut[:_DRAWN_PANELS]):
+        yield _panel(panel, number)
+    yield section("All rows", _comparison(cut), note=_HOW_TO_READ)
+    first = f"Pictures of the first {_PICTURED_ROWS} rows only; every run's page has its own."
+    yield section("Runs", _runs(table, home), note=first if len(table) > _PICTURED_ROWS else None)
+    yield section("Without a result", _unfinished(found, home))
+
+
+def _header(found: Found, table: Sequence[Row]) -> Html:
+    verdicts: Counter[str] = Counter(row.verdict for row in table if not row.is_control)
+    badges = [
+        tag("li", tag("span", f"{SYMBOLS[name]} {verdicts[name]} {name}", class_=f"badge {name}"))
+        for name in SYMBOLS
+        if verdicts[name]
+    ]
+    told: list[tuple[str, object]] = [("finished runs", len(found.done)), ("rows", len(table))]
+    if left_out := found.left_out():
+        told.append(("without a result", left_out))
+    if beaten := sum(row.beaten for row in table):
+        told.append(("arms that a simpler control beats", beaten))
+    return tag(
+        "header",
+        tag("p", "aetl compare", class_="eyebrow"),
+        tag("h1", "Does transfer help?"),
+        tag("ul", *badges, class_="chips verdicts") if badges else None,
+        chips(told),
+    )
+
+
+def _badge(verdict: str) -> Html:
+    return tag("span", f"{SYMBOLS[verdict]} {verdict}", class_=f"badge {verdict}")
+
+
+def _comparison(cut: Sequence[Panel]) -> Html | None:
+    """Every row; of the names only those that differ."""
+    pairs = [(panel, row) for panel in cut for row in panel.rows]
+    if not pairs:
+        return None
+    differ = _differing([row for _, row in pairs])
+    columns = [("arm", False), *((name, False) for name in differ), ("labels", True)]
+    choices = list(range(len(columns)))
+    columns += [("seeds", True), ("mean", True), ("± 95 %", True), ("gain", True)]
+    columns += [("95 % of gain", True), ("p", True), ("verdict", False)]
+    columns += [("strongest control", False)]
+    choices.append(len(columns) - 2)
+    body = [
+        (_cells(panel, row, differ), "control" if row.is_control else "") for panel, row in pairs
+    ]
+    common = _common(pairs[0][1], [n for n in _NAMES if n not in differ])
+    return join([common, live_table("comparison", columns, body, choices)])
+
+
+def _differing(table: Sequence[Row]) -> list[str]:
+    return [name for name in _NAMES if len({getattr(row, name) for row in table}) > 1]
+
+
+def _common(row: Row, names: Sequence[str]) -> Html:
+    return chips([(name, getattr(row, name)) for name in names])
+
+
+def _cells(panel: Panel, row: Row, differ: Sequence[str]) -> list[Cell]:
+    reach = None if row.ci_high is None else row.ci_high - row.mean
+    gain = "" if row.gain_mean is None or row.is_baseline else row.gain_mean
+    arm = join([row.transfer, _dagger(panel, row)])
+    return [
+        Cell(arm, row.transfer),
+        *(Cell(getattr(row, name)) for name in differ),
+        Cell(row.budget, number=True),
+        Cell(row.n, number=True),
+        Cell(panel.score(row.mean), row.mean, number=True),
+        Cell("" if reach is None else panel.score(reach), "" if reach is None else reach, True),
+        Cell(panel.gain(row), gain, number=True),
+        Cell(panel.gain_interval(row), "" if row.gain_ci_low is None else row.gain_ci_low, True),
+        Cell(p_text(row.p_value), "" if row.p_value is None else row.p_value, number=True),
+        Cell("" if row.is_baseline else _badge(row.verdict), row.verdict),
+        Cell(_strongest(panel, row)),
+    ]
+
+
+def _dagger(panel: Panel, row: Row) -> Html | None:
+    """The mark of an arm that a control surpasses, which says which one."""
+    said = f"{_strongest(panel, row)} is better"
+    return tag("span", "†", title=said) if row.beaten else None
+
+
+def _strongest(panel: Panel, row: Row) -> str:
+    if row.control is None or row.control_mean is None:
+        return ""
+    return f"{row.control.removeprefix('control/')} {panel.score(row.control_mean)}"
+
+
+def _panel(panel: Panel, number: int) -> Html | None:
+    """Arms x budgets as a table, as curves and as gains."""
+    curves = _drawing(budget_curves(panel), f"scores over budgets {number}", _CURVES)
+    return section(
+        panel.title,
+        tag("p", panel.subtitle(), class_="note"),
+        tag("div", _matrix(panel), curves, class_="side"),
+        _drawing(gain_forest(panel), f"gains {number}", _FOREST),
+    )
+
+
+def _matrix(panel: Panel) -> Html:
+    head = [tag("th", text, scope="col") for text in ("arm", *map(budget_text, panel.budgets))]
+    body = [
+        tag(
+            "tr",
+            tag("th", label, scope="row"),
+            *(_matrix_cell(panel, panel.cells.get((arm, budget))) for budget in panel.budgets),
+            class_="control" if arm[0].startswith("control/") else None,
+        )
+        for arm, label in panel.arms.items()
+    ]
+    body.append(_strongest_controls(panel))
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body), class_="matrix")
+    return tag("div", table, class_="scroll")
+
+
+def _strongest_controls(panel: Panel) -> Html:
+    name = "strongest control"
+    if any(row.beaten for row in panel.rows):
+        name += " († is below it)"
+    found = [panel.control(budget) for budget in panel.budgets]
+    cells = (f"{c[0].removeprefix('control/')} {panel.score(c[1])}" if c else "" for c in found)
+    row = (tag("td", tag("small", cell)) for cell in cells)
+    return tag("tr", tag("th", tag("small", name), scope="row"), *row, class_="control")
+
+
+def _matrix_cell(panel: Panel, row: Row | None) -> Html:
+    if row is None:
+        return tag("td", NO_VALUE)
+    reach = None if row.ci_high is None else f" ±{panel.score(row.ci_high - row.mean)}"
+    look = "best" if row.mean == panel.best(row.budget) else None
+    mean = [tag("span", panel.score(row.mean), class_=look), tag("small", reach)]
+    if row.is_baseline or row.gain_mean is None:
+        return tag("td", *mean, Html("<br>"), tag("small", panel.gain(row)))
+    gain = f"{SYMBOLS[row.verdict]} {panel.gain(row)}"
+    badge = tag("span", gain, class_=f"badge {row.verdict}", title=f"{row.verdict} transfer")
+    return tag("td", *mean, _dagger(panel, row), Html("<br>"), badge)
+
+
+def _drawing(drawing: object, label: str, caption: str) -> Html | None:
+    from matplotlib.figure import Figure
+
+    return figure(Html(svg(drawing, label)), caption) if isinstance(drawing, Figure) else None
+
+
+def _runs(table: Sequence[Row], home: Path) -> Html | None:
+    """Every run of every row with a link to its page, and pictures of each row's first seed."""
+    differ = _differing(table)
+    columns = [("run", False), *((name, False) for name in differ), ("arm", False)]
+    columns += [("labels", True), ("seed", True), ("score", True), ("from scratch", True)]
+    columns += [("gain", True), ("pictures", False)]
+    pictured = {id(row.runs[0]) for row in table[:_PICTURED_ROWS]}
+    body = [
+        (
+            [
+                Cell(_link(run.folder, home)),
+                *(Cell(getattr(row, name)) for name in differ),
+                *_run_cells(panel, row, run),
+                Cell(_thumbnails(run, home) or "" if id(run) in pictured else ""),
+            ],
+            "",
+        )
+        for panel in panels(table)
+        for row in panel.rows
+        for run in row.runs
+    ]
+    return live_table("runs", columns, body, choices=range(1, len(differ) + 4)) if body else None
+
+
+def _run_cells(panel: Panel, row: Row, run: Run) -> list[Cell]:
+    score, twin, gain = run.scores[row.metric], run.twin.get(row.metric), run.gain(row.metric)
+    return [
+        Cell(row.transfer),
+        Cell(row.budget, number=True),
+        Cell(run.seed, number=True),
+        Cell(panel.score(score), score, number=True),
+        Cell(NO_VALUE if twin is None else panel.score(twin), "" if twin is None else twin, True),
+        Cell(*_gain_cell(panel, gain), number=True),
+    ]
+
+
+def _gain_cell(panel: Panel, gain: float | None) -> tuple[str, float | str]:
+    return (NO_VALUE, "") if gain is None else (signed(gain, panel.decimals), gain)
+
+
+def _link(folder: Path, home: Path) -> object:
+    """The run's folder; a link to its page where it has one."""
+    name = os.path.relpath(folder, home)
+    if not (folder / PAGE).exists():
+        return name
+    return tag("a", name, href=quote(f"{name}/{PAGE}"))
+
+
+def _thumbnails(run: Run, home: Path) -> Html | None:
+    images = [_thumbnail(run.folder / "figures" / f"{name}.png") for name in _THUMBNAILS]
+    found = [
+        tag("a", Html(f'<img src="data:image/png;base64,{data}" alt="{name}" loading="lazy">'),
+            href=quote(f"{os.path.relpath(run.folder, home)}/figures/{name}.png"))
+        for name, data in zip(_THUMBNAILS, images, strict=True)
+        if data
+    ]  # fmt: skip
+    return tag("div", *found, class_="thumbnails") if found else None
+
+
+def _thumbnail(path: Path) -> str | None:
+    """A small copy of a picture in base64; None where there is none."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            factor = max(1, image.height // _THUMBNAIL_HEIGHT)
+            small = image.convert("RGB").reduce(factor).quantize(64)
+    except (OSError, UnidentifiedImageError):
+        return None
+    buffer = io.BytesIO()
+    small.save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _unfinished(found: Found, home: Path) -> Html | None:
+    columns = [("run", False), ("status", False), ("what it was", False), ("why", False)]
+    body = [
+        ([Cell(_link(run.folder, home)), Cell(tag("span", run.status, class_=f"badge {run.status}"),
+          run.status), Cell(_what(run)), Cell(run.record.get("error") or "")], "")
+        for run in found.unfinished
+    ]  # fmt: skip
+    for path, reason in found.unreadable:
+        name = os.path.relpath(path.parent, home)
+        body.append(([Cell(name), Cell("unreadable"), Cell(""), Cell(reason)], ""))
+    return live_table("unfinished", columns, body, choices=(1,)) if body else None
+
+
+def _what(run: Run) -> str:
+    if run.transfer == "?":
+        return ""
+    return f"{run.source} → {run.target}, {run.transfer}, {run.budget}, seed {run.seed}"

@@ -1,0 +1,60 @@
+# `make help` lists the targets. Every target that needs the environment makes it first.
+
+PYTHON ?= python3
+JOBS ?= 2
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+MAKING := .venv/.making
+
+.DELETE_ON_ERROR:
+.PHONY: help install test test-all check demo bench clean
+
+help:
+	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
+	@echo 'make test       the default tests (JOBS=2 processes)'
+	@echo 'make test-all   the slow tests too'
+	@echo 'make check      ruff, mypy, import-linter'
+	@echo 'make demo       a multirun on digits, its comparison and its report'
+	@echo 'make bench      the speed tests'
+	@echo 'make clean      removes caches and builds; keeps .venv and outputs/'
+	@echo 'PYTHON=python3.12 chooses the interpreter of a new .venv.'
+
+install: $(STAMP)
+
+# An environment whose making was cut off (MAKING is still there), or whose interpreter is gone,
+# is made anew. The way without ensurepip is for systems that package it apart from Python.
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -e $(MAKING) ] || ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	    $(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("aetl needs Python 3.11 or newer, this is %d.%d: choose one with make install PYTHON=..." % v[:2])' && \
+	    rm -rf .venv && mkdir .venv && touch $(MAKING) && \
+	    echo 'Making .venv (a few minutes, 6 GB) ...' && \
+	    { $(PYTHON) -m venv .venv >/dev/null 2>&1 || \
+	      { $(PYTHON) -m venv --without-pip .venv && \
+	        $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }; }; \
+	fi
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@rm -f $(MAKING)
+	@touch $@
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+test-all: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not gpu and not slurm and not bench'
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+demo: $(STAMP)
+	.venv/bin/aetl -m experiment=demo
+
+bench: $(STAMP)
+	$(BIN)/python -m pytest -q -m bench
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find aetl tests -name __pycache__ -type d -prune -exec rm -rf {} +

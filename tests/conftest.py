@@ -1,0 +1,69 @@
+"""What every test gets: one thread, no network, no W&B account, its own folder for outputs."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Before torch is imported. Two test processes on two cores are faster with one thread each, and
+# sums come out the same on every machine.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "MPLBACKEND": "Agg"}
+os.environ.pop("WANDB_API_KEY", None)
+# The guard below holds in this process; this one stops the clients in children: nothing listens
+# on the discard port.
+for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
+    os.environ[variable] = os.environ[variable.lower()] = "http://127.0.0.1:9"
+os.environ["NO_PROXY"] = os.environ["no_proxy"] = "localhost,127.0.0.1,::1"
+
+
+def _is_local(address: Any) -> bool:
+    if not isinstance(address, tuple):  # the path of a Unix socket
+        return True
+    host = str(address[0])
+    if host in ("", "localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
+    except ValueError:  # a name
+        return False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback_only() -> Iterator[None]:
+    """A connection beyond this machine fails the test (no library can swallow pytest.fail)."""
+    connect, connect_ex = socket.socket.connect, socket.socket.connect_ex
+
+    def guarded(original: Any) -> Any:
+        def call(self: socket.socket, address: Any) -> Any:
+            if not _is_local(address):
+                pytest.fail(f"a test tried to connect to {address}")
+            return original(self, address)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", guarded(connect))
+        patch.setattr(socket.socket, "connect_ex", guarded(connect_ex))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """For runs that a module's or the session's fixture makes once for several tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AETL_OUTPUT_DIR", str(tmp_path_factory.mktemp("outputs")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def own_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of a test neither land in the checkout nor reuse what another test stored."""
+    monkeypatch.setenv("AETL_OUTPUT_DIR", str(tmp_path / "outputs"))

@@ -1,0 +1,165 @@
+"""``aetl sweep status|resume|retry DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from aetl.config import ConfigError
+from aetl.sweep.manifest import (
+    JobEntry,
+    Manifest,
+    State,
+    SweepRefused,
+    counts,
+    is_live,
+    locked,
+    mark_cut_off,
+    shown,
+)
+
+COLORS: dict[State, str] = {
+    "waiting": "dim", "running": "cyan", "done": "green", "failed": "red", "interrupted": "yellow",
+}  # fmt: skip
+
+
+def main(argv: Sequence[str]) -> int:
+    """Do the command; the exit code is 0 when all that was asked for is done."""
+    options = _parser().parse_args(argv)
+    if options.command == "status":
+        return status(options.folder, as_json=options.json)
+    return rerun(options.folder, only_failed=options.command == "retry", at_once=options.jobs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "aetl sweep", description="Look at a multirun's folder, or go on with it."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    texts = {
+        "status": "how many jobs are done, and how each went",
+        "resume": "run what is not done; a job that was cut off continues from its checkpoint",
+        "retry": "run the failed jobs again",
+    }
+    for name, text in texts.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("folder", type=Path, metavar="DIR", help="a multirun's folder")
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="print JSON alone")
+        else:
+            command.add_argument("--jobs", type=int, help="how many at a time")
+    return parser
+
+
+def status(folder: Path, as_json: bool) -> int:
+    """Print the states of a sweep's jobs."""
+    manifest = Manifest.load(folder)
+    live = is_live(folder)
+    if not live:
+        mark_cut_off(manifest)
+    if as_json:
+        values = asdict(manifest) | {"folder": str(folder), "live": live}
+        print(json.dumps(values | {"counts": counts(manifest.jobs)}, indent=1))
+        return 0
+    _print(manifest, live)
+    return 0
+
+
+def _print(manifest: Manifest, live: bool) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from aetl.sweep.progress import duration
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("job", "state", "name", "score", "time", "tries", "error"):
+        table.add_column(
+            heading, justify="right" if heading in ("job", "time", "tries") else "left"
+        )
+    for job in manifest.jobs:
+        table.add_row(
+            str(job.number),
+            f"[{COLORS[job.state]}]{job.state}[/]",
+            escape(job.name),
+            "" if job.score is None else f"{job.metric or ''} {job.score:.4g}",
+            "" if job.seconds is None else duration(job.seconds),
+            str(job.tries),
+            escape(job.error or ""),
+        )
+    console = Console()
+    console.print(table)
+    numbers = counts(manifest.jobs)
+    said = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
+    console.print(f"{said or 'no jobs'}" + (" (a launcher is at work)" if live else ""))
+    if not live and numbers["done"] < len(manifest.jobs):
+        console.print(f"aetl sweep resume {shown(manifest.folder)}", highlight=False)
+
+
+def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:
+    """Run the jobs of a sweep that are not done, or only the failed ones, in their own folders."""
+    if at_once is not None and at_once < 1:
+        raise ConfigError(f"--jobs={at_once}: expected a whole number from 1 on")
+    Manifest.load(folder)  # a folder that is no sweep's is refused before it is locked
+    with locked(folder):
+        manifest = Manifest.load(folder)
+        mark_cut_off(manifest)
+        _believe_records(manifest)
+        jobs = [j for j in manifest.jobs if j.state != "done"]
+        if only_failed:
+            jobs = [j for j in jobs if j.state == "failed"]
+        if at_once is not None:
+            manifest.jobs_at_once = at_once
+        if not jobs:
+            print(f"nothing to do: {_said(manifest)}")
+            return 0
+        _run(manifest, jobs)
+    return 0
+
+
+def _run(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
+    from aetl.sweep.pool import start_server
+    from aetl.sweep.run import SweepFailed, run_sweep
+
+    find_users_classes(manifest.paths)
+    for job in jobs:
+        if not (manifest.job_folder(job) / "config.yaml").exists():
+            raise SweepRefused(f"{manifest.job_folder(job)}: the job's config.yaml is missing")
+        job.state = "waiting"
+    run_sweep(manifest, jobs, start_server(max(job.threads for job in jobs)))
+    bad = [job for job in jobs if job.state != "done"]
+    if bad:
+        raise SweepFailed(len(bad), manifest.folder)
+
+
+def find_users_classes(paths: Sequence[str]) -> None:
+    """Look where the sweep's launcher looked; its jobs inherit it."""
+    new = [path for path in paths if path not in sys.path]
+    sys.path[:0] = new
+    known = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([*new, *([known] if known else [])])
+
+
+def _believe_records(manifest: Manifest) -> None:
+    """A job may have finished in the moment in which its launcher was killed: it is done."""
+    from aetl.files import read_json
+
+    for job in manifest.jobs:
+        if job.state == "interrupted":
+            try:
+                record = read_json(manifest.job_folder(job) / "run.json")
+            except (OSError, ValueError):
+                continue
+            if record["status"] == "done":
+                metric = record["metric"]
+                job.state, job.error = "done", None
+                job.metric, job.score = metric, record["scores"][metric]
+
+
+def _said(manifest: Manifest) -> str:
+    return ", ".join(f"{n} {state}" for state, n in counts(manifest.jobs).items() if n)

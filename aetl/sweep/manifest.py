@@ -1,0 +1,200 @@
+"""``manifest.json``: a sweep is a folder, its jobs and their states.
+
+The folder is claimed exclusively and belongs to one sweep. Whoever works on it holds its lock,
+which is the operating system's: a killed launcher lets go of it, and its jobs die with it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, get_args
+
+from aetl.config import ConfigError
+from aetl.files import read_json, write_json
+
+State = Literal["waiting", "running", "done", "failed", "interrupted"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+class SweepRefused(ConfigError):
+    """A folder that is no sweep's, or another's."""
+
+
+@dataclass
+class JobEntry:
+    """A job of a sweep: what it is, what it needs, and how it went so far."""
+
+    number: int
+    name: str
+    folder: str  # inside the sweep's folder
+    overrides: list[str]
+    threads: int
+    ranks: int
+    on_gpu: bool
+    shares: str  # equal for the jobs that can share one pretraining
+    state: State = "waiting"
+    tries: int = 0
+    started: str | None = None
+    ended: str | None = None
+    seconds: float | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    error: str | None = None
+    metric: str | None = None
+    score: float | None = None
+
+
+@dataclass
+class Manifest:
+    """The jobs of a sweep; ``save`` writes the whole of it at every change of a state."""
+
+    folder: Path
+    command: list[str]
+    cwd: str  # relative paths in the configs start here
+    paths: list[str]  # where users' own classes are found
+    task: str  # "module:function", what a job does
+    jobs_at_once: int | None  # None: as many as the cores allow
+    retries: int
+    started: str
+    ended: str | None = None
+    jobs: list[JobEntry] = field(default_factory=list)
+
+    def save(self) -> None:
+        values = {"version": 1} | asdict(self)
+        del values["folder"]
+        write_json(self.folder / "manifest.json", values)
+
+    @staticmethod
+    def load(folder: Path) -> Manifest:
+        """The manifest in a sweep's folder; ``SweepRefused`` where there is none."""
+        path = folder / "manifest.json"
+        try:
+            values = read_json(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise SweepRefused(
+                f"{folder}: not a sweep's folder (it has no manifest.json)"
+            ) from None
+        except ValueError:
+            if path.stat().st_size == 0:
+                raise SweepRefused(
+                    f"{folder}: the sweep ended before its jobs were checked"
+                ) from None
+            raise SweepRefused(f"{path}: cannot be read as JSON") from None
+        del values["version"]
+        jobs = [JobEntry(**job) for job in values.pop("jobs")]
+        return Manifest(folder=folder, jobs=jobs, **values)
+
+    def job_folder(self, job: JobEntry) -> Path:
+        return self.folder / job.folder
+
+
+def counts(jobs: Iterable[JobEntry]) -> dict[State, int]:
+    """How many jobs are in each state."""
+    states = [job.state for job in jobs]
+    return {state: states.count(state) for state in STATES}
+
+
+def mark_cut_off(manifest: Manifest) -> None:
+    """Without a launcher nothing runs: what the manifest calls running was cut off."""
+    for job in manifest.jobs:
+        if job.state == "running":
+            job.state, job.error = "interrupted", "cut off with its launcher"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+class Claim:
+    """A new sweep's folder, made exclusively: two sweeps never share one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._made = [path for path in (folder, *folder.parents) if not path.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(path.name != "manifest.json" for path in folder.iterdir()):
+                raise FileExistsError
+            with open(folder / "manifest.json", "x"):  # of two at the same moment one gets it
+                pass
+        except (FileExistsError, NotADirectoryError):
+            raise SweepRefused(_taken(folder)) from None
+
+    def give_back(self) -> None:
+        """Remove all that a refused sweep has made."""
+        for path in self.folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):  # a folder that others have begun to use stays
+            for path in self._made:
+                path.rmdir()
+
+
+def _taken(folder: Path) -> str:
+    if (folder / "manifest.json").is_file():
+        return f"hydra.sweep.dir={folder}: holds another sweep; aetl sweep resume continues it"
+    return f"hydra.sweep.dir={folder}: exists already, and is not an empty folder"
+
+
+@contextmanager
+def locked(folder: Path, timeout: float = 0.5) -> Iterator[None]:
+    """Be the only one that works on a sweep; ``SweepRefused`` where somebody else does.
+
+    It waits a moment, since looking at a sweep takes the lock too.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(folder / ".sweep.lock")
+    try:
+        lock.acquire(timeout=timeout)
+    except Timeout:
+        raise SweepRefused(f"{folder}: another process works on this sweep") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_live(folder: Path) -> bool:
+    """Whether a launcher works on the sweep now."""
+    if not (folder / ".sweep.lock").exists():
+        return False
+    try:
+        with locked(folder, timeout=0):
+            return False
+    except SweepRefused:
+        return True
+
+
+def names_of(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """Short names of jobs: the overrides that differ between them, as a person would say them.
+
+    ``seed=1 target.budget=20 transfer=control/scratch`` is ``control/scratch seed=1 budget=20``.
+    """
+    common = set.intersection(*(set(job) for job in overrides)) if len(overrides) > 1 else set()
+    names = ([_short(o) for o in job if o not in common] for job in overrides)
+    return [" ".join(sorted(name, key=lambda part: "=" in part)) or "job" for name in names]
+
+
+def _short(override: str) -> str:
+    key, _, value = override.lstrip("+").partition("=")
+    is_choice = "." not in key and value.replace("/", "").replace("_", "").isidentifier()
+    return (
+        value
+        if is_choice and value.lower() not in ("true", "false")
+        else f"{key.split('.')[-1]}={value}"
+    )
+
+
+def shown(folder: Path) -> str:
+    """A folder as it is typed from here."""
+    relative = os.path.relpath(folder)
+    return str(folder) if relative.startswith("..") else relative

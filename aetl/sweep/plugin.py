@@ -1,0 +1,150 @@
+"""``hydra/launcher=process``: hydra's launcher for multiruns, a fresh process for each job.
+
+Hydra 1.3 accepts plugins from modules named ``hydra_plugins.*`` alone; an alias stands in for one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import types
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra import version
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus, setup_globals
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
+
+from aetl.config import ConfigError
+from aetl.sweep.job import Surroundings
+from aetl.sweep.manifest import Claim, JobEntry, Manifest, locked, names_of, now
+from aetl.sweep.pool import start_server
+from aetl.sweep.prepare import Plan, prepare
+from aetl.sweep.progress import checking
+from aetl.sweep.run import SweepFailed, run_sweep
+
+ALIAS = "hydra_plugins.aetl_process"
+TASK = "aetl.launch:_task"
+
+
+def register() -> None:
+    """Make the launcher known to hydra under its alias."""
+    plugins = Plugins.instance()  # looks for plugins on the disk before ours is there
+    package, _, name = ALIAS.partition(".")
+    try:
+        parent = importlib.import_module(package)
+    except ModuleNotFoundError:  # no other plugin is installed
+        parent = sys.modules[package] = types.ModuleType(package)
+        parent.__path__ = []
+    module = sys.modules[ALIAS] = types.ModuleType(ALIAS)
+    setattr(parent, name, module)
+    ProcessLauncher.__module__ = ALIAS
+    module.ProcessLauncher = ProcessLauncher  # type: ignore[attr-defined]
+    plugins.register(ProcessLauncher)
+
+
+class ProcessLauncher(Launcher):
+    """Checks all jobs, then runs them ``jobs`` at a time (null: as many as the cores allow).
+
+    A job is done by the function that ``TASK`` names and not by the one that hydra passes, since a
+    process started later, also by ``aetl sweep resume``, finds it by its name alone.
+    """
+
+    def __init__(self, jobs: int | None, retries: int) -> None:
+        self.jobs, self.retries = jobs, retries
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Claim the sweep's folder before the sweeper writes into it; warm up the processes."""
+        _at_least("jobs", self.jobs, 1, or_null=True)
+        _at_least("retries", self.retries, 0)
+        self.loader, self.config = hydra_context.config_loader, config
+        claim = Claim(Path(str(config.hydra.sweep.dir)).absolute())
+        self.manifest = Manifest(
+            folder=claim.folder,
+            command=list(sys.argv),
+            cwd=os.getcwd(),
+            paths=[p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p],
+            task=TASK,
+            jobs_at_once=self.jobs,
+            retries=self.retries,
+            started=now(),
+        )
+        # A sweep that is refused, here or by the sweeper, leaves nothing behind.
+        self._refuse = weakref.finalize(self, claim.give_back)
+        self.context = start_server(_threads(config), ["wandb"] if _uses_wandb(config) else [])
+
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
+        """Run a batch of the sweep's jobs; a sweeper may come with several."""
+        setup_globals()
+        folder = self.manifest.folder
+        plan = Plan(self.loader, self.config, folder, Surroundings.here(), str(version.getbase()))
+        with locked(folder):
+            try:
+                with checking(len(job_overrides)):
+                    names = names_of(job_overrides)
+                    jobs = prepare(plan, names, job_overrides, initial_job_idx, self.context)
+            except BaseException:
+                if initial_job_idx == 0:
+                    self._refuse()
+                raise
+            self._refuse.detach()
+            self.manifest.jobs += jobs
+            values = run_sweep(self.manifest, jobs, self.context)
+        failed = SweepFailed(sum(job.state != "done" for job in self.manifest.jobs), folder)
+        return [_returned(job, self.manifest, values, failed) for job in jobs]
+
+
+class Returned(JobReturn):
+    """A job's end for hydra's sweepers; a failure is raised without a word of hydra's own."""
+
+    @property
+    def return_value(self) -> Any:
+        if self.status is JobStatus.FAILED:
+            raise self._return_value
+        return self._return_value
+
+    @return_value.setter
+    def return_value(self, value: Any) -> None:
+        self._return_value = value
+
+
+def _returned(
+    job: JobEntry, manifest: Manifest, values: dict[int, Any], failed: SweepFailed
+) -> JobReturn:
+    done = job.state == "done"
+    return Returned(
+        overrides=job.overrides,
+        working_dir=str(manifest.job_folder(job)),
+        task_name="aetl",
+        status=JobStatus.COMPLETED if done else JobStatus.FAILED,
+        _return_value=values.get(job.number) if done else failed,
+    )
+
+
+def _at_least(name: str, value: Any, least: int, or_null: bool = False) -> None:
+    if value is None and or_null:
+        return
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        allowed = f"a whole number from {least} on" + (", or null" if or_null else "")
+        raise ConfigError(f"hydra.launcher.{name}={value}: expected {allowed}")
+
+
+def _threads(config: DictConfig) -> int:
+    """The threads of most jobs; each sets its own at its start (they may be swept)."""
+    threads = OmegaConf.select(config, "threads")
+    return threads if isinstance(threads, int) and threads > 0 else 1
+
+
+def _uses_wandb(config: DictConfig) -> bool:
+    logger = OmegaConf.select(config, "logger")
+    return isinstance(logger, DictConfig) and "wandb" in logger

@@ -76,8 +76,10 @@ class Loader:
         return min(self.batch_size, len(self.rows) - start)
 
     def __iter__(self) -> Iterator[Batch]:
+        # A generator: epoch and skip are read at the first batch, and an iterator that is never
+        # advanced (Lightning makes one to check the loader) does not use up the skip.
         start, self.skip = self.skip, 0
-        return self._batches(self.epoch, start)
+        yield from self._batches(self.epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
         index, weight = self.rows, self._weight

@@ -108,19 +108,54 @@ class Training(pl.LightningModule):
 
 
 class ResumePoint(pl.Callback):
-    """Writes ``last.ckpt`` every ``every_n_steps`` optimiser steps, whole or not at all."""
+    """Writes ``last.ckpt`` every ``every_n_steps`` optimiser steps, whole or not at all.
+
+    After the last batch of an epoch it waits for the start of the next one. Lightning, resumed in
+    between, would leave out the validation, or train on one batch too many.
+    """
 
     def __init__(self, *, every_n_steps: int) -> None:
         self.every_n_steps = every_n_steps
         self._saved = -1
+        self._at_epoch_start = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        # Not again before the next step: gradients that are being accumulated are not kept.
+        self._saved = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if not trainer.is_last_batch:
+            self._save_when_due(trainer)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._at_epoch_start = True
+        self._save_when_due(trainer)
+        self._at_epoch_start = False
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Between epochs, count the last one as over and no batch of the next one as begun."""
+        if not self._at_epoch_start:
+            return
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
+        for counts in (epochs["total"], epochs["current"]):
+            counts["ready"] = counts["completed"]
+        batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        batches["current"] = dict.fromkeys(batches["current"], 0)
+        batches["is_last_batch"] = False
+
+    def _save_when_due(self, trainer: pl.Trainer) -> None:
         step = trainer.global_step
         if step % self.every_n_steps or step == self._saved or step == trainer.max_steps:
             return
         self._saved = step
-        with atomic(Path(trainer.default_root_dir) / "last.ckpt") as path:
-            # Every rank takes part in the collection of the state, rank 0 alone writes.
+        file = Path(trainer.default_root_dir) / "last.ckpt"
+        # Every rank takes part in the collection of the state, rank 0 alone writes.
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(file)
+            return
+        with atomic(file) as path:
             trainer.save_checkpoint(path)
 
 

@@ -1,0 +1,133 @@
+"""A tiny world for the tests of the core: few digits, small networks, the real stages."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+
+from aetl.config import compose, resolved
+from aetl.files import read_json
+from aetl.stage.domains import Domains, load_domains
+from aetl.stage.pretrain import Pretrained, pretrain, pretraining_key
+from aetl.stage.transfer import starts_pretrained, strategies_of, transfer
+from aetl.store.store import Entry, Store, digest_of
+from aetl.tracking.history import Row, read_history
+
+SMALL = (
+    "logger=none",
+    "trainer=cpu",
+    "callback.progress=null",
+    "source.size=160",
+    "target.size=160",
+    "target.shift.rotation=20.0",
+    "target.budget=40",
+    "pretrain.min_steps=0",
+    "pretrain.max_steps=6",
+    "pretrain.batch_size=32",
+    "finetune.min_steps=0",
+    "finetune.max_steps=6",
+    "finetune.batch_size=16",
+)
+MLP = ("backbone.hidden=[16]", "bottleneck.latent_dim=4")
+CONV = ("backbone=conv", "backbone.channels=[4,6]", "bottleneck.latent_dim=4")
+
+
+def tiny_config(folder: Path, *overrides: str) -> DictConfig:
+    """The config of a run of a second or less, with its outputs in ``folder``."""
+    cfg = compose([*SMALL, f"output_dir={folder}", *overrides])
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    OmegaConf.set_readonly(cfg, True)
+    return cfg
+
+
+def ignore(rows: list[Row]) -> None:
+    """A listener that listens to nothing."""
+
+
+class World:
+    """The data and the store of a run, and its stages one by one."""
+
+    def __init__(self, folder: Path, *overrides: str) -> None:
+        self.folder, self.overrides = folder, overrides
+        self.cfg = tiny_config(folder, *overrides)
+        self.store = Store(dir=str(folder / "store"), reuse=True)
+        self.domains: Domains = load_domains(self.cfg, self.store, folder)
+
+    def but(self, *overrides: str) -> World:
+        """The same data and store under a config with more overrides."""
+        other = copy.copy(self)
+        other.overrides = (*self.overrides, *overrides)
+        other.cfg = tiny_config(self.folder, *other.overrides)
+        return other
+
+    def pretrain(self) -> Pretrained:
+        digest = digest_of(pretraining_key(self.cfg, self.domains.source))
+        return pretrain(self.cfg, self.domains.source, self.store, self.folder, digest, ignore)
+
+    def transfer(
+        self,
+        node: Mapping[str, Any] | None = None,
+        pretrained: Pretrained | None = None,
+        domains: Domains | None = None,
+    ) -> Entry:
+        """The entry of an arm (by default the config's own), pretrained first where it is due."""
+        node = resolved(self.cfg)["transfer"] if node is None else node
+        if pretrained is None and starts_pretrained(strategies_of(node)):
+            pretrained = self.pretrain()
+        domains = domains or self.domains
+        return transfer(self.cfg, node, domains, pretrained, self.store, self.folder, ignore)
+
+
+def weights(entry: Entry, name: str = "network.pt") -> dict[str, Tensor]:
+    state: dict[str, Tensor] = torch.load(entry.path / name, weights_only=True)
+    return state
+
+
+def receipt(entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = read_json(entry.path / "receipt.json")
+    return found
+
+
+def history(entry: Entry) -> list[Row]:
+    return read_history(entry.path / "metrics.csv")
+
+
+def differing(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> set[str]:
+    """The names whose tensors differ in any bit, or that only one side has."""
+    return {
+        name
+        for name in a.keys() | b.keys()
+        if name not in a or name not in b or not same_bits(a[name], b[name])
+    }
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Equal in type, shape and every bit (NaNs and signed zeros too)."""
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    one, other = (t.detach().cpu().contiguous().flatten().view(torch.uint8) for t in (a, b))
+    return torch.equal(one, other)
+
+
+class Crash(pl.Callback):
+    """A power cut at the end of the optimiser step ``at`` (as a callback of the config)."""
+
+    at: ClassVar[int | None] = None
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if trainer.global_step == Crash.at:
+            raise PowerCut(f"at step {Crash.at}")
+
+
+class PowerCut(RuntimeError):
+    """What ``Crash`` raises."""
+
+
+CRASH = "+callback.crash._target_=tests.tiny.Crash"

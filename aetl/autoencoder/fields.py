@@ -10,7 +10,9 @@ from hydra.utils import get_object
 
 from aetl.types import Code, Output
 
-FROM_THE_BATCH = {"x", "y", "autoencoder"}
+FROM_THE_BATCH = {"x", "y", "autoencoder", "rng", "progress", "data_size"}
+"""What every autoencoder's loss may ask for: the batch, the model, a source of random numbers, the
+fraction of training that is done, and how many examples the batches are drawn from."""
 
 
 def given_fields(node: Mapping[str, Any]) -> set[str]:

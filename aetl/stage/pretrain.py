@@ -16,7 +16,7 @@ from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
 from aetl.config import resolved
 from aetl.data.loader import Loader
-from aetl.files import atomic
+from aetl.files import write_torch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.domains import Domain
@@ -59,6 +59,9 @@ class Pretraining(Training):
         given = field_values(output, output.code, batch) | {
             "autoencoder": self.autoencoder,
             "latent": output.latent,
+            "rng": rng.fork("loss"),
+            "progress": progress,
+            "data_size": len(loader.rows),
         }
         total, terms = self.objective(given, progress)
         share = ranks.world() / joint
@@ -156,8 +159,8 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
     )
     if ranks.rank() == 0:
         write_history(path / "metrics.csv", history.rows)
-        with atomic(path / "autoencoder.pt") as temporary:
-            torch.save({k: v.cpu() for k, v in autoencoder.state_dict().items()}, temporary)
+        state = {name: tensor.cpu() for name, tensor in autoencoder.state_dict().items()}
+        write_torch(path / "autoencoder.pt", state)
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

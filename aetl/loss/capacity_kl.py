@@ -1,0 +1,33 @@
+"""KL held at a capacity that grows (Burgess et al., 2018, arXiv:1804.03599, equation 8)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from aetl.loss.base import LossTerm, Weight
+from aetl.loss.kl import StandardNormalKL
+
+
+class CapacityKL(LossTerm):
+    """``|KL(q(z|x) || N(0, I)) - C|``, where C rises linearly to ``capacity`` nats.
+
+    It gets there after ``fraction`` of the training steps, and stays. The weight is the paper's
+    gamma. The distance is each example's own.
+    """
+
+    unit: ClassVar[str] = "nats"
+
+    def __init__(self, *, weight: float | Weight, capacity: float, fraction: float) -> None:
+        super().__init__(weight=weight)
+        self.capacity, self.fraction = capacity, fraction
+        self.kl = StandardNormalKL(weight=1.0)
+
+    def forward(
+        self, mean: Float[Tensor, "B Z"], logvar: Float[Tensor, "B Z"], progress: float
+    ) -> Float[Tensor, " B"]:
+        capacity = self.capacity * min(1.0, progress / self.fraction)
+        distance: Tensor = (self.kl(mean, logvar) - capacity).abs()
+        return distance

@@ -31,9 +31,9 @@ $(STAMP): pyproject.toml constraints.txt
 	    echo 'Making .venv (a few minutes, 6 GB) ...' && \
 	    { $(PYTHON) -m venv .venv >/dev/null 2>&1 || \
 	      { $(PYTHON) -m venv --without-pip .venv && \
-	        $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }; }; \
+	        $(PYTHON) -m pip --python $(BIN)/python install -qq pip; }; }; \
 	fi
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@rm -f $(MAKING)
 	@touch $@
 

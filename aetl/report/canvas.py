@@ -37,6 +37,7 @@ VERDICT_COLORS = {
 }
 
 DPI = 150
+_CSS_SCALE = 1.35  # CSS pixels to a point
 
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -46,6 +47,7 @@ _STYLE: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlecolor": INK,
+    "axes.titley": 1.0,  # or its place is sought among the ticks, a quarter of the drawing's time
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
     "axes.facecolor": "none",
@@ -105,9 +107,11 @@ def svg(figure: Figure, label: str) -> str:
     text = text.replace("xlink:href", "href").replace(INK, "currentColor")
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
-    return _own_identifiers(text, label).replace(
-        "<svg ", f'<svg class="figure" role="img" aria-label="{escape(label)}" ', 1
-    )
+    # Letters of the same size in all figures of a page, however wide they are.
+    width = round(_CSS_SCALE * 72 * figure.get_figwidth())
+    head = f'<svg class="figure" style="max-width: {width}px" role="img" '
+    head += f'aria-label="{escape(label)}" '
+    return _own_identifiers(text, label).replace("<svg ", head, 1)
 
 
 def _own_identifiers(text: str, label: str) -> str:

@@ -13,7 +13,7 @@ import json
 import logging
 import math
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -279,12 +279,16 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
         settings: ", ".join(f"{key}={_short(config.get(key))}" for key in keys[:_SHOWN_KEYS])
         for settings, config in configs.items()
     }
-    # Where the keys that are shown do not tell all groups apart, the digest does.
-    unique = len(set(shown.values())) == len(shown)
+    # Where the keys that are shown do not tell groups apart, the digest does.
+    count = Counter(shown.values())
     return {
-        settings: f" ({text})" if unique else f" ({text + ', ' if text else ''}{settings[:8]})"
+        settings: f" ({text})" if count[text] == 1 and text else f" ({_both(text, settings)})"
         for settings, text in shown.items()
     }
+
+
+def _both(text: str, settings: str) -> str:
+    return f"{text}, {settings}" if text else settings
 
 
 def _short(value: Any) -> str:
@@ -304,19 +308,18 @@ def _beside(table: list[Row]) -> list[Row]:
 def _cell(cell: list[Row]) -> list[Row]:
     adjusted = holm([None if row.is_baseline else row.p_value for row in cell])
     controls = [(row.mean, row.transfer) for row in cell if row.is_control]
+    has_baseline = any(row.is_baseline for row in cell)
     sign = 1 if cell[0].higher_is_better else -1
     result = []
     for row, p_value in zip(cell, adjusted, strict=True):
         # Scratch is a control of every arm, also where it was only run as the arm's twin.
-        known = [*controls, *_twin(row)]
+        known = controls if has_baseline else [*controls, *_twin(row)]
         mean, name = max(known, key=lambda c: sign * c[0]) if known else (None, None)
         result.append(replace(row, p_value=p_value, control=name, control_mean=mean))
     return result
 
 
 def _twin(row: Row) -> list[tuple[float, str]]:
-    if row.is_baseline:
-        return []
     scores = [run.twin[row.metric] for run in row.runs if row.metric in run.twin]
     finite = [score for score in scores if math.isfinite(score)]
     return [(interval(finite).mean, BASELINE)] if finite else []

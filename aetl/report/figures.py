@@ -118,8 +118,10 @@ def _curves_axes(ax: Axes, curves: Curves, stage: str, name: str) -> None:
         (stage, "validation", "validation", {"color": COLORS[0]}),
     ]
     if stage == "transfer":
+        # With few labels none are left to validate on: then the twins are compared in training.
+        split = "validation" if ("twin", "validation", name) in curves else "train"
         dashed = {"color": GREY, "linestyle": (0, (4, 2))}
-        shown.append(("twin", "validation", "scratch twin", dashed))
+        shown.append(("twin", split, "scratch twin", dashed))
     finite: list[float] = []
     for of, split, label, look in shown:
         if (of, split, name) in curves:
@@ -130,7 +132,8 @@ def _curves_axes(ax: Axes, curves: Curves, stage: str, name: str) -> None:
         _log_axis(ax)
     ax.set(title="pretraining" if stage == "pretrain" else stage, xlabel="step", ylabel=name)
     ax.grid(axis="y")
-    ax.legend()
+    # Where curves that fall or rise leave room; to search the best place takes longer than to draw.
+    ax.legend(loc="upper right" if finite and finite[0] > finite[-1] else "lower right")
 
 
 def _log_axis(ax: Axes) -> None:
@@ -222,13 +225,14 @@ def latent_map(
         ax = axes[0, 0]
         if np.issubdtype(y.dtype, np.integer) and y.ndim == 1:
             _class_points(ax, points, y, domain, classes)
+            figure.subplots_adjust(left=0.07, right=0.98, bottom=0.08, top=0.93)
         else:
+            figure.subplots_adjust(left=0.07, right=0.86, bottom=0.08, top=0.93)
             _value_points(figure, ax, points, y, domain)
         ax.set_xlabel(f"first axis ({explained[0]:.0%} of variance)")
         ax.set_ylabel(f"second axis ({explained[1]:.0%})")
         ax.set(xticks=[], yticks=[])
         _domain_legend(ax, domain)
-        figure.subplots_adjust(left=0.07, right=0.98, bottom=0.08, top=0.93)
     return figure
 
 
@@ -296,7 +300,7 @@ def _value_points(
         x, y_ = points[domain == value].T
         colors = values[domain == value]
         drawn = ax.scatter(x, y_, c=colors, marker=marker, cmap="viridis", **span, **_POINTS)
-    bar = figure.colorbar(drawn, ax=ax, pad=0.02, fraction=0.05)
+    bar = figure.colorbar(drawn, cax=figure.add_axes((0.88, 0.08, 0.03, 0.85)))
     bar.set_label("value to predict")
     bar.ax.spines[:].set_visible(False)
 

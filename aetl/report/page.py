@@ -37,11 +37,14 @@ _RECEIPT = {
 _CAPTIONS = {
     "learning_curves": "Training and validation; dashed, the same network from scratch.",
     "reconstructions": "Inputs of each domain over what the pretrained autoencoder makes of them.",
-    "latent_map": "Latent codes of the pretrained encoder on their two principal axes. Labels are "
-    "class medians: filled for the source, framed for the target.",
+    "latent_map": "Latent codes of the pretrained encoder on their two principal axes.",
     "confusion_matrix": "Target test examples, with counts; shaded by the share of the true class.",
     "predictions": "Target test examples against the line of no error.",
 }
+_MEDIANS = (
+    f"{_CAPTIONS['latent_map']} Labels are class medians: filled for the source, framed for the "
+    "target."
+)
 
 
 def write_run_page(folder: Path) -> Path:
@@ -53,8 +56,9 @@ def write_run_page(folder: Path) -> Path:
     classes = [str(name) for name in run.record.get("classes") or ()]
     drawn = run_figures(folder, run.metric, classes)
     save_figures(folder, drawn)
+    captions = _CAPTIONS | ({"latent_map": _MEDIANS} if "confusion_matrix" in drawn else {})
     figures = {
-        name: figure(Html(svg(drawing, name.replace("_", " "))), _CAPTIONS[name])
+        name: figure(Html(svg(drawing, name.replace("_", " "))), captions[name])
         for name, drawing in drawn.items()
     }
     path = folder / PAGE
@@ -183,7 +187,12 @@ def _settings(run: Run) -> Iterable[Html | None]:
 def _commands(run: Run) -> Iterable[Html | None]:
     if run.status == "done":
         yield _shell(["aetl", "rerun", _near(run.folder), "--check"])
-    if command := run.record.get("command"):
+    command = [str(word) for word in run.record.get("command") or ()]
+    by_hand = ["aetl", *map(str, run.record.get("overrides") or ())]
+    if run.record.get("overrides"):
+        yield tag("p", "or, from the config as it is now,", class_="note")
+        yield _shell(by_hand)
+    if command and command[1:] != by_hand[1:]:
         yield tag("p", "It was started by", class_="note")
         yield _shell([Path(command[0]).name, *command[1:]])
 
@@ -195,7 +204,7 @@ def _near(folder: Path) -> str:
 
 
 def _shell(words: Sequence[str]) -> Html:
-    return tag("pre", tag("code", shlex.join(map(str, words))))
+    return tag("pre", tag("code", shlex.join(words)))
 
 
 def _environment(record: Mapping[str, Any]) -> dict[str, object]:

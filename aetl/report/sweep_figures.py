@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from aetl.report.canvas import COLORS, DARK_GREY, GREY, INK, VERDICT_COLORS, axes_grid, style
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_FOREST_COLUMNS = 4
 _MARKERS = {"positive": ">", "negative": "<", "neutral": "o", "unknown": "o"}
 
 
@@ -51,8 +54,8 @@ def _arm_looks(panel: Panel) -> dict[Arm, dict[str, Any]]:
 
 def _arm_curve(
     ax: Axes, panel: Panel, arm: Arm, look: Mapping[str, Any]
-) -> tuple[float, str, str] | None:
-    """Draws an arm; where it ends, in what colour, under what name."""
+) -> tuple[float, int, str, str] | None:
+    """Draws an arm; the score and the budget where it ends, its colour, its name."""
     rows = [(i, panel.cells.get((arm, budget))) for i, budget in enumerate(panel.budgets)]
     known = [(i, row) for i, row in rows if row is not None]
     if not known:
@@ -62,21 +65,21 @@ def _arm_curve(
     if band:
         x, low, high = zip(*band, strict=True)
         ax.fill_between(x, low, high, color=look["color"], alpha=0.1, linewidth=0)
-    return known[-1][1].mean, look["color"], panel.arms[arm]
+    return known[-1][1].mean, known[-1][0], look["color"], panel.arms[arm]
 
 
-def _end_labels(ax: Axes, ends: Sequence[tuple[float, str, str]]) -> None:
+def _end_labels(ax: Axes, ends: Sequence[tuple[float, int, str, str]]) -> None:
     """The name of each curve at its right end, pushed apart where they would overlap."""
     low, high = ax.get_ylim()
     left, right = ax.get_xlim()
     ends = sorted(ends)
-    places = _apart([value for value, _, _ in ends], (high - low) * 0.052, low, high)
-    for (value, color, name), place in zip(ends, places, strict=True):
+    places = _apart([end[0] for end in ends], (high - low) * 0.052, low, high)
+    for (value, last, color, name), place in zip(ends, places, strict=True):
         x = right + 0.045 * (right - left)
         thin: dict[str, Any] = {"color": color, "linewidth": 0.7, "clip_on": False}
-        ax.plot([right, x - 0.01 * (right - left)], [value, place], **thin)
+        ax.plot([last, x - 0.01 * (right - left)], [value, place], **thin)
         ink = DARK_GREY if color == GREY else color
-        ax.text(x, place, _shortened(name, 32), color=ink, weight="bold", size=9, va="center")
+        ax.text(x, place, _shortened(name, 28), color=ink, weight="bold", size=9, va="center")
     ax.set(xlim=(left, right), ylim=(low, high))
 
 
@@ -110,15 +113,25 @@ def gain_forest(panel: Panel) -> Figure | None:
     arms = [arm for arm in panel.arms if any(_drawn(panel, arm, b) for b in panel.budgets)]
     if not arms:
         return None
-    width, height = 3.0 + 2.1 * len(panel.budgets), 1.05 + 0.3 * len(arms)
+    columns = min(_FOREST_COLUMNS, len(panel.budgets))
+    lines = math.ceil(len(panel.budgets) / columns)
+    width, high = 3.0 + 2.1 * columns, 0.75 + 0.3 * len(arms)
+    height = 0.3 + high * lines
+    shape = {"nrows": lines, "ncols": columns, "sharex": True, "sharey": True}
     with style():
-        figure, axes = axes_grid(width, height, ncols=len(panel.budgets), sharex=True, sharey=True)
-        for ax, budget in zip(axes[0], panel.budgets, strict=True):
-            _forest_column(ax, panel, arms, budget)
-        axes[0, 0].set_yticks(range(len(arms)), [_shortened(panel.arms[arm], 40) for arm in arms])
+        figure, axes = axes_grid(width, height, **shape)
+        for ax, budget in zip_longest(axes.flat, panel.budgets):
+            if budget is None:
+                ax.set_visible(False)
+            else:
+                _forest_column(ax, panel, arms, budget)
+                ax.tick_params(labelbottom=budget in panel.budgets[-columns:])
+        axes[0, 0].set_yticks(range(len(arms)), [_shortened(panel.arms[arm], 36) for arm in arms])
         axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-        figure.supxlabel(f"gain in {panel.metric} over scratch", fontsize=10, y=0.06 / height)
+        place = {"fontsize": 10, "x": (2.8 + width - 0.12) / 2 / width, "y": 0.06 / height}
+        figure.supxlabel(f"gain in {panel.metric} over scratch", **place)
         margins = {"bottom": 0.62 / height, "top": 1 - 0.34 / height, "wspace": 0.08}
+        margins["hspace"] = 0.4 / (0.3 * len(arms))
         figure.subplots_adjust(left=2.8 / width, right=1 - 0.12 / width, **margins)
     return figure
 
@@ -147,4 +160,6 @@ def _forest_column(ax: Axes, panel: Panel, arms: Sequence[Arm], budget: int | st
 
 
 def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """Cut in the middle: names of one sweep differ at their ends."""
+    head = length // 2
+    return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"

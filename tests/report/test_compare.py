@@ -153,12 +153,17 @@ def test_different_settings_are_never_averaged_and_name_what_differs(tmp_path: P
 
 
 def test_settings_that_no_config_explains_are_told_apart_by_their_digest(tmp_path: Path) -> None:
-    for settings in ("aaaaaaaaaa", "bbbbbbbbbb"):
-        folder = write_run(tmp_path / settings, settings=settings)
+    for settings, lr in (("aa1", 0.1), ("aa2", 0.1), ("bb", 0.2)):
+        write_run(tmp_path / settings, {"optimizer": {"lr": lr}}, settings=settings)
+    assert [row.transfer for row in table(tmp_path)] == [
+        "parameter/finetune (optimizer.lr=0.1, aa1)",
+        "parameter/finetune (optimizer.lr=0.1, aa2)",
+        "parameter/finetune (optimizer.lr=0.2)",
+    ]
+    for folder in tmp_path.iterdir():
         (folder / "config.yaml").unlink()
     assert [row.transfer for row in table(tmp_path)] == [
-        "parameter/finetune (aaaaaaaa)",
-        "parameter/finetune (bbbbbbbb)",
+        f"parameter/finetune ({settings})" for settings in ("aa1", "aa2", "bb")
     ]
 
 
@@ -218,6 +223,8 @@ def test_the_scratch_twin_is_a_control_also_where_it_was_not_run_itself(tmp_path
     write_run(tmp_path / "run", score=0.7, twin_score=0.75)
     (row,) = table(tmp_path)
     assert (row.control, row.control_mean, row.beaten) == ("control/scratch", 0.75, True)
+    write_run(tmp_path / "scratch", transfer="control/scratch", score=0.6)
+    assert {row.control_mean for row in table(tmp_path)} == {0.6}  # then its own row counts
 
 
 def test_another_metric_can_be_compared_and_an_unknown_one_is_refused(tmp_path: Path) -> None:

@@ -119,8 +119,16 @@ def test_the_page_of_a_run_shows_everything_and_needs_nothing(tmp_path: Path) ->
     }
 
 
+def test_the_command_of_a_job_is_told_beside_that_of_its_sweep(tmp_path: Path) -> None:
+    own, all_ = ["seed=1", "name=a b"], ["/somewhere/aetl", "-m", "seed=1,2", "name=a b"]
+    page = Page(write_run_page(write_run(tmp_path / "run", overrides=own, command=all_)))
+    assert "aetl seed=1 'name=a b'It was started by" in page.text
+    assert "aetl -m seed=1,2 'name=a b'" in page.text
+    assert "somewhere" not in page.text
+
+
 def test_what_a_run_does_not_have_leaves_no_empty_frame(tmp_path: Path) -> None:
-    bare = {"receipt": {}, "reconstruction": {}, "command": [], "choices": {}}
+    bare = {"receipt": {}, "reconstruction": {}, "command": [], "overrides": [], "choices": {}}
     folder = write_run(tmp_path / "run", transfer="control/scratch", **bare)
     (folder / "config.yaml").unlink()
     page = assert_self_contained(write_run_page(folder))

@@ -1,0 +1,64 @@
+"""Structural dissimilarity (Wang et al., IEEE Transactions on Image Processing 13, 2004)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import conv2d
+
+from aetl.loss.base import LossTerm, Weight
+from aetl.types import UserError
+
+K1, K2 = 0.01, 0.03
+"""The constants of equation 13, for values in [0, 1]."""
+
+
+class SSIM(LossTerm):
+    """``(1 - SSIM) * C H W``, where SSIM is the mean over the image of equation 13.
+
+    Means, variances and covariance are local, under a Gaussian of ``window`` pixels (11 in the
+    paper, at ``sigma`` 1.5) within the image. A window larger than the image is cut to the largest
+    odd size that fits. Values are taken as they are, so on the scale of [0, 1].
+    """
+
+    unit: ClassVar[str] = "structural dissimilarity, summed over elements"
+
+    def __init__(self, *, weight: float | Weight, window: int, sigma: float) -> None:
+        super().__init__(weight=weight)
+        if window % 2 == 0:
+            raise UserError(f"loss.reconstruction.window={window}: must be odd (7, 9, 11, ...)")
+        self.window, self.sigma = window, sigma
+
+    def forward(
+        self, reconstruction: Float[Tensor, "B ..."], x: Float[Tensor, "B ..."]
+    ) -> Float[Tensor, " B"]:
+        if x.dim() != 4:
+            raise UserError(
+                f"loss=ssim compares images, and this data has examples of shape "
+                f"{tuple(x.shape[1:])}: use loss=mse"
+            )
+        mu_r, mu_x = self._local(reconstruction), self._local(x)
+        var_r = self._local(reconstruction.square()) - mu_r.square()
+        var_x = self._local(x.square()) - mu_x.square()
+        covariance = self._local(reconstruction * x) - mu_r * mu_x
+        c1, c2 = K1**2, K2**2
+        above = (2.0 * mu_r * mu_x + c1) * (2.0 * covariance + c2)
+        below = (mu_r.square() + mu_x.square() + c1) * (var_r + var_x + c2)
+        similarity = (above / below).flatten(1).mean(1)
+        return (1.0 - similarity) * x[0].numel()
+
+    def _local(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+        """Gaussian local means of every channel."""
+        _, channels, height, width = image.shape
+        down, across = (self._weights(side, image) for side in (height, width))
+        kernel = torch.outer(down, across).expand(channels, 1, -1, -1)
+        return conv2d(image, kernel, groups=channels)
+
+    def _weights(self, side: int, like: Tensor) -> Float[Tensor, " w"]:
+        size = min(self.window, side - 1 + side % 2)
+        at = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+        weights = torch.exp(-0.5 * (at / self.sigma).square())
+        return weights / weights.sum()

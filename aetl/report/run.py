@@ -170,8 +170,10 @@ def _records(paths: Iterable[str | Path]) -> Iterator[Path]:
         top = os.path.dirname(path) or "." if os.path.basename(path) == RECORD else os.fspath(path)
         if not os.path.isdir(top):
             raise FileNotFoundError(f"{path}: no such folder")
+        real_top = os.path.realpath(top)
         for folder in sorted(_run_folders(top), key=_numbered):
-            if (real := os.path.realpath(folder)) not in seen:
+            # No link is followed below the top, so that the rest of the path is real already.
+            if (real := os.path.join(real_top, os.path.relpath(folder, top))) not in seen:
                 seen.add(real)
                 yield Path(folder, RECORD)
 

@@ -103,7 +103,7 @@ def _print_options(groups: Mapping[str, Mapping[str, str]], as_json: bool) -> in
 def _print_runs(folder: Path, as_json: bool) -> int:
     from aetl.report.run import find_runs
 
-    runs = [r.record | {"folder": str(r.folder)} for r in find_runs([folder]).runs]
+    runs = [{**r.record, "folder": str(r.folder)} for r in find_runs([folder]).runs]
     if as_json:
         print(json.dumps(runs, indent=1))
         return 0

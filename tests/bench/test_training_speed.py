@@ -22,12 +22,14 @@ NUMBER, BATCH, EPOCHS = 20_000, 256, 3
 def examples() -> Examples:
     generator = torch.Generator().manual_seed(0)
     x = torch.randint(0, 256, (NUMBER, 1, 28, 28), generator=generator, dtype=torch.uint8)
-    return Examples(x, torch.zeros(NUMBER, dtype=torch.int64), ("0",), np.arange(NUMBER, dtype=np.uint64))
+    y, identity = torch.zeros(NUMBER, dtype=torch.int64), np.arange(NUMBER, dtype=np.uint64)
+    return Examples(x, y, ("0",), identity)
 
 
 def config() -> object:
-    return compose(["backbone.hidden=[512,256]", "logger=none", f"pretrain.batch_size={BATCH}",
-                    f"pretrain.epochs={EPOCHS}", "pretrain.min_steps=1", "trainer=cpu"])  # fmt: skip
+    network = ["backbone.hidden=[512,256]", "trainer=cpu", "logger=none"]
+    length = [f"pretrain.batch_size={BATCH}", f"pretrain.epochs={EPOCHS}", "pretrain.min_steps=1"]
+    return compose([*network, *length])
 
 
 def by_hand(data: Examples) -> float:
@@ -47,7 +49,8 @@ def by_hand(data: Examples) -> float:
 
 def by_aetl(data: Examples, folder: Path) -> float:
     none = np.zeros(0, np.int64)
-    domain = Domain(data, data.subset(np.arange(10)), Split(np.arange(NUMBER), none, none, none), {})
+    split = Split(np.arange(NUMBER), none, none, none)
+    domain = Domain(data, data.subset(np.arange(10)), split, {})
     start = time.perf_counter()
     _compute(config(), domain, folder, lambda rows: None)
     return time.perf_counter() - start

@@ -45,7 +45,9 @@ autoencoder:
   backbone: ${backbone}
   bottleneck: ${bottleneck}
 """,
-    "loss/small_code.yaml": "# @package loss.small_code\n_target_: my_variants.SmallCode\nweight: 0.1\n",
+    "loss/small_code.yaml": (
+        "# @package loss.small_code\n_target_: my_variants.SmallCode\nweight: 0.1\n"
+    ),
     "transfer/parameter/bias_only.yaml": (
         "# @package transfer.parameter\n_target_: my_variants.BiasOnly\nscale: 1.0\n"
     ),
@@ -58,10 +60,9 @@ def test_variants_from_a_config_dir_run_like_our_own(tmp_path: Path) -> None:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text)
     (folder / "my_variants.py").write_text(CODE)
-    code = main(
-        ["--config-dir", str(folder), "autoencoder=mine", "transfer=parameter/bias_only",
-         "pretrain.max_steps=3", "finetune.max_steps=3", "logger=none", f"output_dir={tmp_path}/out"]
-    )  # fmt: skip
+    own = ["--config-dir", str(folder), "autoencoder=mine", "transfer=parameter/bias_only"]
+    tiny = ["pretrain.max_steps=3", "finetune.max_steps=3", "logger=none"]
+    code = main([*own, *tiny, f"output_dir={tmp_path}/out"])
     assert code == 0
     (record,) = (json.loads(p.read_text()) for p in (tmp_path / "out").glob("2*/*/run.json"))
     assert record["autoencoder"] == "mine"

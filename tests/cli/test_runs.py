@@ -94,8 +94,9 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_score_as_one_with_the_joint_batch(tmp_path: Path) -> None:
-    common = ["logger=wandb", "logger.wandb.mode=offline", "autoencoder=vae", "pretrain.max_steps=60",
-              "finetune.max_steps=60", "trainer.accelerator=cpu", "trainer.precision=64-true"]  # fmt: skip
+    common = ["logger.wandb.mode=offline", "autoencoder=vae", "pretrain.max_steps=60",
+              "finetune.max_steps=60", "trainer.accelerator=cpu",
+              "trainer.precision=64-true"]  # fmt: skip
     environment = os.environ | {"WANDB_MODE": "offline"}
     for name in ("default", "ddp"):
         arguments = [*common, f"trainer={name}", f"output_dir={tmp_path}/{name}"]

@@ -173,7 +173,8 @@ def _records(paths: Iterable[str | Path]) -> Iterator[Path]:
         real_top = os.path.realpath(top)
         for folder in sorted(_run_folders(top), key=_numbered):
             # No link is followed below the top, so that the rest of the path is real already.
-            if (real := os.path.join(real_top, os.path.relpath(folder, top))) not in seen:
+            real = os.path.normpath(os.path.join(real_top, os.path.relpath(folder, top)))
+            if real not in seen:
                 seen.add(real)
                 yield Path(folder, RECORD)
 

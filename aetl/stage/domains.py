@@ -48,12 +48,24 @@ class Domains:
     dropped: int
 
 
+_OF_THE_SPLIT = ("validation_fraction", "budget", "per_class")
+"""The keys of a data set that its split depends on, and its examples do not."""
+
+
 def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     """Both domains with their splits; the source without the target's test examples."""
     plain = resolved(cfg)
-    source = _load(cfg.source, plain["source"], cfg.seed, store, folder)
-    same = plain["source"] == plain["target"]
-    target = source if same else _load(cfg.target, plain["target"], cfg.seed, store, folder)
+    datasets: dict[str, Dataset] = {name: instantiate(cfg[name]) for name in ("source", "target")}
+    read = {name: _without_split(plain[name]) for name in datasets}
+    loaded = {"source": datasets["source"].load()}
+    same = read["source"] == read["target"]
+    loaded["target"] = loaded["source"] if same else datasets["target"].load()
+    # The budget is the target's alone: a small source may have fewer examples.
+    datasets["source"] = dataclasses.replace(datasets["source"], budget="all", per_class=False)
+    source, target = (
+        _domain(datasets[name], *loaded[name], plain[name], cfg.seed, store, folder)
+        for name in ("source", "target")
+    )
     # The target takes the source's size, so that one pretraining serves every target.
     target = dataclasses.replace(
         target,
@@ -65,11 +77,16 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     return Domains(dataclasses.replace(source, split=split), target, dropped)
 
 
-def _load(cfg: DictConfig, node: dict[str, Any], seed: int, store: Store, folder: Any) -> Domain:
-    dataset: Dataset = instantiate(cfg)
-    pool, test = dataset.load()
+def _without_split(node: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in node.items() if name not in _OF_THE_SPLIT}
+
+
+def _domain(
+    dataset: Dataset, pool: Examples, test: Examples, node: dict[str, Any], seed: int,
+    store: Store, folder: Any,
+) -> Domain:  # fmt: skip
     key = {"data": pool.fingerprint(), "seed": seed} | {
-        name: node[name] for name in ("validation_fraction", "budget", "per_class")
+        name: getattr(dataset, name) for name in _OF_THE_SPLIT
     }
 
     def compute(path: Any) -> None:

@@ -73,7 +73,10 @@ def picture(
 ) -> dict[str, float]:
     """Write ``reconstructions.npz`` and ``latents.npz``; the mean squared error of each domain."""
     autoencoder = build_autoencoder(cfg, domains.target.pool.shape)
-    autoencoder.load_state_dict(dict(pretrained.state), strict=False)
+    # A checkpoint of another architecture may fit in part: the receipt says which.
+    own = autoencoder.state_dict()
+    fitting = {k: v for k, v in pretrained.state.items() if k in own and own[k].shape == v.shape}
+    autoencoder.load_state_dict(fitting, strict=False)
     autoencoder.eval()
     objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
     held_out = domains.source.split.validation

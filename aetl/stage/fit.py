@@ -225,6 +225,15 @@ def _resume(checkpoint: Path, train: Any) -> Path | None:
     return checkpoint
 
 
+def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The callbacks that may change a result: all but our own, which save and show."""
+    return {
+        name: callback
+        for name, callback in node.items()
+        if callback and not callback["_target_"].startswith("aetl.stage.")
+    }
+
+
 def seeded(module: Callable[[], nn.Module], *key: int | str) -> Any:
     """Build a module with initial weights that follow from a key alone."""
     with torch.random.fork_rng(devices=[]):

@@ -20,7 +20,7 @@ from aetl.files import write_torch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.domains import Domain
-from aetl.stage.fit import Training, run_fit, seeded
+from aetl.stage.fit import Training, callbacks_that_count, run_fit, seeded
 from aetl.store.store import Entry, Store, digest_of
 from aetl.tracking.history import Listener, write_history
 from aetl.types import Batch, UserError, field_values
@@ -93,7 +93,8 @@ def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
         "seed",
     )
     domain = {"fingerprint": source.fingerprint, "train": _digest_of_index(source)}
-    return {name: plain[name] for name in names} | {"source": domain}
+    callbacks = callbacks_that_count(plain["callback"])
+    return {name: plain[name] for name in names} | {"callback": callbacks, "source": domain}
 
 
 def _digest_of_index(source: Domain) -> str:

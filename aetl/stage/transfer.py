@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,14 @@ from aetl.files import atomic, write_json
 from aetl.metric.base import Metric
 from aetl.rng import Rng
 from aetl.stage.domains import Domain, Domains
-from aetl.stage.fit import Training, run_fit, seeded
+from aetl.stage.fit import Training, callbacks_that_count, run_fit, seeded
 from aetl.stage.pretrain import Pretrained, build_autoencoder
 from aetl.stage.receipt import Receipt, frozen_modules, load_pretrained, tensors
 from aetl.store.store import Entry, Store, digest_of
 from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
 from aetl.transfer.base import Group, Part, Step, Stream, TransferStrategy, View
-from aetl.transfer.network import Network
+from aetl.transfer.network import Network, evaluating
 from aetl.types import Batch, Prediction, UserError
 
 MIN_BATCHES = 20
@@ -111,6 +112,7 @@ class Transferring(Training):
         self.groups = _groups(network, strategies)
         self.frozen = frozen_modules(network)
         self.selection: _Selection | None = None
+        self.train()  # Lightning takes the modes as they are
 
     def losses(
         self, batch: Batches, rng: Rng, batch_index: int, progress: float
@@ -198,6 +200,7 @@ def transfer_key(
     if plain["selector"]["_target_"] != "aetl.selector.last.Last":
         names.append("metric")
     key = {name: plain[name] for name in names} | {
+        "callback": callbacks_that_count(plain["callback"]),
         "transfer": node,
         "pretrained": pretrained,
         "target": domains.target.fingerprint,
@@ -236,7 +239,11 @@ def transfer(
 def _identity(pretrained: Pretrained) -> str:
     if pretrained.entry is not None:
         return pretrained.entry.digest
-    return digest_of({k: v.double().sum().item() for k, v in pretrained.state.items()})
+    content = hashlib.blake2b(digest_size=8)
+    for name, tensor in sorted(pretrained.state.items()):
+        content.update(repr((name, tuple(tensor.shape), str(tensor.dtype))).encode())
+        content.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return content.hexdigest()
 
 
 def _compute(
@@ -323,14 +330,12 @@ def predict(network: Network, task: Task, examples: Examples) -> Prediction:
 @torch.no_grad()
 def _mapped(network: nn.Module, function: Any, examples: Examples, size: int = 1024) -> Tensor:
     """``function`` over all examples in batches, with the network in eval mode."""
-    was_training = network.training
-    network.eval()
     like = next(network.parameters())
-    parts = [
-        function(examples.inputs(torch.arange(i, min(i + size, len(examples)))).to(like)).cpu()
-        for i in range(0, len(examples), size)
-    ]
-    network.train(was_training)
+    with evaluating(network):
+        parts = [
+            function(examples.inputs(torch.arange(i, min(i + size, len(examples)))).to(like)).cpu()
+            for i in range(0, len(examples), size)
+        ]
     return torch.cat(parts)
 
 
@@ -360,7 +365,7 @@ def _parts(
     if "source_inputs" in uses:
         parts["source_inputs"] = _unlabelled(source, source.split.train)
     if "target_inputs" in uses:
-        parts["target_inputs"] = _unlabelled(target, target.split.unlabelled)
+        parts["target_inputs"] = _unlabelled(target, target.split.train)
     return parts
 
 
@@ -400,7 +405,7 @@ def _closed_form(strategies: Strategies, task: Task) -> tuple[Any | None, str]:
 
 
 def _streams(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | None) -> Streams:
-    loaders = {}
+    loaders: dict[str, Loader] = {}
     for name, part in _STREAM_PART.items():
         if part not in parts or not len(parts[part]):
             continue
@@ -411,7 +416,8 @@ def _streams(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | 
             rng=Rng.of(cfg.seed, "transfer", name),
             shuffle=True,
             weight=weights if name == "source" else None,
-            min_batches=MIN_BATCHES,
+            # As long as the first one, whose length is the epoch's.
+            min_batches=max([MIN_BATCHES, *(len(loader) for loader in loaders.values())]),
         )
         loaders[name].rank, loaders[name].world = ranks.rank(), ranks.world()
     return Streams(loaders)

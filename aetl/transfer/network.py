@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.autoencoder.base import Autoencoder
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside; afterwards every submodule has its own mode again (frozen ones: eval)."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 class Representation:
@@ -60,12 +75,10 @@ class Network(nn.Module):
 
         Found by asking autograd, so that it holds for any autoencoder.
         """
-        was_training = self.training
-        self.eval()
         parameters = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        output = self(torch.rand(2, *self.autoencoder.shape, device=self.scale.device))
+        with evaluating(self):
+            output = self(torch.rand(2, *self.autoencoder.shape, device=self.scale.device))
         gradients = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
-        self.train(was_training)
         return {
             name: parameter
             for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)
@@ -73,9 +86,6 @@ class Network(nn.Module):
         }
 
     def _probe_feature_dim(self) -> int:
-        was_training = self.autoencoder.training
-        self.autoencoder.eval()
-        with torch.no_grad():
+        with evaluating(self.autoencoder), torch.no_grad():
             features = self.features(torch.zeros(1, *self.autoencoder.shape))
-        self.autoencoder.train(was_training)
         return int(features.shape[1])

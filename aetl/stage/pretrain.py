@@ -14,11 +14,13 @@ from torch import Tensor
 
 from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.closed_form import ClosedForm
 from aetl.config import resolved
 from aetl.data.loader import Loader
 from aetl.files import write_torch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
+from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Training, callbacks_that_count, run_fit, seeded
 from aetl.store.store import Entry, Store, digest_of
@@ -149,17 +151,20 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
         total_steps=settings.total_steps(len(loaders[0]), cfg.trainer.accumulate_grad_batches),
     )
     module.validation_loader = loaders[1]
-    history = run_fit(
-        module,
-        loaders[0],
-        loaders[1] if len(loaders[1]) else None,
-        trainer=instantiate(cfg.trainer),
-        callbacks=[*(instantiate(node) for node in cfg.callback.values() if node)],
-        folder=path,
-        listener=listener,
-    )
+    if isinstance(autoencoder, ClosedForm):
+        rows = fit_closed_form(autoencoder, module, source, (loaders[0], loaders[1]), listener)
+    else:
+        rows = run_fit(
+            module,
+            loaders[0],
+            loaders[1] if len(loaders[1]) else None,
+            trainer=instantiate(cfg.trainer),
+            callbacks=[*(instantiate(node) for node in cfg.callback.values() if node)],
+            folder=path,
+            listener=listener,
+        ).rows
     if ranks.rank() == 0:
-        write_history(path / "metrics.csv", history.rows)
+        write_history(path / "metrics.csv", rows)
         state = {name: tensor.cpu() for name, tensor in autoencoder.state_dict().items()}
         write_torch(path / "autoencoder.pt", state)
 

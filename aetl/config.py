@@ -292,7 +292,7 @@ def nearest_key(name: str) -> str:
     for key in list(keys):
         child = OmegaConf.select(cfg, key)
         if isinstance(child, DictConfig):
-            keys = [*keys, *(f"{key}.{k}" for k in child if k not in HYDRA_KEYS)]
+            keys = [*keys, *(f"{key}.{k}" for k in map(str, child) if k not in HYDRA_KEYS)]
     return nearest(name, keys)
 
 

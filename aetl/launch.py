@@ -26,7 +26,8 @@ def run_hydra(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
     _import_path(_config_dirs(arguments))
     register_resolvers()
-    if "-m" in arguments or "--multirun" in arguments:
+    multirun = "-m" in arguments or "--multirun" in arguments
+    if multirun:
         from aetl.sweep.plugin import register
 
         register()
@@ -37,15 +38,33 @@ def run_hydra(arguments: list[str]) -> int:
         try:
             return _task(cfg)
         except BaseException as error:
-            if "-m" in arguments or "--multirun" in arguments:
+            if multirun:
                 raise  # a launcher of hydra's own keeps each job's error
             failed.append(error)  # hydra would print lines of its own around it
             return None
 
-    hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")(task)()
+    start = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
+    try:
+        start(task)()
+    finally:
+        if multirun:
+            _compare_sweeps()
     if failed:
         raise failed[0]
     return 0
+
+
+def _compare_sweeps() -> None:
+    """The comparison of each sweep that ended, and the path of its page."""
+    from aetl.report.compare import compare
+    from aetl.report.run import find_runs
+    from aetl.report.sweep_page import write_sweep_page
+    from aetl.sweep.plugin import ProcessLauncher
+
+    for folder in ProcessLauncher.ended:
+        if find_runs([folder]).done:
+            compare([folder])
+            print(write_sweep_page([folder]))
 
 
 def _task(cfg: DictConfig) -> float:

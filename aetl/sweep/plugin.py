@@ -12,7 +12,7 @@ import types
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra import version
 from hydra.core.plugins import Plugins
@@ -35,6 +35,7 @@ TASK = "aetl.launch:_task"
 
 def register() -> None:
     """Make the launcher known to hydra under its alias."""
+    ProcessLauncher.ended.clear()
     plugins = Plugins.instance()  # looks for plugins on the disk before ours is there
     package, _, name = ALIAS.partition(".")
     try:
@@ -55,6 +56,9 @@ class ProcessLauncher(Launcher):
     A job is done by the function that ``TASK`` names and not by the one that hydra passes, since a
     process started later, also by ``aetl sweep resume``, finds it by its name alone.
     """
+
+    ended: ClassVar[list[Path]] = []
+    """The folders of the sweeps of this process whose jobs have all had their turn."""
 
     def __init__(self, jobs: int | None, retries: int) -> None:
         self.jobs, self.retries = jobs, retries
@@ -85,13 +89,15 @@ class ProcessLauncher(Launcher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         """Run a batch of the sweep's jobs; a sweeper may come with several."""
+        if not job_overrides:
+            raise ConfigError("the sweep has no jobs: one of its lists or globs is empty")
         setup_globals()
         folder = self.manifest.folder
         plan = Plan(self.loader, self.config, folder, Surroundings.here(), str(version.getbase()))
         with locked(folder):
             try:
                 with checking(len(job_overrides)):
-                    names = names_of(job_overrides)
+                    names = names_of(job_overrides, self.config.hydra.runtime.choices)
                     jobs = prepare(plan, names, job_overrides, initial_job_idx, self.context)
             except BaseException:
                 if initial_job_idx == 0:
@@ -100,6 +106,8 @@ class ProcessLauncher(Launcher):
             self._refuse.detach()
             self.manifest.jobs += jobs
             values = run_sweep(self.manifest, jobs, self.context)
+        if folder not in self.ended:
+            self.ended.append(folder)
         failed = SweepFailed(sum(job.state != "done" for job in self.manifest.jobs), folder)
         return [_returned(job, self.manifest, values, failed) for job in jobs]
 

@@ -61,7 +61,7 @@ def run_sweep(manifest: Manifest, jobs: Sequence[JobEntry], context: BaseContext
     print_failures(manifest)
     folder = shown(manifest.folder)
     done = counts(manifest.jobs)["done"]
-    print(f"{done} of {len(manifest.jobs)} jobs done: {folder}\naetl compare {folder}")
+    print(f"{done} of {len(manifest.jobs)} jobs done: {folder}")
     return pool.values
 
 

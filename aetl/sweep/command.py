@@ -133,6 +133,7 @@ def _run(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
         job.state = "waiting"
     run_sweep(manifest, jobs, start_server(max(job.threads for job in jobs)))
     bad = [job for job in jobs if job.state != "done"]
+    print(f"aetl compare {shown(manifest.folder)}")
     if bad:
         raise SweepFailed(len(bad), manifest.folder)
 

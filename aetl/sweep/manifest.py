@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -174,24 +174,20 @@ def is_live(folder: Path) -> bool:
         return True
 
 
-def names_of(overrides: Sequence[Sequence[str]]) -> list[str]:
+def names_of(overrides: Sequence[Sequence[str]], groups: Container[str]) -> list[str]:
     """Short names of jobs: the overrides that differ between them, as a person would say them.
 
-    ``seed=1 target.budget=20 transfer=control/scratch`` is ``control/scratch seed=1 budget=20``.
+    ``seed=1 target.budget=20 transfer=control/scratch`` is ``control/scratch seed=1 budget=20``:
+    of a choice in one of the config's ``groups`` the option alone.
     """
-    common = set.intersection(*(set(job) for job in overrides)) if len(overrides) > 1 else set()
-    names = ([_short(o) for o in job if o not in common] for job in overrides)
-    return [" ".join(sorted(name, key=lambda part: "=" in part)) or "job" for name in names]
-
-
-def _short(override: str) -> str:
-    key, _, value = override.lstrip("+").partition("=")
-    is_choice = "." not in key and value.replace("/", "").replace("_", "").isidentifier()
-    return (
-        value
-        if is_choice and value.lower() not in ("true", "false")
-        else f"{key.split('.')[-1]}={value}"
-    )
+    common = set.intersection(*map(set, overrides)) if len(overrides) > 1 else set()
+    names = []
+    for job in overrides:
+        pairs = [o.lstrip("+").partition("=") for o in job if o not in common]
+        choices = [value for key, _, value in pairs if key in groups]
+        values = [f"{key.split('.')[-1]}={value}" for key, _, value in pairs if key not in groups]
+        names.append(" ".join(choices + values) or "job")
+    return names
 
 
 def shown(folder: Path) -> str:

@@ -86,7 +86,7 @@ def _prepare(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
         if line is None and type(error).__name__ != "UserError":
             raise
         # The error itself may not survive the way to the launcher; its one line does.
-        raise ConfigError(f"job {number} ({' '.join(overrides)}): {line or error}") from None
+        raise ConfigError(f"job {number} ({name}): {line or error}") from None
 
 
 def _checked(number: int, name: str, overrides: Sequence[str]) -> JobEntry:

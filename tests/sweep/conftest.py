@@ -1,0 +1,24 @@
+"""Sweeps of stub jobs in this process: the launcher is the real one, the jobs do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aetl.cli import main
+from tests.sweep.stub import TASK
+
+Sweep = Callable[..., int]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    """``aetl -m`` with stub jobs, in ``tmp_path/sweep``; its exit code."""
+    monkeypatch.setattr("aetl.sweep.plugin.TASK", TASK)
+
+    def run(*overrides: str, folder: Path = tmp_path / "sweep") -> int:
+        return main(["-m", "logger=none", f"hydra.sweep.dir={folder}", *overrides])
+
+    return run

@@ -1,0 +1,36 @@
+"""A Lightning callback that brings a training down, once, in the way that its seed is due."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+
+class Fault(pl.Callback):
+    """At step ``at`` of the stage ``stage``; ``kinds`` says for which seeds, and how."""
+
+    def __init__(self, *, kinds: dict[str, str], flags: str, stage: str, at: int) -> None:
+        self.kinds, self.flags, self.stage, self.at = kinds, Path(flags), stage, at
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        kind = self.kinds.get(f"s{module.seed}")
+        flag = self.flags / f"{kind}-{module.seed}"
+        if kind is None or module.stage != self.stage or trainer.global_step != self.at:
+            return
+        if flag.exists():
+            return
+        flag.touch()
+        if kind == "raise":
+            raise RuntimeError("a fault")
+        if kind == "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if kind == "interrupt":
+            os.kill(os.getpid(), signal.SIGINT)
+        if kind == "deaf":
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        time.sleep(60)  # the handler of SIGINT runs in here

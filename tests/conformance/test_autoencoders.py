@@ -1,0 +1,202 @@
+"""What every autoencoder of ``conf/autoencoder`` answers; a new variant is here by existing."""
+
+from __future__ import annotations
+
+import io
+from functools import cache
+from math import prod
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from aetl.autoencoder.base import Autoencoder
+from aetl.config import ConfigError, check, compose, conf_dir, resolved
+from aetl.data.base import Examples
+from aetl.data.loader import Loader
+from aetl.loss.objective import Objective
+from aetl.rng import Rng
+from aetl.stage.pretrain import Pretraining, build_autoencoder
+from aetl.stage.schedule import Constant
+from aetl.types import Batch, UserError
+from tests.tiny import differing, same_bits
+
+AUTOENCODERS = sorted(path.stem for path in (conf_dir() / "autoencoder").glob("*.yaml"))
+BACKBONES = sorted(path.stem for path in (conf_dir() / "backbone").glob("*.yaml"))
+NARROW = {"mlp": ["backbone.hidden=[32]"], "conv": ["backbone.channels=[8,8]"]}
+GREY, ODD, VECTOR = (1, 8, 8), (3, 7, 5), (12,)
+SHAPES: dict[tuple[int, ...], str] = {GREY: "grey", ODD: "odd", VECTOR: "vector"}
+EXAMPLES = 16
+
+
+class Case(NamedTuple):
+    """An autoencoder on a backbone for examples of a shape."""
+
+    autoencoder: str
+    backbone: str
+    shape: tuple[int, ...]
+
+
+@cache
+def config(autoencoder: str, backbone: str) -> DictConfig | None:
+    """The composed config, ``None`` where the two do not go together."""
+    overrides = [f"autoencoder={autoencoder}", f"backbone={backbone}"]
+    own = OmegaConf.load(conf_dir() / "autoencoder" / f"{autoencoder}.yaml")
+    if "backbone" not in own:  # else its widths are part of what it is
+        overrides += NARROW.get(backbone, [])
+    cfg = compose(overrides)
+    choices = cfg.hydra.runtime.choices
+    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    try:
+        check(resolved(cfg), choices)
+    except ConfigError:
+        return None
+    return cfg
+
+
+def build(case: Case, seed: int = 0) -> Autoencoder:
+    cfg = config(case.autoencoder, case.backbone)
+    if cfg is None:
+        raise UserError("does not go together")
+    return build_autoencoder(OmegaConf.merge(cfg, {"seed": seed}), case.shape)
+
+
+def _fits(case: Case) -> bool:
+    try:
+        build(case)
+    except UserError:
+        return False
+    return True
+
+
+CASES = [
+    case
+    for case in (Case(a, b, s) for a in AUTOENCODERS for b in BACKBONES for s in SHAPES)
+    if _fits(case)
+]
+
+
+def each(*shapes: tuple[int, ...]) -> pytest.MarkDecorator:
+    """Every autoencoder on every backbone, for the examples of these shapes."""
+    cases = [case for case in CASES if case.shape in shapes]
+    return pytest.mark.parametrize("case", cases, ids=[f"{a}-{b}-{SHAPES[s]}" for a, b, s in cases])
+
+
+def examples(shape: tuple[int, ...]) -> Examples:
+    """Patterns of zeros and ones, which every likelihood can reach."""
+    generator = torch.Generator().manual_seed(1)
+    on = torch.rand(EXAMPLES, *shape, generator=generator) < 0.4
+    x = on.float() if len(shape) == 1 else on.to(torch.uint8) * 255
+    return Examples.of(x, torch.full((EXAMPLES,), -1), ())
+
+
+def pretraining(case: Case) -> tuple[Pretraining, Batch]:
+    """The module that trains the autoencoder with its own loss, and a batch of all examples."""
+    cfg: Any = config(case.autoencoder, case.backbone)
+    data = examples(case.shape)
+    loader = Loader(data, torch.arange(EXAMPLES), batch_size=EXAMPLES, rng=Rng.of(0), shuffle=False)
+    objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    settings: dict[str, Any] = {"fit": instantiate(cfg.pretrain), "optimizer": torch.optim.Adam}
+    module = Pretraining(
+        build(case), objective, loader, seed=0, schedule=Constant(), total_steps=1, **settings
+    )
+    return module, next(iter(loader))
+
+
+def test_every_autoencoder_goes_with_a_backbone_and_images() -> None:
+    assert AUTOENCODERS
+    for autoencoder in AUTOENCODERS:
+        shapes = {case.shape for case in CASES if case.autoencoder == autoencoder}
+        assert {GREY, ODD} <= shapes, autoencoder
+
+
+@each(GREY, ODD, VECTOR)
+def test_reconstruction_has_the_shape_of_the_input(case: Case) -> None:
+    module, batch = pretraining(case)
+    output = module.autoencoder(batch.x, Rng.of(0))
+    assert output.reconstruction.shape == output.corrupted.shape == batch.x.shape
+    assert output.latent.shape == (EXAMPLES, *module.autoencoder.latent_shape)
+    assert module.autoencoder.decode(output.latent).shape == batch.x.shape
+    assert module.objective.mean(output.reconstruction).shape == batch.x.shape
+    values = module.losses(batch, Rng.of(0), 0, 0.5)
+    assert all(torch.isfinite(value) for value in values.values())
+
+
+@each(ODD)
+@torch.no_grad()
+def test_features_are_deterministic_and_each_examples_own(case: Case) -> None:
+    autoencoder = build(case).eval()
+    x = examples(case.shape).inputs()
+    features = autoencoder.features(x)
+    assert features.shape == (EXAMPLES, *autoencoder.latent_shape)
+    assert same_bits(autoencoder.features(x), features)
+    others = torch.cat([x[:1], torch.rand_like(x[1:])])
+    assert torch.equal(autoencoder.features(others)[0], features[0])
+    torch.testing.assert_close(autoencoder.features(x[:1]), features[:1], rtol=1e-5, atol=1e-5)
+    assert not torch.equal(features[0], features[1])  # it does look at the input
+
+
+@each(ODD)
+def test_every_trainable_parameter_gets_a_gradient(case: Case) -> None:
+    module, batch = pretraining(case)
+    module.losses(batch, Rng.of(0), 0, 0.5)["loss"].backward()
+    without = [
+        name
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not parameter.grad.any())
+    ]
+    assert without == []
+
+
+@each(ODD)
+def test_layers_hold_every_parameter_between_input_and_reconstruction_once(case: Case) -> None:
+    autoencoder = build(case)
+    names = [name for name, _ in autoencoder.layers()]
+    assert len(set(names)) == len(names)
+    parts = [id(p) for _, layer in autoencoder.layers() for p in layer.parameters()]
+    assert len(set(parts)) == len(parts)
+    parameters = list(autoencoder.parameters())
+    answer = autoencoder(examples(case.shape).inputs(), Rng.of(0)).reconstruction.sum()
+    gradients = torch.autograd.grad(answer, parameters, allow_unused=True)
+    used = {id(p) for p, g in zip(parameters, gradients, strict=True) if g is not None}
+    assert used <= set(parts) <= {id(p) for p in parameters}
+
+
+@each(GREY)
+def test_one_batch_can_be_overfitted(case: Case) -> None:
+    module, batch = pretraining(case)
+    optimizer = torch.optim.Adam(module.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(50):
+        optimizer.zero_grad()
+        loss = module.losses(batch, Rng.of(0), 0, 1.0)["loss"]
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@each(ODD)
+def test_saved_weights_give_the_same_answers_bit_for_bit(case: Case) -> None:
+    first, second = build(case), build(case, seed=1)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    second.load_state_dict(torch.load(io.BytesIO(file.getvalue()), weights_only=True))
+    assert differing(first.state_dict(), second.state_dict()) == set()
+    x = examples(case.shape).inputs()
+    for rng in (None, Rng.of(3)):
+        one, two = (model.train()(x, rng) for model in (first, second))
+        assert same_bits(one.reconstruction, two.reconstruction)
+        assert same_bits(one.latent, two.latent)
+
+
+@each(ODD)
+def test_weights_follow_from_the_seed_alone(case: Case) -> None:
+    torch.rand(prod(case.shape))  # whatever was drawn before
+    state = build(case).state_dict()
+    assert differing(state, build(case).state_dict()) == set()
+    other = differing(state, build(case, seed=1).state_dict())
+    assert {name for name in state if name.endswith("0.weight")} <= other
+    assert other

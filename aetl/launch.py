@@ -77,13 +77,15 @@ def _task(cfg: DictConfig) -> float:
     hydra_node = HydraConfig.get()
     folder = Path(hydra_node.runtime.output_dir)
     choices = dict(hydra_node.runtime.choices)
+    alone = hydra_node.mode is None or hydra_node.mode.name == "RUN"
     job = Job(cfg, folder, choices, list(hydra_node.overrides.task), sys.argv)
     try:
         record = run(job)
     finally:
-        if not (folder / "run.json").exists():  # refused before any work: leave nothing behind
+        # Refused before any work: leave nothing behind, but for a sweep what it resumes from.
+        if alone and not (folder / "run.json").exists():
             shutil.rmtree(folder, ignore_errors=True)
-    if hydra_node.mode is None or hydra_node.mode.name == "RUN":
+    if alone:
         print(summary_of(record, folder))
     return float(record["scores"][record["metric"]])
 

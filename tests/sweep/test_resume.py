@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.hydra_config import HydraConfig
 
 import aetl
 from aetl.cli import main
+from aetl.launch import _task
 from aetl.sweep.command import main as sweep_command
+from aetl.sweep.job import load_config
 from aetl.sweep.manifest import Manifest, SweepRefused, locked
 from tests.sweep.conftest import Sweep
 from tests.sweep.test_launch import log
@@ -122,6 +125,23 @@ def test_a_sweep_can_be_moved_and_resumed_from_anywhere(
     assert main(["sweep", "resume", "../moved"]) == 0
     assert ran(moved) == [2, 1]
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_job_stopped_before_it_has_a_record_keeps_what_it_needs_to_start(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sweep("seed=0") == 0
+
+    def stop(job: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aetl.pipeline.run", stop)
+    monkeypatch.setattr(HydraConfig.instance(), "cfg", None)
+    config = load_config(tmp_path / "sweep" / "0")
+    HydraConfig.instance().set_config(config)
+    with pytest.raises(KeyboardInterrupt):
+        _task(config)
+    assert (tmp_path / "sweep" / "0" / "config.yaml").exists()
 
 
 def test_of_two_resumes_at_once_the_second_is_refused(

@@ -98,6 +98,8 @@ def _line(error: Exception) -> tuple[str, int]:
             return explained, 2
         if type(cause).__name__ == "UserError":
             return str(cause), 2
+        if type(cause).__name__ == "MisconfigurationException":  # Lightning's word for it
+            return f"trainer: {str(cause).splitlines()[0]}", 2
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return (
                 f"{cause.filename or 'writing'}: {cause.strerror}; nothing half-written was kept",

@@ -31,6 +31,7 @@ REFUSED = [
     (["dataset@source=mnist", "source.download=false", "data_dir=/no/such"], "/no/such"),
     (["representation.layer=encoder.9"], "representation.layer=encoder.9: no such layer"),
     (["transfer=[feature/linear_probe,control/raw_features]"], "both fit the head"),
+    (["trainer=cpu", "trainer.accelerator=quantum"], "trainer: "),
     (["autoencoder._target_=no.such.Class"], "cannot be imported"),
 ]  # fmt: skip
 

@@ -6,11 +6,13 @@ import logging
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities import exceptions
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -19,6 +21,7 @@ from aetl.files import atomic, write_torch
 from aetl.rng import Rng, key_seed
 from aetl.stage.schedule import Schedule
 from aetl.tracking.history import History, Listener
+from aetl.types import UserError
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,10 @@ class Training(pl.LightningModule):
         """Groups of parameters with their rates."""
         raise NotImplementedError
 
+    def rate_scales(self) -> list[Callable[[float], float]]:
+        """For each group a factor on its rate at the fraction of the steps done; none: all 1."""
+        return []
+
     @property
     def progress(self) -> float:
         """The fraction of the optimiser steps that are done."""
@@ -91,7 +98,13 @@ class Training(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.parameter_groups(), lr=self.fit_settings.lr)
         factor = self._schedule
-        scheduler = LambdaLR(optimizer, lambda step: factor.at(step / max(1, self.total_steps)))
+
+        def rate(scale: Callable[[float], float], step: int) -> float:
+            progress = step / max(1, self.total_steps)
+            return factor.at(progress) * scale(min(1.0, progress))
+
+        scales = self.rate_scales() or [lambda _: 1.0] * len(optimizer.param_groups)
+        scheduler = LambdaLR(optimizer, [partial(rate, scale) for scale in scales])
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
@@ -198,6 +211,15 @@ def run_fit(
 
 
 def _trainer(
+    trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback], folder: Path
+) -> pl.Trainer:
+    try:
+        return _built(trainer, module, callbacks, folder)
+    except (exceptions.MisconfigurationException, ModuleNotFoundError, ValueError) as error:
+        raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
+
+
+def _built(
     trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback], folder: Path
 ) -> pl.Trainer:
     return trainer(

@@ -81,6 +81,11 @@ def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:
     return built
 
 
+def objective_of(cfg: DictConfig) -> Objective:
+    """The sum of the config's loss terms."""
+    return Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+
+
 def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
     """What the result of pretraining depends on."""
     plain = resolved(cfg)
@@ -125,7 +130,7 @@ def pretrain(
 
 def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) -> None:
     autoencoder = build_autoencoder(cfg, source.pool.shape)
-    objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    objective = objective_of(cfg)
     settings = instantiate(cfg.pretrain)
     loaders = [
         Loader(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 import torch
@@ -85,8 +85,8 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor], receipt: Rece
     receipt._start = {name: t.clone() for name, t in tensors(network).items()}
 
 
-def frozen_modules(network: nn.Module) -> list[nn.Module]:
-    """The modules that have parameters, none of which trains: they stay in eval mode.
+def frozen_modules(network: nn.Module, awake: Set[int]) -> list[nn.Module]:
+    """The modules that have parameters, none of which is ``awake`` (by id): they stay in eval mode.
 
     So a frozen batch normalisation keeps its statistics and a frozen dropout is off.
     """
@@ -94,5 +94,5 @@ def frozen_modules(network: nn.Module) -> list[nn.Module]:
         module
         for module in network.modules()
         if (parameters := list(module.parameters()))
-        and not any(parameter.requires_grad for parameter in parameters)
+        and not any(id(parameter) in awake for parameter in parameters)
     ]

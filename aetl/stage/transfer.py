@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,20 @@ from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.data.loader import Loader
-from aetl.files import atomic, write_json
+from aetl.files import atomic, write_json, write_torch
+from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.rng import Rng
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.fit import Training, callbacks_that_count, run_fit, seeded
-from aetl.stage.pretrain import Pretrained, build_autoencoder
+from aetl.stage.pretrain import Pretrained, build_autoencoder, objective_of
 from aetl.stage.receipt import Receipt, frozen_modules, load_pretrained, tensors
 from aetl.store.store import Entry, Store, digest_of
 from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
-from aetl.transfer.base import Group, Part, Step, Stream, TransferStrategy, View
+from aetl.transfer.base import Alignment, Group, Part, Step, Stream, TransferStrategy, View
 from aetl.transfer.network import Network, evaluating
-from aetl.types import Batch, Prediction, UserError
+from aetl.types import Batch, Prediction, UserError, field_values
 
 MIN_BATCHES = 20
 """Batches in an epoch of a small labelled set: below that, epochs cost more than their steps."""
@@ -110,8 +111,8 @@ class Transferring(Training):
         self.beside = nn.ModuleDict({name: m for name, m in modules.items() if m is not None})
         self.initial = {name: t.clone() for name, t in tensors(network).items()}
         self.groups = _groups(network, strategies)
-        self.frozen = frozen_modules(network)
         self.selection: _Selection | None = None
+        self.objective: Objective | None = None
         self.train()  # Lightning takes the modes as they are
 
     def losses(
@@ -130,7 +131,9 @@ class Transferring(Training):
         for family, strategy in self.strategies.items():
             seen = {name: s for name, s in streams.items() if _STREAM_PART[name] in strategy.uses}
             keyed = rng.fork(family)
-            step = Step(self.network, self.initial, seen, progress, keyed)
+            step = Step(
+                self.network, self.initial, seen, progress, keyed, self._reconstruction_loss
+            )
             module = self.beside[family] if family in self.beside else None  # noqa: SIM401
             penalty = strategy.penalty(step, module)
             if penalty is not None:
@@ -143,17 +146,62 @@ class Transferring(Training):
         features = self.network.features(batch.x)
         return Stream(batch.x, batch.y, batch.weight, features, self.network.output(features))
 
-    def parameter_groups(self) -> list[dict[str, Any]]:
-        lr = self.fit_settings.lr
-        groups = [{"params": g.parameters, "lr": lr * g.scale} for g in self.groups if g.parameters]
+    def _reconstruction_loss(self, x: Tensor, rng: Rng) -> Tensor:
+        output = self.network.autoencoder(x, rng)
+        rows = torch.arange(len(x), device=x.device)
+        batch = Batch(x, torch.full_like(rows, -1), rows, torch.ones(len(x), device=x.device))
+        given = field_values(output, output.code, batch) | {
+            "autoencoder": self.network.autoencoder,
+            "latent": output.latent,
+            "rng": rng.fork("loss"),
+            "progress": 1.0,  # warm-ups of pretraining are over
+            "data_size": len(self.streams.first.rows),
+        }
+        assert self.objective is not None
+        each: Tensor = self.objective(given, 1.0)[0]
+        return each
+
+    def _optimised(self) -> list[Group]:
+        groups = [group for group in self.groups if group.parameters]
         beside = list(self.beside.parameters())
-        return [*groups, {"params": beside, "lr": lr}] if beside else groups
+        return [*groups, Group(beside, 1.0)] if beside else groups
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": group.parameters} for group in self._optimised()]
+
+    def rate_scales(self) -> list[Callable[[float], float]]:
+        return [group.at for group in self._optimised()]
 
     def train(self, mode: bool = True) -> Transferring:
         super().train(mode)
+        if mode:
+            self._put_to_sleep()
+        return self
+
+    @property
+    def frozen(self) -> list[nn.Module]:
+        """The modules that do not train at this step."""
+        progress = self.progress if self._trainer is not None else 0.0
+        awake = {id(p) for g in self.groups if g.at(progress) != 0.0 for p in g.parameters}
+        return frozen_modules(self.network, awake)
+
+    def _put_to_sleep(self) -> None:
+        """Eval mode for what does not train at this step, train mode for what does."""
+        self.network.train()
         for module in self.frozen:
             module.eval()
-        return self
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if any(callable(group.scale) for group in self.groups):
+            self._put_to_sleep()
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        # A rate of 0 is not enough: the optimiser's moments would run on. And requires_grad is
+        # not to change, since DDP registers the parameters that want gradients once.
+        for group in self.groups:
+            if group.at(self.progress) == 0.0:
+                for parameter in group.parameters:
+                    parameter.grad = None
 
     def on_train_epoch_end(self) -> None:
         if self.selection is not None:
@@ -204,9 +252,13 @@ def transfer_key(
         "transfer": node,
         "pretrained": pretrained,
         "target": domains.target.fingerprint,
-        "labelled": domains.target.split.labelled.tolist(),
     }
-    uses = uses_of(strategies_of(node))
+    strategies = strategies_of(node)
+    uses = uses_of(strategies)
+    if "target_labels" in uses or "metric" in names:  # so arms without labels share all budgets
+        key["labelled"] = domains.target.split.labelled.tolist()
+    if any(strategy.reconstructs for strategy in strategies.values()):
+        key["loss"] = plain["loss"]
     if uses & {"source_inputs", "source_labels"}:
         key["source"] = domains.source.fingerprint
         key["source_train"] = digest_of({"train": domains.source.split.train.tolist()})
@@ -253,16 +305,17 @@ def _compute(
     task: Task = instantiate(cfg.task)
     strategies = strategies_of(node)
     labelled = domains.target.with_targets(task).pool.subset(domains.target.split.labelled)
-    if not len(labelled) and not uses_of(strategies) & {"source_labels"}:
+    uses = uses_of(strategies)
+    if "target_labels" in uses and not len(labelled) and "source_labels" not in uses:
         raise UserError("target.budget=0: this arm learns from target labels alone, and has none")
     training, held_out = _hold_out(cfg, labelled)
-    network = build_network(cfg, domains, task, training)
+    parts = _parts(domains, training, task, strategies)
+    network = build_network(cfg, domains, task, _scaling(parts))
     receipt = Receipt.start(network)
     if pretrained is not None:
         load_pretrained(network, pretrained.state, receipt)
-    for strategy in strategies.values():
-        strategy.adapt(network)
-    parts = _parts(domains, training, task, strategies)
+    for family, strategy in strategies.items():
+        seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
     weights = _weights(strategies, parts, network, cfg.seed)
     estimator, family = _closed_form(strategies, task)
     rows: list[Row] = []
@@ -281,6 +334,8 @@ def _compute(
             cfg.seed,
             "beside",
         )  # fmt: skip
+        if any(strategy.reconstructs for strategy in strategies.values()):
+            module.objective = objective_of(cfg)
         if held_out is not None:
             metric = next(instantiate(m) for m in cfg.metric.values() if m)
             module.selection = _Selection(task, metric, held_out)
@@ -292,12 +347,16 @@ def _compute(
         ).rows  # fmt: skip
         if module.selection is not None and module.selection.best is not None:
             network.load_state_dict(module.selection.best[2])
+        _settle(strategies, parts, network, cfg.seed)
         receipt.trained(network, [p for g in module.groups for p in g.parameters])
         if ranks.rank() == 0:
             prediction = predict(network, task, domains.target.test)
     elif ranks.rank() == 0:
-        strategy = strategies[family]
-        prediction = _fit_head(strategy, estimator, task, network, parts, weights, domains)
+        _settle(strategies, parts, network, cfg.seed)
+        view = _views(strategies, parts, network, cfg.seed, "align")[family]
+        prediction = _fit_head(
+            strategies[family], estimator, task, network, parts, weights, domains, view
+        )
         receipt.trained(network, [])
     if ranks.rank() == 0:
         if weights is not None:
@@ -354,7 +413,9 @@ def _parts(
     """The training data of the arm; labels are wiped where a part has none to give."""
     uses = uses_of(strategies)
     source, target = domains.source, domains.target
-    parts: dict[Part, Examples] = {"target_labels": training}
+    parts: dict[Part, Examples] = {}
+    if "target_labels" in uses:
+        parts["target_labels"] = training
     if "source_labels" in uses:
         if source.pool.classes != target.pool.classes:
             raise UserError(
@@ -374,11 +435,28 @@ def _unlabelled(domain: Domain, index: Any) -> Examples:
     return dataclasses.replace(part, y=torch.full_like(part.y, -1))
 
 
-def _weights(
-    strategies: Strategies, parts: Mapping[Part, Examples], network: Network, seed: int
-) -> Float[Tensor, " N"] | None:
-    """The product of the strategies' weights of the source examples."""
-    found: list[Tensor] = []
+def _scaling(parts: Mapping[Part, Examples]) -> Examples:
+    """The examples whose labels give the head its scale: the target's own where there are any."""
+    labels: tuple[Part, ...] = ("target_labels", "source_labels")
+    for part in labels:
+        if part in parts and len(parts[part]):
+            return parts[part]
+    raise UserError("transfer: at least one strategy has to use labels, the target's or source's")
+
+
+def _adapted(strategy: TransferStrategy, network: Network) -> Network:
+    strategy.adapt(network)
+    return network
+
+
+def _views(
+    strategies: Strategies,
+    parts: Mapping[Part, Examples],
+    network: Network,
+    seed: int,
+    purpose: str,
+) -> dict[str, View]:
+    """What each strategy may see; features by the network as it is now, computed once."""
     cache: dict[int, Tensor] = {}
 
     def features(examples: Examples) -> Tensor:
@@ -387,13 +465,34 @@ def _weights(
             cache[key] = _mapped(network, network.features, examples)
         return cache[key]
 
+    return {
+        family: View(
+            f"{family} ({type(strategy).__name__})",
+            strategy.uses,
+            parts,
+            features,
+            Rng.of(seed, purpose, family),
+        )
+        for family, strategy in strategies.items()
+    }
+
+
+def _weights(
+    strategies: Strategies, parts: Mapping[Part, Examples], network: Network, seed: int
+) -> Float[Tensor, " N"] | None:
+    """The product of the strategies' weights of the source examples."""
+    views = _views(strategies, parts, network, seed, "weigh")
+    found = [strategy.weigh(views[family]) for family, strategy in strategies.items()]
+    given = [weights for weights in found if weights is not None]
+    return torch.stack(given).prod(0) if given else None
+
+
+def _settle(
+    strategies: Strategies, parts: Mapping[Part, Examples], network: Network, seed: int
+) -> None:
+    views = _views(strategies, parts, network, seed, "settle")
     for family, strategy in strategies.items():
-        owner = f"{family} ({type(strategy).__name__})"
-        view = View(owner, strategy.uses, parts, features, Rng.of(seed, "weigh", family))
-        weights = strategy.weigh(view)
-        if weights is not None:
-            found.append(weights)
-    return torch.stack(found).prod(0) if found else None
+        strategy.settle(network, views[family])
 
 
 def _closed_form(strategies: Strategies, task: Task) -> tuple[Any | None, str]:
@@ -401,7 +500,21 @@ def _closed_form(strategies: Strategies, task: Task) -> tuple[Any | None, str]:
     found = [(head, family) for family, head in heads.items() if head is not None]
     if len(found) > 1:
         raise UserError(f"transfer: {' and '.join(f for _, f in found)} both fit the head")
+    trains = [f for f, s in strategies.items() if _trains(s) and heads[f] is None]
+    if found and trains:
+        raise UserError(
+            f"transfer: {found[0][1]} fits the head in closed form on a frozen network, "
+            f"so there is nothing to train for {', '.join(trains)}"
+        )
     return found[0] if found else (None, "")
+
+
+def _trains(strategy: TransferStrategy) -> bool:
+    """Whether a strategy says what is trained by gradients, or adds to that loss."""
+    kind = type(strategy)
+    return (
+        kind.groups is not TransferStrategy.groups or kind.penalty is not TransferStrategy.penalty
+    )
 
 
 def _streams(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | None) -> Streams:
@@ -416,8 +529,8 @@ def _streams(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | 
             rng=Rng.of(cfg.seed, "transfer", name),
             shuffle=True,
             weight=weights if name == "source" else None,
-            # As long as the first one, whose length is the epoch's.
-            min_batches=max([MIN_BATCHES, *(len(loader) for loader in loaders.values())]),
+            # The others are at least as long as the first, which says how long an epoch is.
+            min_batches=len(next(iter(loaders.values()))) if loaders else MIN_BATCHES,
         )
         loaders[name].rank, loaders[name].world = ranks.rank(), ranks.world()
     return Streams(loaders)
@@ -425,33 +538,46 @@ def _streams(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | 
 
 def _fit_head(
     strategy: TransferStrategy, estimator: Any, task: Task, network: Network,
-    parts: Mapping[Part, Examples], weights: Tensor | None, domains: Domains,
+    parts: Mapping[Part, Examples], weights: Tensor | None, domains: Domains, view: View,
 ) -> Prediction:  # fmt: skip
     """Fit the head on frozen features of the labelled targets and the weighted sources."""
+    identity = Alignment(lambda z: z, lambda z: z)
+    to_source, to_target = strategy.align(view) or identity
 
     def features(examples: Examples) -> np.ndarray:
         return numpy(_mapped(network, lambda x: strategy.represent(network, x), examples))
 
-    labelled = parts["target_labels"]
-    x, y, w = [features(labelled)], [numpy(labelled.y)], [np.ones(len(labelled))]
+    x: list[np.ndarray] = []
+    y: list[np.ndarray] = []
+    w: list[np.ndarray] = []
+    if "target_labels" in parts and len(parts["target_labels"]):
+        labelled = parts["target_labels"]
+        x.append(to_target(features(labelled)))
+        y.append(numpy(labelled.y))
+        w.append(np.ones(len(labelled)))
     if "source_labels" in parts:
         source = parts["source_labels"]
-        x.append(features(source))
+        x.append(to_source(features(source)))
         y.append(numpy(source.y))
         w.append(np.ones(len(source)) if weights is None else numpy(weights))
     estimator.fit(np.concatenate(x), np.concatenate(y), np.concatenate(w))
     output_dim = task.output_dim(domains.target.pool)
-    return task.predict_with(estimator, features(domains.target.test), output_dim)
+    return task.predict_with(estimator, to_target(features(domains.target.test)), output_dim)
 
 
 def _groups(network: Network, strategies: Sequence[Any] | Strategies) -> list[Group]:
     """The groups of the one strategy that names them, or everything; the rest is frozen."""
-    named = {f: s.groups(network) for f, s in dict(strategies).items()}
+    by_family: Strategies = dict(strategies)
+    named = {f: s.groups(network) for f, s in by_family.items()}
     found = [(family, groups) for family, groups in named.items() if groups is not None]
     if len(found) > 1:
         raise UserError(f"transfer: {' and '.join(f for f, _ in found)} both say what trains")
-    groups = found[0][1] if found else [Group(list(network.in_use().values()), 1.0)]
-    assert groups is not None
+    used = network.in_use()
+    groups = found[0][1] if found else [Group(list(used.values()), 1.0)]
+    if any(strategy.reconstructs for strategy in by_family.values()):
+        known = {id(p) for p in used.values()} | {id(p) for g in groups for p in g.parameters}
+        rest = [p for p in network.autoencoder.parameters() if id(p) not in known]
+        groups = [*groups, Group(rest, 1.0)]
     trained = {id(p) for group in groups for p in group.parameters}
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in trained)
@@ -467,7 +593,7 @@ def _write(
         arrays["probability"] = prediction.probability.astype(np.float32)
     with atomic(path / "predictions.npz") as temporary:
         np.savez_compressed(temporary, **arrays)
-    with atomic(path / "network.pt") as temporary:
-        torch.save(copy.deepcopy(network).cpu().state_dict(), temporary)
+    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
+    write_torch(path / "network.pt", state)
     write_json(path / "receipt.json", receipt.as_dict())
     write_history(path / "metrics.csv", rows)

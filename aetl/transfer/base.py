@@ -11,9 +11,15 @@ strategies of several families combine in one config because each answers only i
 ``weigh``          how much does each source example count?
 ``module``         what is trained beside the network (a domain discriminator)?
 ``penalty``        what is added to the loss at a step?
+``settle``         what is re-estimated without gradients when the weights are there?
 ``head``           is the head fitted in closed form on frozen features?
 ``represent``      what are those features, if not the network's?
+``align``          how are the source's and the target's features brought together for it?
 =================  =========================================================
+
+Examples of a part train the network where any strategy of the config declares their labels. So
+``feature/dann`` alone is unsupervised adaptation (source labels, target inputs), and together with
+``parameter/finetune``, which declares target labels, it is semi-supervised.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -87,13 +94,29 @@ class Step:
     streams: Mapping[str, Stream]
     progress: float
     rng: Rng
+    reconstruction_loss: Callable[[Tensor, Rng], Tensor]
+    """The objective of pretraining for each of some inputs, for strategies that reconstruct."""
 
 
 class Group(NamedTuple):
-    """Parameters that train at ``scale`` times the learning rate."""
+    """Parameters that train at ``scale`` times the learning rate.
+
+    A function gives the scale at the fraction of the steps that is done; while it gives 0, the
+    parameters are as frozen as those of no group: no update, eval mode.
+    """
 
     parameters: list[nn.Parameter]
-    scale: float
+    scale: float | Callable[[float], float]
+
+    def at(self, progress: float) -> float:
+        return self.scale(progress) if callable(self.scale) else self.scale
+
+
+class Alignment(NamedTuple):
+    """Maps of the features of each domain into a common space."""
+
+    source: Callable[[np.ndarray], np.ndarray]
+    target: Callable[[np.ndarray], np.ndarray]
 
 
 class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer)
@@ -101,6 +124,8 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
 
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
     initial: ClassVar[Literal["pretrained", "random"]] = "pretrained"
+    reconstructs: ClassVar[bool] = False
+    """Whether the penalty uses ``Step.reconstruction_loss``: the decoder then trains too."""
 
     def adapt(self, network: Network) -> None:  # noqa: B027
         """Insert modules into the network, in place."""
@@ -121,6 +146,9 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
         """A scalar that is added to the loss."""
         return None
 
+    def settle(self, network: Network, view: View) -> None:  # noqa: B027
+        """Change the network in place after training, or before a closed-form head is fitted."""
+
     def head(self, task: Task) -> Any | None:
         """An estimator with ``fit(x, y, weight)`` that is fitted on frozen features."""
         return None
@@ -128,3 +156,7 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
         """The features that ``head`` is fitted on."""
         return network.features(x)
+
+    def align(self, view: View) -> Alignment | None:
+        """Maps that the features go through before ``head`` is fitted on them."""
+        return None

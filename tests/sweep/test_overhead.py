@@ -11,7 +11,7 @@ import pytest
 from tests.sweep.test_recovery import start
 from tests.tiny import SMALL
 
-JOBS, AT_ONCE = 12, 2
+JOBS, AT_ONCE = 24, 2
 
 
 def seconds_of(tmp_path: Path, launcher: str, *more: str) -> tuple[float, float]:

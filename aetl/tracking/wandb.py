@@ -50,9 +50,9 @@ class Wandb(Tracker):
         for stage in ("pretrain", "transfer", "twin"):
             self._run.define_metric(f"{stage}/step")
             self._run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-        for name, higher in about.goals.items():
-            best: Literal["max", "min"] = "max" if higher else "min"
-            self._run.define_metric(f"evaluate/test/{name}", summary=best)
+        # Logged once: a summary of their maximum would nest the value that sweeps look for.
+        for name in about.goals:
+            self._run.define_metric(f"evaluate/test/{name}")
 
     @property
     def id(self) -> str | None:

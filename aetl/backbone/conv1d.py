@@ -1,0 +1,84 @@
+"""Strided convolutions along a sequence, and transposed ones for the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Literal
+
+from torch import nn
+
+from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape
+from aetl.types import UserError
+
+
+class Conv1d(Backbone):
+    """One stride-2 convolution for each of ``channels``, which halves the length and rounds up.
+
+    Takes sequences ``C L``, and vectors as sequences of one channel.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Sequence[int],
+        kernel_size: int,
+        activation: Activation,
+        norm: Literal["none", "batch"],
+        dropout: float,
+    ) -> None:
+        if kernel_size % 2 == 0:
+            raise UserError(f"backbone.kernel_size={kernel_size}: must be odd (3, 5, 7, ...)")
+        self.channels, self.kernel_size = tuple(channels), kernel_size
+        self.activation, self.norm, self.dropout = activation, norm, dropout
+
+    def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
+        channels, lengths = self._lengths(shape)
+        blocks: list[nn.Module] = [
+            nn.Sequential(
+                nn.Conv1d(a, b, self.kernel_size, stride=2, padding=self.kernel_size // 2),
+                *self._after(b),
+            )
+            for a, b in zip((channels, *self.channels), self.channels, strict=False)
+        ]
+        if len(shape) == 1:
+            blocks.insert(0, nn.Unflatten(1, (1, shape[0])))
+        return nn.Sequential(*blocks), (self.channels[-1], lengths[-1])
+
+    def decoder(self, shape: Shape, latent_shape: Shape) -> nn.Sequential:
+        channels, lengths = self._lengths(shape)
+        smallest = (self.channels[-1], lengths[-1])
+        start: list[nn.Module] = [nn.Flatten(), nn.Linear(prod(latent_shape), prod(smallest))]
+        start += [nn.Unflatten(1, smallest), *self._after(smallest[0])]
+        blocks: list[nn.Module] = [nn.Sequential(*start)]
+        widths = [*reversed(self.channels), channels]
+        for i, length in enumerate(reversed(lengths[:-1])):
+            up = nn.ConvTranspose1d(
+                widths[i],
+                widths[i + 1],
+                self.kernel_size,
+                stride=2,
+                padding=self.kernel_size // 2,
+                output_padding=length - (2 * lengths[-1 - i] - 1),  # 7 and 8 both became 4
+            )
+            last = i == len(self.channels) - 1
+            blocks.append(nn.Sequential(up, *([] if last else self._after(widths[i + 1]))))
+        if len(shape) == 1:
+            blocks.append(nn.Flatten())
+        return nn.Sequential(*blocks)
+
+    def _lengths(self, shape: Shape) -> tuple[int, list[int]]:
+        if len(shape) not in (1, 2):
+            raise UserError(
+                f"backbone=conv1d takes sequences and vectors, and this data has examples of "
+                f"shape {shape}: use backbone=conv"
+            )
+        lengths = [shape[-1]]
+        for _ in self.channels:
+            lengths.append((lengths[-1] + 1) // 2)
+        return (1 if len(shape) == 1 else shape[0]), lengths
+
+    def _after(self, width: int) -> list[nn.Module]:
+        norms: list[nn.Module] = [nn.BatchNorm1d(width)] if self.norm == "batch" else []
+        dropout = [nn.Dropout1d(self.dropout)] if self.dropout else []
+        return [*norms, ACTIVATIONS[self.activation](), *dropout]

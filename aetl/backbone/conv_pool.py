@@ -1,0 +1,69 @@
+"""Convolutions with max pooling; for the way back upsampling and convolutions (Odena et al., 2016).
+
+Upsampling before a convolution leaves no checkerboard, which a strided transposed convolution may
+(Deconvolution and Checkerboard Artifacts, Distill, 2016).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import nn
+
+from aetl.backbone.base import Activation, Backbone, Shape
+from aetl.backbone.feature_map import after_convolution, from_latent, halved, require_image
+from aetl.types import UserError
+
+
+class ConvPool(Backbone):
+    """For each of ``channels`` a convolution and a max pooling by 2, which rounds up.
+
+    The decoder mirrors them: each step upsamples to the exact size that the encoder had there.
+    """
+
+    def __init__(
+        self,
+        *,
+        channels: Sequence[int],
+        kernel_size: int,
+        activation: Activation,
+        norm: Literal["none", "batch", "group"],
+        dropout: float,
+        upsample: Literal["nearest", "bilinear"],
+    ) -> None:
+        if kernel_size % 2 == 0:
+            raise UserError(f"backbone.kernel_size={kernel_size}: must be odd (3, 5, 7, ...)")
+        self.channels, self.kernel_size = tuple(channels), kernel_size
+        self.activation, self.norm, self.dropout = activation, norm, dropout
+        self.upsample = upsample
+
+    def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
+        require_image(shape, "conv_pool")
+        inputs = (shape[0], *self.channels)
+        blocks = [
+            nn.Sequential(self._convolution(a, b), *self._after(b), nn.MaxPool2d(2, ceil_mode=True))
+            for a, b in zip(inputs, self.channels, strict=False)
+        ]
+        smallest = halved((shape[1], shape[2]), len(self.channels))[-1]
+        return nn.Sequential(*blocks), (self.channels[-1], *smallest)
+
+    def decoder(self, shape: Shape, latent_shape: Shape) -> nn.Sequential:
+        require_image(shape, "conv_pool")
+        sizes = halved((shape[1], shape[2]), len(self.channels))
+        first, *rest = reversed(self.channels)
+        start = from_latent(latent_shape, (first, *sizes[-1]))
+        blocks = [nn.Sequential(*start, *self._after(first))]
+        widths = [first, *rest, shape[0]]
+        for i, size in enumerate(reversed(sizes[:-1])):
+            up: list[nn.Module] = [nn.Upsample(size, mode=self.upsample)]
+            up.append(self._convolution(widths[i], widths[i + 1]))
+            last = i == len(self.channels) - 1
+            blocks.append(nn.Sequential(*up, *([] if last else self._after(widths[i + 1]))))
+        return nn.Sequential(*blocks)
+
+    def _convolution(self, inputs: int, outputs: int) -> nn.Conv2d:
+        return nn.Conv2d(inputs, outputs, self.kernel_size, padding=self.kernel_size // 2)
+
+    def _after(self, width: int) -> list[nn.Module]:
+        return after_convolution(width, self.norm, self.activation, self.dropout)

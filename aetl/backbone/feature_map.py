@@ -1,0 +1,52 @@
+"""What backbones over images share: sizes, what follows a convolution, the way from a latent."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Literal
+
+from torch import nn
+
+from aetl.backbone.base import ACTIVATIONS, Activation, Shape
+from aetl.types import UserError
+
+MapNorm = Literal["none", "batch", "group"]
+
+
+def require_image(shape: Shape, backbone: str) -> None:
+    """Raise ``UserError`` for anything but channels, height and width."""
+    if len(shape) != 3:
+        raise UserError(
+            f"backbone={backbone} takes images, and this data has examples of shape {shape}: "
+            "use backbone=mlp"
+        )
+
+
+def halved(size: tuple[int, int], times: int) -> list[tuple[int, int]]:
+    """The sizes from the image downwards, each half of the one before, rounded up."""
+    sizes = [size]
+    for _ in range(times):
+        h, w = sizes[-1]
+        sizes.append(((h + 1) // 2, (w + 1) // 2))
+    return sizes
+
+
+def after_convolution(
+    width: int, norm: MapNorm, activation: Activation, dropout: float
+) -> list[nn.Module]:
+    """Normalisation, activation and dropout of whole channels."""
+    groups = max(g for g in range(1, 9) if width % g == 0)
+    norms: dict[MapNorm, list[nn.Module]] = {
+        "none": [],
+        "batch": [nn.BatchNorm2d(width)],
+        "group": [nn.GroupNorm(groups, width)],
+    }
+    dropped = [nn.Dropout2d(dropout)] if dropout else []
+    return [*norms[norm], ACTIVATIONS[activation](), *dropped]
+
+
+def from_latent(latent_shape: Shape, smallest: Shape) -> list[nn.Module]:
+    """Dense from a vector to the smallest feature map, 1x1 from a map of the same size."""
+    if len(latent_shape) == 1:
+        return [nn.Linear(latent_shape[0], prod(smallest)), nn.Unflatten(1, smallest)]
+    return [nn.Conv2d(latent_shape[0], smallest[0], 1)]

@@ -1,0 +1,40 @@
+"""Sequences of every length come back, vectors too."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aetl.backbone.conv1d import Conv1d
+from aetl.types import UserError
+
+
+def conv1d(depth: int = 2) -> Conv1d:
+    return Conv1d(channels=[4] * depth, kernel_size=3, activation="relu", norm="none", dropout=0.0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.one_of(st.none(), st.integers(1, 3)), st.integers(1, 40), st.integers(1, 3))
+def test_every_length_comes_back_exactly(channels: int | None, length: int, depth: int) -> None:
+    shape = (length,) if channels is None else (channels, length)
+    backbone = conv1d(depth)
+    encoder, hidden_shape = backbone.encoder(shape)
+    x = torch.rand(2, *shape)
+    hidden = encoder(x)
+    assert hidden.shape[1:] == hidden_shape
+    assert backbone.decoder(shape, (5,))(torch.rand(2, 5)).shape == x.shape
+    assert backbone.decoder(shape, hidden_shape)(hidden).shape == x.shape
+
+
+def test_a_shift_by_two_shifts_the_first_features_by_one() -> None:
+    encoder, _ = conv1d(1).encoder((1, 16))
+    x = torch.zeros(1, 1, 16)
+    x[0, 0, 6:9] = torch.randn(3)
+    torch.testing.assert_close(encoder(x.roll(2, 2))[..., 2:7], encoder(x)[..., 1:6])
+
+
+def test_images_are_refused() -> None:
+    with pytest.raises(UserError, match="backbone=conv"):
+        conv1d().encoder((1, 8, 8))

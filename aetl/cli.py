@@ -98,8 +98,6 @@ def _line(error: Exception) -> tuple[str, int]:
             return explained, 2
         if type(cause).__name__ == "UserError":
             return str(cause), 2
-        if type(cause).__name__ == "MisconfigurationException":  # Lightning's word for it
-            return f"trainer: {str(cause).splitlines()[0]}", 2
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return (
                 f"{cause.filename or 'writing'}: {cause.strerror}; nothing half-written was kept",
@@ -107,7 +105,9 @@ def _line(error: Exception) -> tuple[str, int]:
             )
     name = type(error).__name__
     first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    return f"{name}: {first} (--debug shows where)", int(getattr(error, "exit_code", 1))
+    if hasattr(error, "exit_code"):  # the end of a sweep, told in whole sentences
+        return first, int(error.exit_code)
+    return f"{name}: {first} (--debug shows where)", 1
 
 
 def _run(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities import exceptions
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -215,7 +215,7 @@ def _trainer(
 ) -> pl.Trainer:
     try:
         return _built(trainer, module, callbacks, folder)
-    except (exceptions.MisconfigurationException, ModuleNotFoundError, ValueError) as error:
+    except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
 
 

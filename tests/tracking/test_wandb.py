@@ -31,7 +31,7 @@ def test_a_run_reaches_wandb_with_all_that_its_folder_holds(tmp_path: Path) -> N
     assert not any("." in key for key in run["config"])
     assert run["summary"]["evaluate/test/accuracy"] == record["scores"]["accuracy"]
     assert run["summary"]["evaluate/gain/accuracy"] == record["gain"]["accuracy"]
-    assert run["summary"]["figures/reconstructions"]["_type"] == "image-file"
+    assert run["summary"]["figures/reconstructions._type"] == "image-file"
     assert any("pretrain/train/kl" in row for row in run["history"])
     assert run["metrics"]["pretrain/*"].step_metric == "pretrain/step"
     assert {"evaluate/test/accuracy", "evaluate/test/nll"} <= run["metrics"].keys()

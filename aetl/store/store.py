@@ -28,8 +28,8 @@ from aetl.files import read_json, write_json
 log = logging.getLogger(__name__)
 
 _PACKAGE = Path(__file__).parent.parent
-_COMPUTES = ("rng.py", "types.py", "data", "backbone", "corruption", "bottleneck", "autoencoder",
-             "loss", "task", "metric", "selector", "transfer", "stage")  # fmt: skip
+_COMPUTES = ("ranks.py", "rng.py", "types.py", "data", "backbone", "corruption", "bottleneck",
+             "autoencoder", "loss", "task", "metric", "selector", "transfer", "stage")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -128,11 +128,13 @@ def _user_code(key: Any) -> dict[str, str]:
 
 
 def _source_digest(target: str) -> dict[str, str]:
-    module = target.rpartition(".")[0]
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return {}
+    module, spec = target, None
+    while spec is None and "." in module:  # more than once for a class inside a class
+        module = module.rpartition(".")[0]
+        try:
+            spec = importlib.util.find_spec(module)
+        except ModuleNotFoundError:
+            spec = None
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return {}
     if "site-packages" in spec.origin:

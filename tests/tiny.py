@@ -131,3 +131,23 @@ class PowerCut(RuntimeError):
 
 
 CRASH = "+callback.crash._target_=tests.tiny.Crash"
+
+
+class Watch(pl.Callback):
+    """Notes what every step trained on, at which rates, and what came out."""
+
+    steps: ClassVar[list[dict[str, Any]]] = []
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, module: Any, batch: Any, index: int
+    ) -> None:
+        rates = [group["lr"] for group in trainer.optimizers[0].param_groups]
+        Watch.steps.append({"rates": rates, "epoch": trainer.current_epoch, "batch": batch})
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, index: int
+    ) -> None:
+        Watch.steps[-1]["loss"] = float(outputs["loss"])
+
+
+WATCH = "+callback.watch._target_=tests.tiny.Watch"

@@ -1,0 +1,117 @@
+"""The two domains of a run: one shape, own splits, and no target test image in pretraining."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+
+from aetl.data.digits import Digits
+from aetl.stage.domains import load_domains
+from aetl.store.store import Store
+from aetl.types import Batch, UserError
+from tests.tiny import MLP, WATCH, Watch, World, tiny_config
+
+
+def load(folder: Path, *overrides: str) -> Any:
+    return load_domains(tiny_config(folder, *overrides), Store(dir=str(folder), reuse=True), folder)
+
+
+def images(seed: int, number: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (number, 1, 8, 8), dtype=np.uint8)
+
+
+def save(path: Path, train: np.ndarray, test: np.ndarray) -> str:
+    """An own data set with an official test set, of alternating labels."""
+    labels = {"y_train": np.arange(len(train)) % 2, "y_test": np.arange(len(test)) % 2}
+    np.savez(path, x_train=train, x_test=test, **labels)
+    return str(path)
+
+
+def overlapping(folder: Path, copies: int) -> list[str]:
+    """A source of 200 images that holds ``copies`` of the 200 target test images."""
+    test = images(1, 200)
+    source = np.concatenate([images(0, 200 - copies), test[:copies]])
+    return [
+        "dataset@source=npz", f"source.path={save(folder / 'source.npz', source, images(2, 10))}",
+        "dataset@target=npz", f"target.path={save(folder / 'target.npz', images(3, 200), test)}",
+        "source.size=null", "target.size=null", "source.validation_fraction=0.0",
+    ]  # fmt: skip
+
+
+def test_target_test_images_among_the_source_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="source: holds 20 of the 200 test examples of the target"):
+        load(tmp_path, *overlapping(tmp_path, 20))
+
+
+def test_another_split_of_the_same_digits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="same split_seed and test_fraction"):
+        load(tmp_path, "source.split_seed=1", "source.size=null")
+
+
+def test_a_few_copies_are_left_out_of_pretraining(tmp_path: Path) -> None:
+    """They are counted, and no batch holds them."""
+    Watch.steps.clear()
+    world = World(tmp_path, *MLP, *overlapping(tmp_path, 2), WATCH, "pretrain.max_steps=14")
+    assert world.domains.dropped == 2
+    assert set(range(200)) - set(world.domains.source.split.train) == {198, 199}
+    world.pretrain()
+    batches: list[Batch] = [step["batch"] for step in Watch.steps]
+    seen = {row for batch in batches for row in batch.index.tolist()}
+    assert seen == set(range(198))
+    test = world.domains.target.test.inputs()[:2].flatten(1)
+    inputs = torch.cat([batch.x for batch in batches]).flatten(1)
+    assert torch.cdist(test, inputs).min() > 0
+
+
+def test_a_shifted_copy_is_a_copy(tmp_path: Path) -> None:
+    overrides = [*overlapping(tmp_path, 20), "source.shift.invert=true"]
+    with pytest.raises(UserError, match="holds 20 of the 200"):
+        load(tmp_path, *overrides)
+
+
+def test_the_target_takes_the_shape_of_the_source(tmp_path: Path) -> None:
+    domains = load(tmp_path, "source.shift.resize=12")
+    assert domains.source.pool.shape == (1, 12, 12)
+    assert domains.target.pool.shape == domains.target.test.shape == (1, 12, 12)
+
+
+def test_a_source_may_have_fewer_examples_than_the_targets_budget(tmp_path: Path) -> None:
+    domains = load(tmp_path, "source.size=20", "source.budget=100", "target.budget=140")
+    assert len(domains.source.split.train) == 18
+    assert len(domains.target.split.labelled) == 140
+
+
+def test_the_same_data_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    read = Digits.read
+    monkeypatch.setattr(Digits, "read", lambda self: reads.append(1) or read(self))
+    neutral = "target.shift.rotation=0.0"
+    one = load(tmp_path, neutral)
+    assert len(reads) == 1
+    assert one.source.fingerprint == one.target.fingerprint
+    load(tmp_path)
+    assert len(reads) == 3  # rotated, it is another domain
+
+
+def test_splits_follow_from_the_seed_and_budgets_are_nested(tmp_path: Path) -> None:
+    small, large = (load(tmp_path, f"target.budget={n}").target.split for n in (20, 60))
+    assert large.labelled[:20].tolist() == small.labelled.tolist()
+    assert np.array_equal(small.validation, large.validation)
+    other = load(tmp_path, "seed=1", "target.budget=20").target.split
+    assert set(other.labelled) != set(small.labelled)
+    again = load(tmp_path / "elsewhere", "target.budget=20").target.split
+    assert again.labelled.tolist() == small.labelled.tolist()
+
+
+def test_targets_of_a_regression_are_the_numbers_of_the_classes(tmp_path: Path) -> None:
+    cfg = tiny_config(tmp_path, "task=regression")
+    domains = load(tmp_path)
+    regressed = domains.target.with_targets(instantiate(cfg.task))
+    assert regressed.pool.y.dtype == torch.float32
+    assert regressed.pool.y.tolist() == domains.target.pool.y.tolist()
+    assert regressed.test.y.tolist() == domains.target.test.y.tolist()

@@ -1,0 +1,122 @@
+"""Evaluation: scores, gains and the data of the pictures, against what the stages left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+
+from aetl.config import resolved
+from aetl.stage.evaluate import evaluate
+from aetl.stage.pretrain import Pretrained, build_autoencoder
+from tests.tiny import CONV, MLP, World
+
+
+def done(world: World, folder: Path) -> dict[str, Any]:
+    pretrained = world.pretrain()
+    twin = world.transfer({"control": resolved(world.cfg)["twin"]})
+    arms = {"transfer": world.transfer(pretrained=pretrained), "twin": twin}
+    folder.mkdir(exist_ok=True)
+    return evaluate(world.cfg, world.domains, pretrained, arms, folder)
+
+
+@pytest.fixture(scope="module")
+def vae(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, dict[str, Any], Path]]:
+    folder = tmp_path_factory.mktemp("vae")
+    world = World(folder, "autoencoder=vae", *MLP, "finetune.max_steps=60", "corruption=gaussian")
+    yield world, done(world, folder / "run"), folder / "run"
+
+
+def test_scores_and_gains_are_those_of_the_saved_predictions(vae: Any) -> None:
+    world, result, folder = vae
+    saved = np.load(folder / "predictions.npz")
+    y = world.domains.target.test.y.numpy()
+    assert np.array_equal(saved["y"], y)
+    arm, twin = saved["prediction"], saved["twin_prediction"]
+    assert not np.array_equal(arm, twin)
+    assert result["scores"]["accuracy"] == pytest.approx((arm == y).mean())
+    assert result["twin"]["accuracy"] == pytest.approx((twin == y).mean())
+    assert result["gain"]["accuracy"] == pytest.approx((arm == y).mean() - (twin == y).mean())
+    assert result["scores"]["macro_f1"] == pytest.approx(f1_score(y, arm, average="macro"))
+    assert result["metric"] == "accuracy"
+    assert result["higher_is_better"] == {"accuracy": True, "macro_f1": True, "nll": False}
+
+
+def test_reconstruction_error_is_on_the_scale_of_the_data(vae: Any) -> None:
+    """Under a Bernoulli likelihood the decoder gives logits: their sigmoid counts."""
+    world, result, _ = vae
+    model = build_autoencoder(world.cfg, (1, 8, 8)).eval()
+    model.load_state_dict(dict(world.pretrain().state))
+    source, target = world.domains.source, world.domains.target
+    sets = {"source": source.pool.subset(source.split.validation), "target": target.test}
+    for name, examples in sets.items():
+        x = examples.inputs()
+        error = (torch.sigmoid(model(x).reconstruction) - x).square().mean()
+        assert result["reconstruction"][name] == pytest.approx(float(error.detach()), rel=1e-5)
+
+
+def test_pictures_hold_both_domains_in_the_range_of_images(vae: Any) -> None:
+    world, _, folder = vae
+    shown = np.load(folder / "reconstructions.npz")
+    assert shown["domain"].tolist() == [0] * 8 + [1] * 8
+    for name in ("x", "corrupted", "reconstruction"):
+        assert shown[name].shape == (16, 1, 8, 8)
+        assert shown[name].min() >= 0.0
+        assert shown[name].max() <= 1.0
+    np.testing.assert_array_equal(shown["x"][8:], world.domains.target.test.inputs()[:8].numpy())
+    assert not np.array_equal(shown["x"], shown["corrupted"])
+
+
+def test_the_latent_map_is_of_the_features(vae: Any) -> None:
+    world, _, folder = vae
+    saved = np.load(folder / "latents.npz")
+    model = build_autoencoder(world.cfg, (1, 8, 8)).eval()
+    model.load_state_dict(dict(world.pretrain().state))
+    target = world.domains.target.test
+    of_target = saved["domain"] == 1
+    assert of_target.sum() == min(1000, len(target))
+    expected = model.features(target.inputs()).detach().numpy()
+    np.testing.assert_allclose(saved["z"][of_target], expected[: of_target.sum()], atol=1e-5)
+    assert np.array_equal(saved["y"][of_target], target.y[: of_target.sum()].numpy())
+
+
+def test_vectors_have_a_latent_map_and_no_pictures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 6)).astype(np.float32), rng.normal(size=200)
+    np.savez(tmp_path / "own.npz", x=x, y=y)
+    own = [f"dataset@{d}=npz" for d in ("source", "target")]
+    own += [f"{d}.path={tmp_path / 'own.npz'}" for d in ("source", "target")]
+    own += ["target.shift.rotation=0.0", "source.size=null", "target.size=null"]
+    world = World(tmp_path, *own, *MLP, "task=regression")
+    result = done(world, tmp_path / "run")
+    assert set(result["scores"]) == {"r2", "mae"}
+    assert (tmp_path / "run" / "latents.npz").exists()
+    assert not (tmp_path / "run" / "reconstructions.npz").exists()
+    assert "probability" not in np.load(tmp_path / "run" / "predictions.npz")
+
+
+def test_a_checkpoint_that_fits_in_part_does_not_fail_the_pictures(tmp_path: Path) -> None:
+    state = dict(World(tmp_path / "other", *MLP, "bottleneck.latent_dim=5").pretrain().state)
+    world = World(tmp_path, *MLP)
+    pretrained = Pretrained(state, None)
+    arm = world.transfer(pretrained=pretrained)
+    arms = {"transfer": arm, "twin": arm}
+    (tmp_path / "run").mkdir()
+    result = evaluate(world.cfg, world.domains, pretrained, arms, tmp_path / "run")
+    assert result["receipt"]["skipped"]
+    assert result["gain"] == {"accuracy": 0.0, "macro_f1": 0.0, "nll": 0.0}
+
+
+def test_an_arm_without_pretraining_has_no_pictures(tmp_path: Path) -> None:
+    world = World(tmp_path, *CONV, "transfer=control/raw_features")
+    arm = world.transfer()
+    (tmp_path / "run").mkdir()
+    arms = {"transfer": arm, "twin": arm}
+    result = evaluate(world.cfg, world.domains, None, arms, tmp_path / "run")
+    assert result["reconstruction"] == {}
+    assert {f.name for f in (tmp_path / "run").iterdir()} == {"predictions.npz"}

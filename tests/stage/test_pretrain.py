@@ -1,0 +1,115 @@
+"""The pretraining stage: what it depends on, and weights from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_key, read_weights
+from aetl.store.store import digest_of
+from aetl.types import UserError
+from tests.tiny import MLP, WATCH, World, differing, weights
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World(tmp_path_factory.mktemp("world"), *MLP)
+
+
+def digest(pretrained: Pretrained) -> str:
+    assert pretrained.entry is not None
+    return pretrained.entry.digest
+
+
+def test_every_weight_is_trained_from_the_seeds_start(world: World) -> None:
+    start = build_autoencoder(world.cfg, (1, 8, 8)).state_dict()
+    assert differing(start, world.pretrain().state) == set(start)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "transfer=feature/linear_probe",
+        "target.budget=20",
+        "finetune.max_steps=3",
+        "selector=target_validation",
+        "metric=accuracy",
+        "representation.layer=encoder.1",
+        "callback.resume_point.every_n_steps=7",
+        "tags=[mine]",
+    ],
+)
+def test_one_pretraining_serves_everything_that_comes_after(world: World, override: str) -> None:
+    first, again = world.pretrain(), world.but(override).pretrain()
+    assert digest(again) == digest(first)
+    assert again.entry is not None
+    assert again.entry.reused
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "pretrain.lr=0.01",
+        "pretrain.max_steps=5",
+        "optimizer=sgd",
+        "scheduler=cosine",
+        "corruption=gaussian",
+        "loss=bernoulli",
+        "loss.reconstruction.weight=2.0",
+        "backbone.activation=tanh",
+        "trainer.gradient_clip_val=1.0",
+        "threads=2",
+        WATCH,
+    ],
+)
+def test_what_it_depends_on_makes_another_one(world: World, override: str) -> None:
+    source = world.domains.source
+    other = digest_of(pretraining_key(world.but(override).cfg, source))
+    assert other != digest_of(pretraining_key(world.cfg, source))
+
+
+def test_weights_come_from_a_file_or_from_a_runs_folder(world: World, tmp_path: Path) -> None:
+    state = dict(world.pretrain().state)
+    torch.save(state, tmp_path / "own.pt")
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    torch.save(state, tmp_path / "run" / "checkpoints" / "autoencoder.pt")
+    for path in (tmp_path / "own.pt", tmp_path / "run"):
+        given = world.but(f"checkpoint={path}").pretrain()
+        assert given.entry is None
+        assert differing(given.state, state) == set()
+
+
+def test_a_given_checkpoint_gives_the_arm_that_its_own_pretraining_gives(
+    world: World, tmp_path: Path
+) -> None:
+    pretrained = world.pretrain()
+    torch.save(dict(pretrained.state), tmp_path / "own.pt")
+    other = world.but(f"checkpoint={tmp_path / 'own.pt'}")
+    one, two = weights(world.transfer()), weights(other.transfer())
+    assert differing(one, two) == set()
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (None, "there is no such file, nor a run with"),
+        (b"no checkpoint", "not a checkpoint"),
+        (b"", "not a checkpoint"),
+        ([1, 2], "holds no weights by name"),
+        ({"epoch": 3}, "holds no weights by name"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_in_a_line(
+    content: object, message: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "file.pt"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    elif content is not None:
+        torch.save(content, file)
+    with pytest.raises(UserError, match=message) as caught:
+        read_weights(file)
+    assert "\n" not in str(caught.value)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from aetl.rng import Rng
 
@@ -27,7 +28,9 @@ def squared_jacobian_norm(
     cross terms are then counted too.
     """
     # Lightning validates in inference mode, whose tensors no derivative may see.
-    with torch.inference_mode(False), torch.enable_grad():
+    # Of the kinds of attention only the plain one can be differentiated twice.
+    plain = sdpa_kernel(SDPBackend.MATH)
+    with torch.inference_mode(False), torch.enable_grad(), plain:
         at = point.clone().requires_grad_() if point.is_inference() else _leafless(point)
         value = function(at).flatten(1)
         if probes is None:

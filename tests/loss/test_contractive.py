@@ -6,6 +6,9 @@ import torch
 from torch.autograd.functional import jacobian
 
 from aetl.autoencoder.composite import Composite
+from aetl.backbone.vit import ViT
+from aetl.bottleneck.linear import Linear
+from aetl.corruption.none import NoCorruption
 from aetl.loss.contractive import Contractive
 from aetl.rng import Rng
 from tests.loss.draw import normal, small_autoencoder
@@ -66,3 +69,18 @@ def test_it_can_be_computed_in_inference_mode_where_lightning_validates() -> Non
     with torch.inference_mode():
         value = Contractive(weight=1.0, probes=None)(x.clone(), model, RNG)
     torch.testing.assert_close(value.clone(), expected.detach())
+
+
+def test_it_differentiates_attention_twice() -> None:
+    vit = ViT(patch_size=2, dim=4, depth=1, heads=2, decoder_dim=4, decoder_depth=1, dropout=0.0)
+    model = Composite(
+        (1, 4, 4),
+        corruption=NoCorruption(),
+        backbone=vit,
+        bottleneck=lambda h: Linear(h, latent_dim=3, activation="none"),
+    ).double()
+    x = normal(2, 1, 4, 4)
+    value = Contractive(weight=1.0, probes=None)(x, model, RNG)
+    torch.testing.assert_close(value, by_jacobian(model, x), rtol=1e-9, atol=0)
+    value.sum().backward()
+    assert all(p.grad is not None for p in model.encoder[:-1].parameters())

@@ -1,0 +1,120 @@
+"""Masked autoencoder (He, Chen, Xie, Li, Dollar and Girshick, 2022, arXiv:2111.06377)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from aetl.autoencoder.base import Autoencoder
+from aetl.backbone.base import Backbone, Shape
+from aetl.backbone.vit import TokenMap, ViT, from_patches, patches
+from aetl.rng import Rng
+from aetl.types import Code, Output, UserError
+
+EPSILON = 1e-6
+"""Added to a patch's variance, as in the authors' code."""
+
+
+@dataclass(frozen=True)
+class MaskedOutput(Output):
+    """The output with what is to be predicted, and where (1 for hidden pixels)."""
+
+    target: Float[Tensor, "B C H W"]
+    hidden: Float[Tensor, "B 1 H W"]
+
+
+class MAE(Autoencoder):
+    """Encodes visible patches alone, and predicts the hidden ones from them.
+
+    ``round(mask_fraction * patches)`` patches of each example are hidden, by its own draw. The
+    latent is the map of tokens, with a learned mask token where a patch is hidden; the paper's
+    enters behind the decoder's first dense layer, which is the same up to that layer. Without a
+    source of noise nothing is hidden: that is what transfer sees.
+
+    With ``normalise`` the target is each patch less its mean, divided by its standard deviation
+    over all channels (section 4.1): better features, but reconstructions are then on that scale.
+    """
+
+    def __init__(
+        self, shape: Shape, *, backbone: Backbone, mask_fraction: float, normalise: bool
+    ) -> None:
+        super().__init__()
+        if not isinstance(backbone, ViT):
+            raise UserError(
+                f"autoencoder=mae encodes visible patches alone, which "
+                f"{type(backbone).__name__} cannot: use backbone=vit, or autoencoder=masked"
+            )
+        self.shape, self.size, self.grid = shape, backbone.patch_size, backbone.grid(shape)
+        self.normalise = normalise
+        self.encoder, self.latent_shape = backbone.encoder(shape)
+        self.decoder = backbone.decoder(shape, self.latent_shape)
+        self.mask_token = nn.Parameter(0.02 * torch.randn(backbone.dim))
+        number = self.grid[0] * self.grid[1]
+        self.num_hidden = round(mask_fraction * number)
+        if not 0 < self.num_hidden < number:
+            raise UserError(
+                f"autoencoder.mask_fraction={mask_fraction}: hides {self.num_hidden} of {number} "
+                "patches; at least one must be hidden and one visible"
+            )
+
+    def forward(self, x: Float[Tensor, "B ..."], rng: Rng | None = None) -> MaskedOutput:
+        tokens = self.encoder[0](x)
+        order = torch.arange(tokens.shape[1], device=x.device).expand(tokens.shape[:2])
+        number = 0
+        if rng is not None:
+            order = rng.fork("corruption").uniform(tokens[:, :, 0].detach()).argsort(1)
+            number = self.num_hidden
+        latent = self._encode_visible(tokens, order[:, number:])
+        hidden = self._pixels(torch.zeros_like(order).scatter(1, order[:, :number], 1))
+        code = Code(latent)
+        hidden = hidden.to(x)
+        return MaskedOutput(self.decode(latent), x * (1 - hidden), code, self._target(x), hidden)
+
+    def _encode_visible(
+        self, tokens: Float[Tensor, "B T Z"], visible: Tensor
+    ) -> Float[Tensor, "B Z R S"]:
+        """The blocks on visible tokens alone; mask tokens elsewhere."""
+        index = visible[:, :, None].expand(-1, -1, tokens.shape[2])
+        seen = tokens.gather(1, index)
+        for block in self.encoder[1:-1]:
+            seen = block(seen)
+        last = self.encoder[-1]
+        assert isinstance(last, TokenMap)
+        seen = last.norm(seen)
+        whole = self.mask_token.to(seen.dtype).expand_as(tokens).scatter(1, index, seen)
+        return whole.transpose(1, 2).reshape(len(whole), -1, *self.grid)
+
+    def _pixels(self, patch_mask: Tensor) -> Tensor:
+        """A number for each patch as one for each pixel."""
+        whole = patch_mask.view(-1, 1, *self.grid)
+        for axis in (2, 3):
+            whole = whole.repeat_interleave(self.size, axis)
+        return whole[:, :, : self.shape[1], : self.shape[2]]
+
+    def _target(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        if not self.normalise:
+            return x
+        parts = patches(x, self.size)
+        mean, variance = parts.mean(2, keepdim=True), parts.var(2, keepdim=True)
+        normed = (parts - mean) / (variance + EPSILON).sqrt()
+        return from_patches(normed, self.size, self.grid, self.shape)
+
+    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
+        last = len(self.encoder) - 1
+        for i, block in enumerate(self.encoder):
+            x = block(x)
+            if layer == f"encoder.{i}" or (layer == "latent" and i == last):
+                return x
+        known = [f"encoder.{i}" for i in range(last + 1)]
+        raise UserError(f"representation.layer={layer}: no such layer ({', '.join(known)}, latent)")
+
+    def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        decoded: Tensor = self.decoder(z)
+        return decoded
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        encoder = [(f"encoder.{i}", block) for i, block in enumerate(self.encoder)]
+        return [*encoder, *((f"decoder.{i}", block) for i, block in enumerate(self.decoder))]

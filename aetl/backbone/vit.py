@@ -1,0 +1,129 @@
+"""A vision transformer over patches (Dosovitskiy et al., 2021, arXiv:2010.11929)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from aetl.backbone.base import Backbone, Shape
+from aetl.backbone.feature_map import from_latent, require_image
+from aetl.types import UserError
+
+
+class ViT(Backbone):
+    """``depth`` pre-norm transformer blocks on patches with learned positions, without class token.
+
+    The output is the map of tokens, ``dim`` channels by rows and columns of patches, so that what
+    holds for feature maps (pooling, quantisers) holds here. An image whose sides are no multiples
+    of ``patch_size`` is padded with zeros, and the decoder cuts that off again. The decoder has
+    ``decoder_depth`` blocks of ``decoder_dim``.
+    """
+
+    def __init__(
+        self,
+        *,
+        patch_size: int,
+        dim: int,
+        depth: int,
+        heads: int,
+        decoder_dim: int,
+        decoder_depth: int,
+        dropout: float,
+    ) -> None:
+        for name, width in (("dim", dim), ("decoder_dim", decoder_dim)):
+            if width % heads:
+                raise UserError(f"backbone.{name}={width}: must be a multiple of heads={heads}")
+        self.patch_size, self.dim, self.depth, self.heads = patch_size, dim, depth, heads
+        self.decoder_dim, self.decoder_depth, self.dropout = decoder_dim, decoder_depth, dropout
+
+    def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
+        grid = self.grid(shape)
+        blocks = [self._block(self.dim) for _ in range(self.depth)]
+        embedding = PatchEmbedding(shape[0], self.patch_size, grid, self.dim)
+        return nn.Sequential(embedding, *blocks, TokenMap(self.dim, grid)), (self.dim, *grid)
+
+    def decoder(self, shape: Shape, latent_shape: Shape) -> nn.Sequential:
+        grid = self.grid(shape)
+        start = from_latent(latent_shape, (self.decoder_dim, *grid))
+        blocks = [self._block(self.decoder_dim) for _ in range(self.decoder_depth)]
+        positions = Positions(self.decoder_dim, grid)
+        end = PatchPixels(self.decoder_dim, self.patch_size, grid, shape)
+        return nn.Sequential(nn.Sequential(*start, positions), *blocks, end)
+
+    def grid(self, shape: Shape) -> tuple[int, int]:
+        """Rows and columns of patches, rounded up."""
+        require_image(shape, "vit")
+        return -(-shape[1] // self.patch_size), -(-shape[2] // self.patch_size)
+
+    def _block(self, dim: int) -> nn.TransformerEncoderLayer:
+        return nn.TransformerEncoderLayer(
+            dim, self.heads, 4 * dim, self.dropout, "gelu", batch_first=True, norm_first=True
+        )
+
+
+class PatchEmbedding(nn.Module):
+    """A dense layer on every patch, with its position added."""
+
+    def __init__(self, channels: int, size: int, grid: tuple[int, int], dim: int) -> None:
+        super().__init__()
+        self.size, self.grid = size, grid
+        self.project = nn.Linear(channels * size**2, dim)
+        self.positions = nn.Parameter(0.02 * torch.randn(grid[0] * grid[1], dim))
+
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B T Z"]:
+        tokens: Tensor = self.project(patches(x, self.size)) + self.positions
+        return tokens
+
+
+class TokenMap(nn.Module):
+    """Normalised tokens as a feature map."""
+
+    def __init__(self, dim: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.norm, self.grid = nn.LayerNorm(dim), grid
+
+    def forward(self, tokens: Float[Tensor, "B T Z"]) -> Float[Tensor, "B Z R S"]:
+        normed: Tensor = self.norm(tokens)
+        return normed.transpose(1, 2).reshape(len(normed), -1, *self.grid)
+
+
+class Positions(nn.Module):
+    """A feature map as tokens, with their positions added."""
+
+    def __init__(self, dim: int, grid: tuple[int, int]) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(0.02 * torch.randn(grid[0] * grid[1], dim))
+
+    def forward(self, h: Float[Tensor, "B Z R S"]) -> Float[Tensor, "B T Z"]:
+        return h.flatten(2).transpose(1, 2) + self.positions
+
+
+class PatchPixels(nn.Module):
+    """Every token's pixels, put together to the image."""
+
+    def __init__(self, dim: int, size: int, grid: tuple[int, int], shape: Shape) -> None:
+        super().__init__()
+        self.size, self.grid, self.shape = size, grid, shape
+        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, shape[0] * size**2))
+
+    def forward(self, tokens: Float[Tensor, "B T Z"]) -> Float[Tensor, "B C H W"]:
+        pixels: Tensor = self.head(tokens)
+        return from_patches(pixels, self.size, self.grid, self.shape)
+
+
+def patches(x: Float[Tensor, "B C H W"], size: int) -> Float[Tensor, "B T P"]:
+    """Every patch's ``C size^2`` numbers, row by row of patches; zeros beyond the border."""
+    down, across = (-side % size for side in x.shape[2:])
+    cut = pad(x, (0, across, 0, down)).unfold(2, size, size).unfold(3, size, size)
+    return cut.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
+
+
+def from_patches(
+    pixels: Float[Tensor, "B T P"], size: int, grid: tuple[int, int], shape: Shape
+) -> Float[Tensor, "B C H W"]:
+    """The image of which these are the patches."""
+    parts = pixels.view(-1, *grid, shape[0], size, size).permute(0, 3, 1, 4, 2, 5)
+    whole = parts.reshape(-1, shape[0], grid[0] * size, grid[1] * size)
+    return whole[:, :, : shape[1], : shape[2]]

@@ -10,7 +10,7 @@ from torch import Tensor
 def active_units(mean: Float[Tensor, "N Z"], threshold: float = 0.01) -> int:
     """Latents whose posterior mean varies over the data by more than ``threshold`` (a variance).
 
-    Burda, Grosse and Salakhutdinov (2016, arXiv:1509.00519, section 5.2). None is a collapse.
+    Burda, Grosse and Salakhutdinov (2016, arXiv:1509.00519). None is a collapse.
     """
     return int((mean.double().var(0) > threshold).sum())
 

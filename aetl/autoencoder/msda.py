@@ -85,7 +85,7 @@ class MSDA(ClosedForm):
 def _regression(
     inputs: Float[Tensor, "N I"], targets: Float[Tensor, "N O"], noise: float, ridge: float
 ) -> Float[Tensor, "O J"]:
-    """``E[P] E[Q]^-1`` (equation 5): targets on masked inputs and a constant that is never masked.
+    """``E[P] E[Q]^-1``: targets on masked inputs and a constant that is never masked.
 
     With ``q`` the probabilities to survive and ``S`` the second moments of the clean inputs,
     ``E[Q]_ij = S_ij q_i q_j`` off the diagonal, ``S_ii q_i`` on it, and ``E[P]_ij = S_ij q_j``.

@@ -20,7 +20,7 @@ EDGE = 1e-3
 
 
 class FiniteScalar(Bottleneck):
-    """Each number of a token is bounded and rounded to one of its ``levels`` (section 3.1).
+    """Each number of a token is bounded and rounded to one of its ``levels``.
 
     The codebook is the grid of all levels, scaled to [-1, 1]: nothing is learned and there is no
     loss. The gradient passes the rounding unchanged. ``before`` is the bounded token.

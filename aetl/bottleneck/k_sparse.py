@@ -18,7 +18,7 @@ class KSparse(Bottleneck):
     """``z = W h + b`` with all but the ``k`` largest elements of each example set to zero.
 
     While training ``k`` are kept, in eval mode (so for features too) ``eval_k``: the paper gets
-    better features from about three times as many (section 2.2).
+    better features from about three times as many.
     """
 
     def __init__(self, in_shape: Shape, *, latent_dim: int, k: int, eval_k: int) -> None:

@@ -35,7 +35,7 @@ class VonMisesFisher(Bottleneck):
 
     The component along the direction is drawn by Wood's rejection sampler (algorithm 1), with the
     gradient through the accepted proposal alone: the paper's correction for the acceptance
-    probability (equation 16) is left out. The rest is uniform across, and a Householder
+    probability is left out. The rest is uniform across, and a Householder
     reflection turns the pole to the direction. Concentration is ``1 + softplus``, as in the
     authors' code, and at most ``max_concentration``.
     """

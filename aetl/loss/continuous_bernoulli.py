@@ -20,7 +20,7 @@ SMALL = 0.1
 class ContinuousBernoulli(LossTerm):
     """``-sum_d log p(x_d)`` with ``p(x) = C exp(eta x)`` on [0, 1], ``eta = reconstruction_d``.
 
-    In the logit ``eta`` the constant of equation 8 is ``1 / C = (exp(eta) - 1) / eta``.
+    In the logit ``eta`` the constant is ``1 / C = (exp(eta) - 1) / eta``.
     """
 
     unit: ClassVar[str] = "nats"
@@ -31,7 +31,7 @@ class ContinuousBernoulli(LossTerm):
         return (_log_integral(reconstruction) - reconstruction * x).flatten(1).sum(1)
 
     def mean(self, reconstruction: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-        """``1 / (1 - exp(-eta)) - 1 / eta`` (equation 9), which is not the sigmoid."""
+        """``1 / (1 - exp(-eta)) - 1 / eta``, which is not the sigmoid."""
         eta = reconstruction
         near = eta.abs() < SMALL
         safe = torch.where(near, torch.ones_like(eta), eta)

@@ -14,7 +14,7 @@ from aetl.rng import Rng
 
 
 class Contractive(LossTerm):
-    """``|d z / d x|_F^2``, the encoder's Jacobian at the clean input (equation 5).
+    """``|d z / d x|_F^2``, the encoder's Jacobian at the clean input.
 
     Exact by as many backward passes as there are latents, or with ``probes`` Hutchinson's estimate
     by that many. Holds for any encoder, where the paper's closed form is for one sigmoid layer.

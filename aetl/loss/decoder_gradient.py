@@ -1,4 +1,4 @@
-"""Gradient penalty on the decoder (Ghosh et al., 2020, arXiv:1903.12436, equation 15)."""
+"""Gradient penalty on the decoder (Ghosh et al., 2020, arXiv:1903.12436)."""
 
 from __future__ import annotations
 

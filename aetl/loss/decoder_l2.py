@@ -1,4 +1,4 @@
-"""L2 penalty on the decoder's weights (Ghosh et al., 2020, arXiv:1903.12436, section 3.1)."""
+"""L2 penalty on the decoder's weights (Ghosh et al., 2020, arXiv:1903.12436)."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ class DIP(LossTerm):
     """``sum_{i != j} C_ij^2 + diagonal sum_i (C_ii - 1)^2``, the same for every example.
 
     ``C`` is the covariance over the batch (divided by its size) of the posterior means for kind
-    ``i`` (equation 6), and for kind ``ii`` that plus the mean posterior variance, which is the
-    covariance of ``q(z)`` (equation 7). ``weight`` is the paper's lambda_od, and ``diagonal`` is
+    ``i``, and for kind ``ii`` that plus the mean posterior variance, which is the
+    covariance of ``q(z)``. ``weight`` is the paper's lambda_od, and ``diagonal`` is
     lambda_d / lambda_od.
     """
 

@@ -1,6 +1,6 @@
 """Gaussian likelihood with one standard deviation for all elements, fixed or learned.
 
-Learned as in sigma-VAE (Rybkin, Daniilidis and Levine, 2021, arXiv:2006.13202, section 3).
+Learned as in sigma-VAE (Rybkin, Daniilidis and Levine, 2021, arXiv:2006.13202).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""L2 penalty on the code (Ghosh et al., 2020, arXiv:1903.12436, equation 11)."""
+"""L2 penalty on the code (Ghosh et al., 2020, arXiv:1903.12436)."""
 
 from __future__ import annotations
 

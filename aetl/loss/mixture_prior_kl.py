@@ -1,4 +1,4 @@
-"""KL of the posterior from a mixture prior, by the drawn sample (arXiv:1705.07120, equation 4)."""
+"""KL of the posterior from a mixture prior, by the drawn sample (arXiv:1705.07120)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ class SlicedWasserstein(LossTerm):
 
     On each of ``directions`` unit vectors both are sorted and paired in order, which is the
     optimal transport on a line. An example's number is its squared distance to its partner,
-    averaged over the directions; the mean over the batch is equation 11.
+    averaged over the directions; the mean over the batch is the distance.
     """
 
     unit: ClassVar[str] = "squared latent units"

@@ -14,7 +14,7 @@ from aetl.loss.base import LossTerm
 
 
 class VonMisesFisherKL(LossTerm):
-    """``kappa A(kappa) + log C(kappa) + log |S^(Z-1)|`` (arXiv:1804.00891, equation 14).
+    """``kappa A(kappa) + log C(kappa) + log |S^(Z-1)|`` (arXiv:1804.00891).
 
     ``A = I_{Z/2} / I_{Z/2-1}`` is the mean along the direction, ``C`` the density's constant. The
     Bessel functions are SciPy's, on the CPU.

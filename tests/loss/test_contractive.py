@@ -27,7 +27,7 @@ def test_exact_penalty_is_the_squared_frobenius_norm_of_autograds_jacobian() -> 
 
 
 def test_one_sigmoid_layer_has_the_papers_closed_form() -> None:
-    """Equation 6: ``sum_j (h_j (1 - h_j))^2 sum_i W_ji^2``."""
+    """``sum_j (h_j (1 - h_j))^2 sum_i W_ji^2``."""
     model, x = small_autoencoder(6), normal(5, 6)
     model.encoder = torch.nn.Sequential()
     layer = model.bottleneck.project[1] = torch.nn.Linear(6, 3).double()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ def done(world: World, folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def vae(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, dict[str, Any], Path]]:
+def vae(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, dict[str, Any], Path]:
     folder = tmp_path_factory.mktemp("vae")
     world = World(folder, "autoencoder=vae", *MLP, "finetune.max_steps=60", "corruption=gaussian")
-    yield world, done(world, folder / "run"), folder / "run"
+    return world, done(world, folder / "run"), folder / "run"
 
 
 def test_scores_and_gains_are_those_of_the_saved_predictions(vae: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,8 @@ from tests.tiny import MLP, WATCH, Watch, World, differing, history, weights
 
 
 @pytest.fixture(autouse=True)
-def unwatched() -> Iterator[None]:
+def unwatched() -> None:
     Watch.steps.clear()
-    yield
 
 
 def test_every_epoch_trains_on_every_source_example_once_in_its_own_order(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -50,14 +51,12 @@ def test_the_record_says_what_was_asked_and_where_it_runs(tmp_path: Path) -> Non
 def test_the_end_is_recorded(
     error: BaseException | None, status: str, line: str | None, tmp_path: Path
 ) -> None:
-    try:
-        with Record(job(tmp_path)) as record:
-            record.update(scores={"accuracy": 0.5}, seconds={"pretrain": 1.0})
-            record.update(seconds={"transfer": 2.0})
-            if error is not None:
-                raise error
-    except type(error) if error is not None else ():
-        pass
+    expected = nullcontext() if error is None else pytest.raises(type(error))
+    with expected, Record(job(tmp_path)) as record:
+        record.update(scores={"accuracy": 0.5}, seconds={"pretrain": 1.0})
+        record.update(seconds={"transfer": 2.0})
+        if error is not None:
+            raise error
     saved = read_record(tmp_path)
     assert (saved["status"], saved["error"]) == (status, line)
     assert saved["scores"] == {"accuracy": 0.5}

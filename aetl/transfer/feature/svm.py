@@ -1,0 +1,66 @@
+"""A support vector machine on frozen features (Cortes and Vapnik, Machine Learning 20, 1995)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC, SVR
+
+from aetl.task.base import Task
+from aetl.transfer.base import TransferStrategy
+
+Kernel = Literal["linear", "rbf"]
+
+
+class Svm(TransferStrategy):
+    """On standardised features; ``c`` is the price of a violated margin."""
+
+    def __init__(self, *, c: float, kernel: Kernel) -> None:
+        self.c, self.kernel = c, kernel
+
+    def head(self, task: Task) -> Any:
+        if task.kind == "regression":
+            return SupportVectorRegression(self.c, self.kernel)
+        return SupportVectorClassifier(self.c, self.kernel)
+
+
+class SupportVectorClassifier:
+    """Its probabilities are the softmax of the one-against-rest decision values: not calibrated."""
+
+    def __init__(self, c: float, kernel: Kernel) -> None:
+        self.model = make_pipeline(StandardScaler(), SVC(C=c, kernel=kernel))
+
+    def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> SupportVectorClassifier:
+        known = weight > 0  # the solver refuses a class of no weight at all
+        x, y, weight = x[known], y[known], weight[known]
+        self.classes_ = np.unique(y)
+        if len(self.classes_) > 1:
+            self.model.fit(x, y, svc__sample_weight=weight)
+        return self
+
+    def predict_proba(self, x: np.ndarray) -> np.ndarray:
+        if len(self.classes_) == 1:
+            return np.ones((len(x), 1))
+        decision = np.asarray(self.model.decision_function(x))
+        if decision.ndim == 1:
+            decision = np.stack([-decision / 2, decision / 2], 1)
+        exponent = np.exp(decision - decision.max(1, keepdims=True))
+        return np.asarray(exponent / exponent.sum(1, keepdims=True))
+
+
+class SupportVectorRegression:
+    """Epsilon-insensitive regression on standardised features and targets."""
+
+    def __init__(self, c: float, kernel: Kernel) -> None:
+        self.model = make_pipeline(StandardScaler(), SVR(C=c, kernel=kernel))
+
+    def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> SupportVectorRegression:
+        self.mean, self.spread = float(y.mean()), float(y.std()) or 1.0
+        self.model.fit(x, (y - self.mean) / self.spread, svr__sample_weight=weight)
+        return self
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.model.predict(x) * self.spread + self.mean)

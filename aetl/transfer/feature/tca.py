@@ -1,0 +1,66 @@
+"""Components on which the domains' means agree and the data varies, then a linear head.
+
+Pan et al. (2011), Domain adaptation via transfer component analysis, IEEE TNN 22(2), equation 6.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+from scipy.linalg import eigh
+from scipy.spatial.distance import cdist
+
+from aetl.task.base import Task, numpy
+from aetl.transfer.base import Alignment, Part, TransferStrategy, View
+
+Kernel = Literal["linear", "gaussian"]
+
+
+class Tca(TransferStrategy):
+    """``dim`` transfer components of at most ``landmarks`` examples of each domain.
+
+    Other points go through their kernel values with the landmarks. The Gaussian kernel's width is
+    the median distance between landmarks.
+    """
+
+    uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
+
+    def __init__(self, *, l2: float, dim: int, mu: float, kernel: Kernel, landmarks: int) -> None:
+        self.l2, self.dim, self.mu, self.kernel = l2, dim, mu, kernel
+        self.landmarks = landmarks
+
+    def head(self, task: Task) -> Any:
+        return task.linear_head(self.l2)
+
+    def align(self, view: View) -> Alignment:
+        source = numpy(view.features("source_labels"))
+        target = numpy(view.features("target_inputs"))
+        source = source[view.rng.fork("source").permutation(len(source))[: self.landmarks].numpy()]
+        target = target[view.rng.fork("target").permutation(len(target))[: self.landmarks].numpy()]
+        points = np.concatenate([source, target])
+        width = float(np.median(cdist(points, points))) or 1.0
+
+        def kernel(z: np.ndarray) -> np.ndarray:
+            if self.kernel == "linear":
+                return np.asarray(z @ points.T)
+            return np.asarray(np.exp(-cdist(z, points, "sqeuclidean") / (2 * width**2)))
+
+        components = transfer_components(kernel(points), len(source), self.mu, self.dim)
+        return Alignment(lambda z: kernel(z) @ components, lambda z: kernel(z) @ components)
+
+
+def transfer_components(
+    kernel: Float[np.ndarray, "L L"], num_source: int, mu: float, dim: int
+) -> Float[np.ndarray, "L d"]:
+    """``W`` that maximises ``tr(W' K H K W)`` under ``W' (K L K + mu I) W = I``."""
+    size = len(kernel)
+    sign = np.full(size, -1.0 / (size - num_source))
+    sign[:num_source] = 1.0 / num_source
+    mean_gap = kernel @ sign
+    scatter = kernel @ (kernel - kernel.mean(0))
+    constraint = np.outer(mean_gap, mean_gap) + mu * np.eye(size)
+    dim = min(dim, size)
+    vectors = eigh((scatter + scatter.T) / 2, constraint, subset_by_index=(size - dim, size - 1))[1]
+    return np.asarray(vectors[:, ::-1])

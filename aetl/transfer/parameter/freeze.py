@@ -1,0 +1,21 @@
+"""The lower layers stay as they were pretrained (Yosinski et al., 2014, arXiv:1411.1792)."""
+
+from __future__ import annotations
+
+from aetl.transfer.base import Group, TransferStrategy
+from aetl.transfer.depth import by_depth, head_parameters
+from aetl.transfer.network import Network
+
+
+class Freeze(TransferStrategy):
+    """The first ``layers`` layers of the encoder are frozen (negative: all but the last so many).
+
+    With as many layers as the encoder has, or more, only the head trains.
+    """
+
+    def __init__(self, *, layers: int) -> None:
+        self.layers = layers
+
+    def groups(self, network: Network) -> list[Group]:
+        above = by_depth(network)[self.layers :]
+        return [Group([*(p for layer in above for p in layer), *head_parameters(network)], 1.0)]

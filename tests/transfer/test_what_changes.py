@@ -1,0 +1,84 @@
+"""Through the real trainer every strategy changes what it declares and not a bit more."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from aetl.types import UserError
+from tests.tiny import MLP, World, receipt
+
+HEAD = r"head\."
+ENCODER = r"autoencoder\.(encoder|bottleneck)\."
+DECODER = r"autoencoder\.decoder\."
+STATISTICS = r".*(running_|num_batches)"
+EVERYTHING = rf"{HEAD}|{ENCODER}"
+
+CHANGES = {
+    "control/source_only": EVERYTHING,
+    "feature/mmd": EVERYTHING,
+    "feature/jan": EVERYTHING,
+    "feature/coral": EVERYTHING,
+    "feature/dann": EVERYTHING,
+    "feature/cdan": EVERYTHING,
+    "feature/drcn": rf"{EVERYTHING}|{DECODER}",
+    "feature/coral_closed": "",
+    "feature/subspace_alignment": "",
+    "feature/tca": "",
+    "feature/knn": "",
+    "feature/svm": "",
+    "parameter/freeze": rf"{HEAD}|autoencoder\.(encoder\.2|bottleneck)\.",
+    "parameter/layerwise_decay": EVERYTHING,
+    "parameter/gradual_unfreezing": EVERYTHING,
+    "parameter/lp_ft": EVERYTHING,
+    "parameter/l2_sp": EVERYTHING,
+    "parameter/delta": EVERYTHING,
+    "parameter/bss": EVERYTHING,
+    "parameter/bitfit": rf"{HEAD}|{ENCODER}.*bias|{ENCODER}{STATISTICS}",
+    "parameter/norm_only": rf"{HEAD}|autoencoder\.encoder\.[12]\.1\.",
+    "parameter/keep_reconstructing": rf"{EVERYTHING}|{DECODER}",
+    "parameter/adabn": EVERYTHING,
+    "parameter/lora": rf"{HEAD}|{ENCODER}.*lora_[ab]",
+    "parameter/adapters": rf"{HEAD}|{ENCODER}.*adapter\.",
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    shape = ("backbone.hidden=[16,12]", "backbone.norm=batch", *MLP[1:])
+    return World(tmp_path_factory.mktemp("changes"), *shape, "finetune.max_steps=20")
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_exactly_what_is_declared_changes(world: World, name: str) -> None:
+    found = receipt(world.but(f"transfer={name}").transfer())
+    declared = CHANGES[name]
+    assert found["changed"] == [n for n in found["changed"] if declared and re.match(declared, n)]
+    moved = set(found["changed"])
+    still = [n for n in found["trainable"] if n not in moved]
+    assert still == []
+    assert moved - set(found["trainable"]) <= {n for n in moved if re.match(STATISTICS, n)}
+
+
+def test_a_layer_that_never_wakes_keeps_every_bit(world: World) -> None:
+    asleep = world.but(
+        "transfer=parameter/gradual_unfreezing",
+        "transfer.parameter.unfrozen_by=1.5",  # layers wake at 0.5, 1.0 and 1.5 of the steps
+    )
+    changed = set(receipt(asleep.transfer())["changed"])
+    assert any(name.startswith("autoencoder.bottleneck") for name in changed)
+    assert not any(name.startswith("autoencoder.encoder.1.") for name in changed)
+
+
+def test_unsupervised_adaptation_is_the_same_for_every_budget(world: World) -> None:
+    arm = world.but("transfer=feature/mmd")
+    other = arm.but("target.budget=10")
+    other = World(world.folder, *other.overrides)
+    assert len(other.domains.target.split.labelled) == 10
+    assert arm.transfer().digest == other.transfer().digest
+
+
+def test_what_trains_has_no_place_beside_a_head_in_closed_form(world: World) -> None:
+    with pytest.raises(UserError, match="nothing to train for parameter"):
+        world.but("transfer=[feature/knn,parameter/lora]").transfer()

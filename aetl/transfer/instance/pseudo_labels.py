@@ -1,0 +1,39 @@
+"""Confident predictions on unlabelled targets become labels (Lee, 2013, Pseudo-Label, ICML-W)."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from aetl.transfer.base import Part, Step, TransferStrategy
+from aetl.types import UserError
+
+
+class PseudoLabels(TransferStrategy):
+    """``weight`` times the cross-entropy with the likeliest class, mean over the target batch.
+
+    Only predictions of at least ``threshold`` count (the paper has none). The weight is 0 up to the
+    fraction ``start`` of the steps and rises on a line to the full at ``end`` (equation 16).
+    """
+
+    uses: ClassVar[frozenset[Part]] = frozenset({"target_inputs", "target_labels"})
+
+    def __init__(self, *, weight: float, threshold: float, start: float, end: float) -> None:
+        self.weight, self.threshold, self.start, self.end = weight, threshold, start, end
+
+    def module(self, feature_dim: int, output_dim: int) -> None:
+        if output_dim < 2:
+            raise UserError("transfer.instance: pseudo_labels needs classes (task=classification)")
+
+    def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
+        output = step.streams["target"].output
+        confidence, label = output.detach().softmax(1).max(1)
+        each = cross_entropy(output, label, reduction="none") * (confidence >= self.threshold)
+        return self.weight * self.ramp(step.progress) * each.mean()
+
+    def ramp(self, progress: float) -> float:
+        if progress <= self.start:
+            return 0.0
+        return min(1.0, (progress - self.start) / max(self.end - self.start, 1e-12))

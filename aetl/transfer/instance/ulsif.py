@@ -1,0 +1,26 @@
+"""The density ratio of least squared error (Kanamori, Hido and Sugiyama, JMLR 10, 2009)."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from aetl.rng import Rng
+from aetl.transfer.instance.base import ImportanceWeights, Space
+from aetl.transfer.instance.rulsif import least_squares_ratio
+
+
+class Ulsif(ImportanceWeights):
+    """Unconstrained least-squares importance fitting: ``instance/rulsif`` with ``alpha`` 0.
+
+    Width and ridge are chosen over five folds, not by the paper's leave-one-out formula.
+    """
+
+    def __init__(self, *, space: Space, clip: float, mix: float, centres: int) -> None:
+        super().__init__(space=space, clip=clip, mix=mix)
+        self.centres = centres
+
+    def ratio(
+        self, source: Float[np.ndarray, "N F"], target: Float[np.ndarray, "M F"], rng: Rng
+    ) -> Float[np.ndarray, " N"]:
+        return least_squares_ratio(source, target, 0.0, self.centres, rng)

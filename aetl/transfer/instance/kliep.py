@@ -39,7 +39,9 @@ class Kliep(ImportanceWeights):
             of_source = gaussian(source, centres, factor * unit)
             of_target = gaussian(target, centres, factor * unit)
             held_out = [
-                np.log(of_target[fold] @ likeliest(of_source, of_target[~fold]) + 1e-12).mean()
+                np.log(
+                    of_target[fold] @ likeliest(of_source, of_target[~fold], 1e-4) + 1e-12
+                ).mean()
                 for fold in folds(len(target), 5, rng.fork("folds"))
             ]
             scores.append(np.mean(held_out))
@@ -49,12 +51,15 @@ class Kliep(ImportanceWeights):
 
 
 def likeliest(
-    of_source: Float[np.ndarray, "N C"], of_target: Float[np.ndarray, "M C"]
+    of_source: Float[np.ndarray, "N C"],
+    of_target: Float[np.ndarray, "M C"],
+    tolerance: float = 1e-7,
 ) -> Float[np.ndarray, " C"]:
     """``a >= 0`` of the largest mean of ``log(of_target a)`` with the mean of ``of_source a`` 1.
 
     With ``b_c = a_c mean(of_source_c)`` this is the likelihood of a mixture's proportions, and EM
-    climbs it to its only maximum (the paper ascends the gradient and projects).
+    climbs it to its maximum (the paper ascends the gradient and projects), until no share moves by
+    more than ``tolerance``.
     """
     scale = of_source.mean(0)
     reached = scale > 1e-12  # a centre that no source example is near has no finite coefficient
@@ -63,7 +68,7 @@ def likeliest(
     for _ in range(1000):
         new = share * (density / np.maximum(density @ share, 1e-300)[:, None]).mean(0)
         new /= new.sum() or 1.0
-        done = np.abs(new - share).max() < 1e-7
+        done = np.abs(new - share).max() < tolerance
         share = new
         if done:
             break

@@ -27,7 +27,7 @@ STRATEGIES = sorted(
     str(path.relative_to(conf_dir() / "transfer").with_suffix(""))
     for path in (conf_dir() / "transfer").glob("*/*.yaml")
 )
-BACKBONES = {"mlp": MLP, "conv": (*CONV, "backbone.norm=batch")}
+BACKBONES = {"mlp": (*MLP, "backbone.norm=batch"), "conv": (*CONV, "backbone.norm=batch")}
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
@@ -44,8 +44,23 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return arm
 
 
-every_arm = pytest.mark.parametrize("transfer", STRATEGIES)
-every_backbone = pytest.mark.parametrize("backbone", BACKBONES)
+CORE = {"control/scratch", "control/raw_features", "feature/linear_probe", "feature/mmd",
+        "parameter/finetune", "parameter/lora", "instance/density_ratio"}  # fmt: skip
+"""Everywhere by default; the other strategies by their receipt on one backbone. Rest: ``slow``."""
+
+
+def _arms(everyday: set[str]) -> pytest.MarkDecorator:
+    marked = [
+        pytest.param(name, marks=() if name in everyday else (pytest.mark.slow,))
+        for name in STRATEGIES
+    ]
+    return pytest.mark.parametrize("transfer", marked)
+
+
+every_arm = _arms(CORE)
+every_backbone = pytest.mark.parametrize(
+    "backbone", ["mlp", pytest.param("conv", marks=pytest.mark.slow)]
+)
 
 
 def start_of(world: World) -> dict[str, Tensor]:
@@ -61,7 +76,7 @@ def start_of(world: World) -> dict[str, Tensor]:
 
 
 @every_backbone
-@every_arm
+@_arms(set(STRATEGIES))
 def test_the_receipt_says_exactly_what_changed(worlds: Any, transfer: str, backbone: str) -> None:
     world = worlds(backbone, transfer)
     entry: Entry = world.transfer()
@@ -116,7 +131,7 @@ def test_the_same_seed_gives_the_same_arm_bit_for_bit(
     worlds: Any, transfer: str, tmp_path: Path
 ) -> None:
     one = worlds("mlp", transfer).transfer()
-    two = World(tmp_path, *MLP, f"transfer={transfer}").transfer()
+    two = World(tmp_path, *BACKBONES["mlp"], f"transfer={transfer}").transfer()
     assert not two.reused
     assert one.digest == two.digest
     assert differing(weights(one), weights(two)) == set()

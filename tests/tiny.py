@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -117,13 +118,17 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 class Crash(pl.Callback):
-    """A power cut at the end of the optimiser step ``at`` (as a callback of the config)."""
+    """A power cut at the end of the optimiser step ``at`` (as a callback of the config).
+
+    In other processes the step comes from the environment.
+    """
 
     at: ClassVar[int | None] = None
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if trainer.global_step == Crash.at:
-            raise PowerCut(f"at step {Crash.at}")
+        at = os.environ.get("AETL_TEST_CRASH_AT", Crash.at)
+        if at is not None and trainer.global_step == int(at):
+            raise PowerCut(f"at step {at}")
 
 
 class PowerCut(RuntimeError):
@@ -147,7 +152,8 @@ class Watch(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Any, index: int
     ) -> None:
-        Watch.steps[-1]["loss"] = float(outputs["loss"])
+        values = {name: float(value) for name, value in outputs.items()}
+        Watch.steps[-1] |= {"loss": values["loss"], "values": values}
 
 
 WATCH = "+callback.watch._target_=tests.tiny.Watch"

@@ -62,7 +62,15 @@ class History(pl.Callback):
         self._flush("train", trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"rows": [tuple(row) for row in self.rows], "sums": self._sums}
+        # A checkpoint is rank 0's and is loaded by all: its sums are the means over the ranks.
+        sums = {
+            split: {
+                name: (torch.tensor(_over_ranks(total), dtype=total.dtype), count)
+                for name, (total, count) in values.items()
+            }
+            for split, values in self._sums.items()
+        }
+        return {"rows": [tuple(row) for row in self.rows], "sums": sums}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.rows = [Row(*row) for row in state["rows"]]

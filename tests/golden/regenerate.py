@@ -31,7 +31,9 @@ def main(families: list[str]) -> None:
             if before is None:
                 print(f"{family} {term}: new")
             elif before != values:
-                moved = max(abs(a - b) / (abs(b) + 1e-12) for a, b in zip(values, before, strict=True))
+                moved = max(
+                    abs(a - b) / (abs(b) + 1e-12) for a, b in zip(values, before, strict=True)
+                )
                 print(f"{family} {term}: moved by up to {moved:.2g} of its value")
     FILE.write_text(_text({name: new[name] for name in FAMILIES if name in new}))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from functools import cache
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +34,16 @@ def overrides_of(file: Path) -> list[str]:
     return [f"{name}={option}", *MISSING.get(str(file), [])]
 
 
-@cache
-def contexts(group: str) -> list[list[str]]:
-    """Other choices beside which an option may make sense: a loss with its autoencoder, say."""
-    if group == "autoencoder":
+def contexts(file: Path) -> list[list[str]]:
+    """Other choices beside which an option may make sense: a loss with its autoencoder, say.
+
+    First none, then those whose files name the option.
+    """
+    if file.parts[0] == "autoencoder":
         return [[]]
-    autoencoders = [path.stem for path in sorted((CONF / "autoencoder").glob("*.yaml"))]
-    tasks = sorted(path.stem for path in (CONF / "task").glob("*.yaml"))
-    autoencoders.sort(key=lambda name: name != "vae")  # which many losses are for
-    return [[], *([f"task={t}"] for t in tasks), *([f"autoencoder={a}"] for a in autoencoders)]
+    paths = [path for group in ("task", "autoencoder") for path in (CONF / group).glob("*.yaml")]
+    paths.sort(key=lambda path: file.name not in re.findall(r"\w+", path.read_text()))
+    return [[], *([f"{path.parent.name}={path.stem}"] for path in paths)]
 
 
 def accept(overrides: list[str]) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def accept(overrides: list[str]) -> dict[str, Any]:
 def test_every_option_composes_and_is_accepted(file: Path) -> None:
     """Beside the defaults, or beside the task or the autoencoder that it is for."""
     refusals = []
-    for context in contexts(file.parts[0]):
+    for context in contexts(file):
         try:
             accept([*context, *overrides_of(file)])
             return

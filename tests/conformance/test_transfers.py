@@ -31,17 +31,29 @@ BACKBONES = {"mlp": (*MLP, "backbone.norm=batch"), "conv": (*CONV, "backbone.nor
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
-@pytest.fixture(scope="module")
-def worlds(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def worlds_of(factory: pytest.TempPathFactory) -> Any:
+    """A function from a backbone and a strategy to their world; all share what they can."""
+
     @cache
     def world(backbone: str) -> World:
-        return World(tmp_path_factory.mktemp(backbone), *BACKBONES[backbone])
+        return World(factory.mktemp(backbone), *BACKBONES[backbone])
 
     @cache
     def arm(backbone: str, transfer: str) -> World:
         return world(backbone).but(f"transfer={transfer}")
 
     return arm
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    return worlds_of(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def others(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same once more, with a store of its own."""
+    return worlds_of(tmp_path_factory)
 
 
 CORE = {"control/scratch", "control/raw_features", "feature/linear_probe", "feature/mmd",
@@ -108,7 +120,7 @@ def test_everything_that_is_there_comes_from_pretraining(
 @every_arm
 def test_frozen_layers_keep_their_batch_statistics(worlds: Any, transfer: str) -> None:
     """A batch normalisation's statistics move only where its own weights train."""
-    said = receipt(worlds("conv", transfer).transfer())
+    said = receipt(worlds("mlp", transfer).transfer())
     trained = {name.rpartition(".")[0] for name in said["trainable"]}
     moved = {n.rpartition(".")[0] for n in said["changed"] if n.endswith(STATISTICS)}
     assert moved <= trained
@@ -128,12 +140,11 @@ def test_predictions_are_those_of_the_target_test_set(worlds: Any, transfer: str
 
 @every_arm
 def test_the_same_seed_gives_the_same_arm_bit_for_bit(
-    worlds: Any, transfer: str, tmp_path: Path
+    worlds: Any, others: Any, transfer: str
 ) -> None:
-    one = worlds("mlp", transfer).transfer()
-    two = World(tmp_path, *BACKBONES["mlp"], f"transfer={transfer}").transfer()
-    assert not two.reused
+    one, two = (found("mlp", transfer).transfer() for found in (worlds, others))
     assert one.digest == two.digest
+    assert one.path != two.path
     assert differing(weights(one), weights(two)) == set()
     first, second = (np.load(entry.path / "predictions.npz") for entry in (one, two))
     assert np.array_equal(first["probability"], second["probability"])

@@ -12,10 +12,11 @@ from aetl import ranks
 from aetl.config import check, resolved
 from aetl.files import write_json
 from aetl.label import names_of, settings_digest
+from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains
 from aetl.stage.evaluate import evaluate, metrics_of
 from aetl.stage.pretrain import pretrain, pretraining_key
-from aetl.stage.transfer import starts_pretrained, strategies_of, transfer
+from aetl.stage.transfer import transfer
 from aetl.store.store import digest_of
 from aetl.tracking.base import About
 from aetl.tracking.record import Job, Record

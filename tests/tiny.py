@@ -15,9 +15,10 @@ from torch import Tensor
 
 from aetl.config import compose, resolved
 from aetl.files import read_json
+from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import Domains, load_domains
 from aetl.stage.pretrain import Pretrained, pretrain, pretraining_key
-from aetl.stage.transfer import starts_pretrained, strategies_of, transfer
+from aetl.stage.transfer import transfer
 from aetl.store.store import Entry, Store, digest_of
 from aetl.tracking.history import Row, read_history
 

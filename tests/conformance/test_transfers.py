@@ -17,9 +17,9 @@ from hydra.utils import instantiate
 from torch import Tensor
 
 from aetl.config import conf_dir, resolved
+from aetl.stage.arm import build_network, starts_pretrained, strategies_of, uses_of
 from aetl.stage.domains import Domain
 from aetl.stage.receipt import tensors
-from aetl.stage.transfer import build_network, starts_pretrained, strategies_of, uses_of
 from aetl.store.store import Entry
 from tests.tiny import CONV, MLP, World, differing, receipt, same_bits, weights
 

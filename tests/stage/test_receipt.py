@@ -8,9 +8,9 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from aetl.stage.arm import build_network
 from aetl.stage.pretrain import Pretrained
 from aetl.stage.receipt import Receipt, frozen_modules, load_pretrained, tensors
-from aetl.stage.transfer import build_network
 from aetl.transfer.network import Network
 from aetl.types import UserError
 from tests.tiny import MLP, World, receipt, same_bits, weights

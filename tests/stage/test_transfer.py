@@ -14,18 +14,11 @@ from hydra.utils import instantiate
 from torch.nn.functional import cross_entropy
 
 from aetl.rng import Rng
+from aetl.stage.arm import build_network, parts_of, strategies_of, weights_of
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.schedule import Constant
-from aetl.stage.transfer import (
-    Streams,
-    Transferring,
-    _parts,
-    _streams,
-    _weights,
-    build_network,
-    effective_sample_size,
-    strategies_of,
-)
+from aetl.stage.transfer import effective_sample_size
+from aetl.stage.transferring import Streams, Transferring, streams_of
 from aetl.store.store import Entry
 from aetl.transfer.base import Undeclared
 from aetl.types import UserError
@@ -50,8 +43,8 @@ def transferring(world: World, transfer: Node) -> Transferring:
     strategies = strategies_of(transfer)
     labelled = world.domains.target.pool.subset(world.domains.target.split.labelled)
     network = build_network(world.cfg, world.domains, task, labelled)
-    parts = _parts(world.domains, labelled, task, strategies)
-    streams = _streams(world.cfg, parts, _weights(strategies, parts, network, 0))
+    parts = parts_of(world.domains, labelled, task, strategies)
+    streams = streams_of(world.cfg, parts, weights_of(strategies, parts, network, 0))
     return Transferring(
         network,
         task,

@@ -16,8 +16,8 @@ from hydra.utils import instantiate
 
 from aetl.config import resolved
 from aetl.rng import Rng
+from aetl.stage.arm import build_network
 from aetl.stage.pretrain import build_autoencoder
-from aetl.stage.transfer import build_network
 from aetl.task.classification import Classification
 from aetl.transfer.base import View
 from aetl.transfer.instance.density_ratio import density_ratio

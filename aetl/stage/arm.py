@@ -1,0 +1,160 @@
+"""What an arm is made of: its strategies, the data that they may see, its network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from jaxtyping import Float
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from aetl.data.base import Examples
+from aetl.rng import Rng
+from aetl.stage.domains import Domain, Domains
+from aetl.stage.fit import seeded
+from aetl.stage.pretrain import build_autoencoder
+from aetl.task.base import Task
+from aetl.transfer.base import Part, TransferStrategy, View
+from aetl.transfer.network import Network, evaluating
+from aetl.types import Prediction, UserError
+
+Strategies = Mapping[str, TransferStrategy]
+
+
+def strategies_of(node: Mapping[str, Any]) -> dict[str, TransferStrategy]:
+    """The strategies of a ``transfer`` node by family."""
+    return {family: instantiate(strategy) for family, strategy in node.items() if strategy}
+
+
+def uses_of(strategies: Strategies) -> frozenset[Part]:
+    return frozenset().union(*(strategy.uses for strategy in strategies.values()))
+
+
+def starts_pretrained(strategies: Strategies) -> bool:
+    return all(strategy.initial == "pretrained" for strategy in strategies.values())
+
+
+def hold_out(cfg: DictConfig, labelled: Examples) -> tuple[Examples, Examples | None]:
+    """Split the budget into what trains and what selects (the order is stratified already)."""
+    number = instantiate(cfg.selector).held_out(len(labelled))
+    if number <= 0:
+        return labelled, None
+    index = np.arange(len(labelled))
+    return labelled.subset(index[:-number]), labelled.subset(index[-number:])
+
+
+def parts_of(
+    domains: Domains, training: Examples, task: Task, strategies: Strategies
+) -> dict[Part, Examples]:
+    """The training data of the arm; labels are wiped where a part has none to give."""
+    uses = uses_of(strategies)
+    source, target = domains.source, domains.target
+    parts: dict[Part, Examples] = {}
+    if "target_labels" in uses:
+        parts["target_labels"] = training
+    if "source_labels" in uses:
+        if source.pool.classes != target.pool.classes:
+            raise UserError(
+                f"transfer uses the source's labels, and its classes ({len(source.pool.classes)}) "
+                f"are not the target's ({len(target.pool.classes)})"
+            )
+        parts["source_labels"] = source.with_targets(task).pool.subset(source.split.train)
+    if "source_inputs" in uses:
+        parts["source_inputs"] = _unlabelled(source, source.split.train)
+    if "target_inputs" in uses:
+        parts["target_inputs"] = _unlabelled(target, target.split.train)
+    return parts
+
+
+def _unlabelled(domain: Domain, index: Any) -> Examples:
+    part = domain.pool.subset(index)
+    return dataclasses.replace(part, y=torch.full_like(part.y, -1))
+
+
+def scaling_of(parts: Mapping[Part, Examples]) -> Examples:
+    """The examples whose labels give the head its scale: the target's own where there are any."""
+    labels: tuple[Part, ...] = ("target_labels", "source_labels")
+    for part in labels:
+        if part in parts and len(parts[part]):
+            return parts[part]
+    raise UserError("transfer: at least one strategy has to use labels, the target's or source's")
+
+
+def build_network(cfg: DictConfig, domains: Domains, task: Task, training: Examples) -> Network:
+    """The network of an arm at its random start, which is the same for every arm of a seed."""
+    autoencoder = build_autoencoder(cfg, domains.target.pool.shape)
+    location, scale = task.scale(training.y)
+    representation = instantiate(cfg.representation)
+    output_dim = task.output_dim(domains.target.pool)
+    network: Network = seeded(
+        lambda: Network(autoencoder, representation, output_dim, location, scale), cfg.seed, "head"
+    )
+    return network
+
+
+def predict(network: Network, task: Task, examples: Examples) -> Prediction:
+    """Predictions for all examples, in eval mode."""
+    return task.predict(mapped(network, network.forward, examples))
+
+
+@torch.no_grad()
+def mapped(network: nn.Module, function: Any, examples: Examples, size: int = 1024) -> Tensor:
+    """``function`` over all examples in batches, with the network in eval mode."""
+    like = next(network.parameters())
+    with evaluating(network):
+        parts = [
+            function(examples.inputs(torch.arange(i, min(i + size, len(examples)))).to(like)).cpu()
+            for i in range(0, len(examples), size)
+        ]
+    return torch.cat(parts)
+
+
+def views_of(
+    strategies: Strategies,
+    parts: Mapping[Part, Examples],
+    network: Network,
+    seed: int,
+    purpose: str,
+) -> dict[str, View]:
+    """What each strategy may see; features by the network as it is now, computed once."""
+    cache: dict[int, Tensor] = {}
+
+    def features(examples: Examples) -> Tensor:
+        key = id(examples.x)
+        if key not in cache:
+            cache[key] = mapped(network, network.features, examples)
+        return cache[key]
+
+    return {
+        family: View(
+            f"{family} ({type(strategy).__name__})",
+            strategy.uses,
+            parts,
+            features,
+            Rng.of(seed, purpose, family),
+        )
+        for family, strategy in strategies.items()
+    }
+
+
+def weights_of(
+    strategies: Strategies, parts: Mapping[Part, Examples], network: Network, seed: int
+) -> Float[Tensor, " N"] | None:
+    """The product of the strategies' weights of the source examples."""
+    views = views_of(strategies, parts, network, seed, "weigh")
+    found = [strategy.weigh(views[family]) for family, strategy in strategies.items()]
+    given = [weights for weights in found if weights is not None]
+    return torch.stack(given).prod(0) if given else None
+
+
+def settle(
+    strategies: Strategies, parts: Mapping[Part, Examples], network: Network, seed: int
+) -> None:
+    views = views_of(strategies, parts, network, seed, "settle")
+    for family, strategy in strategies.items():
+        strategy.settle(network, views[family])

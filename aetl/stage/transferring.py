@@ -1,0 +1,252 @@
+"""Gradient training of an arm: streams of batches, the loss, what is frozen, the selection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from aetl import ranks
+from aetl.data.base import Examples
+from aetl.data.loader import Loader
+from aetl.loss.objective import Objective
+from aetl.metric.base import Metric
+from aetl.rng import Rng
+from aetl.stage.arm import Strategies, predict
+from aetl.stage.fit import Training
+from aetl.stage.receipt import frozen_modules, tensors
+from aetl.task.base import Task, numpy
+from aetl.transfer.base import Group, Part, Step, Stream
+from aetl.transfer.network import Network
+from aetl.types import Batch, UserError, field_values
+
+MIN_BATCHES = 20
+"""Batches in an epoch of a small labelled set: below that, epochs cost more than their steps."""
+
+
+Batches = dict[str, Batch]
+
+
+STREAM_PART: dict[str, Part] = {
+    "labelled": "target_labels",
+    "source": "source_labels",
+    "target": "target_inputs",
+}
+
+
+class Streams:
+    """Batches of several parts side by side; the first loader says how long an epoch is."""
+
+    def __init__(self, loaders: Mapping[str, Loader]) -> None:
+        self.loaders = loaders
+        self.first = next(iter(loaders.values()))
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    @property
+    def epoch(self) -> int:
+        return self.first.epoch
+
+    @epoch.setter
+    def epoch(self, value: int) -> None:
+        for loader in self.loaders.values():
+            loader.epoch = value
+
+    @property
+    def skip(self) -> int:
+        return self.first.skip
+
+    @skip.setter
+    def skip(self, value: int) -> None:
+        for loader in self.loaders.values():
+            loader.skip = value
+
+    def joint_sizes(self, batch_index: int) -> dict[str, int]:
+        return {name: loader.joint_size(batch_index) for name, loader in self.loaders.items()}
+
+    def __iter__(self) -> Iterator[Batches]:
+        for batches in zip(*self.loaders.values(), strict=False):
+            yield dict(zip(self.loaders, batches, strict=True))
+
+
+def streams_of(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | None) -> Streams:
+    loaders: dict[str, Loader] = {}
+    for name, part in STREAM_PART.items():
+        if part not in parts or not len(parts[part]):
+            continue
+        loaders[name] = Loader(
+            parts[part],
+            np.arange(len(parts[part])),
+            batch_size=cfg.finetune.batch_size,
+            rng=Rng.of(cfg.seed, "transfer", name),
+            shuffle=True,
+            weight=weights if name == "source" else None,
+            # The others are at least as long as the first, which says how long an epoch is.
+            min_batches=len(next(iter(loaders.values()))) if loaders else MIN_BATCHES,
+        )
+        loaders[name].rank, loaders[name].world = ranks.rank(), ranks.world()
+    return Streams(loaders)
+
+
+class Transferring(Training):
+    """Minimises the task's loss on labelled targets and weighted sources, plus penalties."""
+
+    stage = "transfer"
+
+    def __init__(
+        self,
+        network: Network,
+        task: Task,
+        strategies: Strategies,
+        streams: Streams,
+        **settings: Any,
+    ) -> None:
+        super().__init__(**settings)
+        self.network, self.task, self.strategies, self.streams = network, task, strategies, streams
+        dims = network.feature_dim, network.head.out_features
+        modules = {name: s.module(*dims) for name, s in strategies.items()}
+        self.beside = nn.ModuleDict({name: m for name, m in modules.items() if m is not None})
+        self.initial = {name: t.clone() for name, t in tensors(network).items()}
+        self.groups = groups_of(network, strategies)
+        self.selection: Selection | None = None
+        self.objective: Objective | None = None
+        self.train()  # Lightning takes the modes as they are
+
+    def losses(
+        self, batch: Batches, rng: Rng, batch_index: int, progress: float
+    ) -> dict[str, Tensor]:
+        sizes = self.streams.joint_sizes(batch_index)
+        streams = {name: self._stream(part) for name, part in batch.items()}
+        values: dict[str, Tensor] = {}
+        for name, stream in streams.items():
+            if name == "target":
+                continue
+            each = (
+                self.task.loss(stream.output, stream.y, float(self.network.scale)) * stream.weight
+            )
+            values[name] = each.sum() * (ranks.world() / sizes[name])
+        for family, strategy in self.strategies.items():
+            seen = {name: s for name, s in streams.items() if STREAM_PART[name] in strategy.uses}
+            keyed = rng.fork(family)
+            step = Step(
+                self.network, self.initial, seen, progress, keyed, self._reconstruction_loss
+            )
+            module = self.beside[family] if family in self.beside else None  # noqa: SIM401
+            penalty = strategy.penalty(step, module)
+            if penalty is not None:
+                values[family] = penalty
+        return {"loss": torch.stack([v.float() for v in values.values()]).sum()} | {
+            name: value.detach() for name, value in values.items()
+        }
+
+    def _stream(self, batch: Batch) -> Stream:
+        features = self.network.features(batch.x)
+        return Stream(batch.x, batch.y, batch.weight, features, self.network.output(features))
+
+    def _reconstruction_loss(self, x: Tensor, rng: Rng) -> Tensor:
+        output = self.network.autoencoder(x, rng)
+        rows = torch.arange(len(x), device=x.device)
+        batch = Batch(x, torch.full_like(rows, -1), rows, torch.ones(len(x), device=x.device))
+        given = field_values(output, output.code, batch) | {
+            "autoencoder": self.network.autoencoder,
+            "latent": output.latent,
+            "rng": rng.fork("loss"),
+            "progress": 1.0,  # warm-ups of pretraining are over
+            "data_size": len(self.streams.first.rows),
+        }
+        assert self.objective is not None
+        each: Tensor = self.objective(given, 1.0)[0]
+        return each
+
+    def _optimised(self) -> list[Group]:
+        groups = [group for group in self.groups if group.parameters]
+        beside = list(self.beside.parameters())
+        return [*groups, Group(beside, 1.0)] if beside else groups
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": group.parameters} for group in self._optimised()]
+
+    def rate_scales(self) -> list[Callable[[float], float]]:
+        return [group.at for group in self._optimised()]
+
+    def train(self, mode: bool = True) -> Transferring:
+        super().train(mode)
+        if mode:
+            self._put_to_sleep()
+        return self
+
+    @property
+    def frozen(self) -> list[nn.Module]:
+        """The modules that do not train at this step."""
+        progress = self.progress if self._trainer is not None else 0.0
+        awake = {id(p) for g in self.groups if g.at(progress) != 0.0 for p in g.parameters}
+        return frozen_modules(self.network, awake)
+
+    def _put_to_sleep(self) -> None:
+        """Eval mode for what does not train at this step, train mode for what does."""
+        self.network.train()
+        for module in self.frozen:
+            module.eval()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if any(callable(group.scale) for group in self.groups):
+            self._put_to_sleep()
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        # A rate of 0 is not enough: the optimiser's moments would run on. And requires_grad is
+        # not to change, since DDP registers the parameters that want gradients once.
+        for group in self.groups:
+            if group.at(self.progress) == 0.0:
+                for parameter in group.parameters:
+                    parameter.grad = None
+
+    def on_train_epoch_end(self) -> None:
+        if self.selection is not None:
+            self.selection.look(self.network, self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.selection is not None:
+            checkpoint["aetl_selection"] = self.selection.best
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self.selection is not None:
+            self.selection.best = checkpoint["aetl_selection"]
+
+
+class Selection:
+    """The best state so far by a metric on labels that training does not see."""
+
+    def __init__(self, task: Task, metric: Metric, examples: Examples) -> None:
+        self.task, self.metric, self.examples = task, metric, examples
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+
+    def look(self, network: Network, step: int) -> None:
+        prediction = predict(network, self.task, self.examples)
+        score = self.metric(prediction, numpy(self.examples.y))
+        oriented = score if self.metric.higher_is_better else -score
+        if self.best is None or oriented > self.best[0]:
+            self.best = (oriented, step, {k: v.clone() for k, v in network.state_dict().items()})
+
+
+def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[Group]:
+    """The groups of the one strategy that names them, or everything; the rest is frozen."""
+    by_family: Strategies = dict(strategies)
+    named = {f: s.groups(network) for f, s in by_family.items()}
+    found = [(family, groups) for family, groups in named.items() if groups is not None]
+    if len(found) > 1:
+        raise UserError(f"transfer: {' and '.join(f for f, _ in found)} both say what trains")
+    used = network.in_use()
+    groups = found[0][1] if found else [Group(list(used.values()), 1.0)]
+    if any(strategy.reconstructs for strategy in by_family.values()):
+        known = {id(p) for p in used.values()} | {id(p) for g in groups for p in g.parameters}
+        rest = [p for p in network.autoencoder.parameters() if id(p) not in known]
+        groups = [*groups, Group(rest, 1.0)]
+    trained = {id(p) for group in groups for p in group.parameters}
+    for parameter in network.parameters():
+        parameter.requires_grad_(id(parameter) in trained)
+    return groups

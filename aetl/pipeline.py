@@ -15,9 +15,8 @@ from aetl.label import names_of, settings_digest
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains
 from aetl.stage.evaluate import evaluate, metrics_of
-from aetl.stage.pretrain import pretrain, pretraining_key
+from aetl.stage.pretrain import pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
-from aetl.store.store import digest_of
 from aetl.tracking.base import About
 from aetl.tracking.record import Job, Record
 from aetl.tracking.track import Track
@@ -32,7 +31,7 @@ def run(job: Job) -> dict[str, Any]:
     with Record(job) as record, ranks.process_group(cfg.trainer, folder):
         store = instantiate(cfg.store, reuse=cfg.store.reuse and not job.fresh)
         domains = load_domains(cfg, store, folder)
-        group = digest_of(pretraining_key(cfg, domains.source))
+        group = pretraining_digest(cfg, domains.source)
         record.update(
             **names_of(plain, job.choices),
             seed=cfg.seed,

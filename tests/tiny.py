@@ -17,9 +17,9 @@ from aetl.config import compose, resolved
 from aetl.files import read_json
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import Domains, load_domains
-from aetl.stage.pretrain import Pretrained, pretrain, pretraining_key
+from aetl.stage.pretrain import Pretrained, pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
-from aetl.store.store import Entry, Store, digest_of
+from aetl.store.store import Entry, Store
 from aetl.tracking.history import Row, read_history
 
 SMALL = (
@@ -70,7 +70,7 @@ class World:
         return other
 
     def pretrain(self) -> Pretrained:
-        digest = digest_of(pretraining_key(self.cfg, self.domains.source))
+        digest = pretraining_digest(self.cfg, self.domains.source)
         return pretrain(self.cfg, self.domains.source, self.store, self.folder, digest, ignore)
 
     def transfer(

@@ -98,5 +98,5 @@ def _domain(
             seed=seed,
         ).save(path / "split.npz")
 
-    entry = store.stage("split", digest_of(key), key, folder, compute)
+    entry = store.stage("split", digest_of(key, __name__), key, folder, compute)
     return Domain(pool, test, Split.load(entry.path / "split.npz"), node)

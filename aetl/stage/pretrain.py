@@ -23,7 +23,7 @@ from aetl.rng import Rng
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Training, callbacks_that_count, run_fit, seeded
-from aetl.store.store import Entry, Store, digest_of
+from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history
 from aetl.types import Batch, UserError, field_values
 
@@ -104,8 +104,13 @@ def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
     return {name: plain[name] for name in names} | {"callback": callbacks, "source": domain}
 
 
+def pretraining_digest(cfg: DictConfig, source: Domain) -> str:
+    """The name of this pretraining in the store."""
+    return digest_of(pretraining_key(cfg, source), __name__)
+
+
 def _digest_of_index(source: Domain) -> str:
-    return digest_of(
+    return content_digest(
         {"train": source.split.train.tolist(), "val": source.split.validation.tolist()}
     )
 

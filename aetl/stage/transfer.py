@@ -36,7 +36,7 @@ from aetl.stage.head import closed_form_head, fit_head
 from aetl.stage.pretrain import Pretrained, objective_of
 from aetl.stage.receipt import Receipt, load_pretrained
 from aetl.stage.transferring import Selection, Transferring, streams_of
-from aetl.store.store import Entry, Store, digest_of
+from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
 from aetl.transfer.base import TransferStrategy
@@ -58,7 +58,7 @@ def transfer(
     key = transfer_key(cfg, node, domains, source)
     return store.stage(
         "transfer",
-        digest_of(key),
+        digest_of(key, __name__),
         key,
         folder,
         lambda path: _compute(cfg, node, domains, pretrained, path, listener),
@@ -88,9 +88,9 @@ def transfer_key(
         key["loss"] = plain["loss"]
     if uses & {"source_inputs", "source_labels"}:
         key["source"] = domains.source.fingerprint
-        key["source_train"] = digest_of({"train": domains.source.split.train.tolist()})
+        key["source_train"] = content_digest({"train": domains.source.split.train.tolist()})
     if "target_inputs" in uses:
-        key["unlabelled"] = digest_of({"index": domains.target.split.train.tolist()})
+        key["unlabelled"] = content_digest({"index": domains.target.split.train.tolist()})
     return key
 
 

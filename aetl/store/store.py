@@ -1,21 +1,19 @@
 """Content-addressed results of stages: the same config on the same data is computed once.
 
 The digest of an entry covers the stage's resolved config, the data's fingerprint, the seed, the
-sources of the folders that compute and of the user's own classes, and torch's version. Changed code
-never answers with a stale result. An entry is done when its ``entry.json`` is there; until then its
-folder holds the checkpoint that the next attempt continues from.
+sources that the stage and the config's classes reach (``store/code.py``), and torch's version.
+Changed code never answers with a stale result. An entry is done when its ``entry.json`` is there;
+until then its folder holds the checkpoint that the next attempt continues from.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +22,9 @@ from filelock import FileLock, Timeout
 
 from aetl import ranks
 from aetl.files import read_json, write_json
+from aetl.store.code import code_digest
 
 log = logging.getLogger(__name__)
-
-_PACKAGE = Path(__file__).parent.parent
-_COMPUTES = ("ranks.py", "rng.py", "types.py", "data", "backbone", "corruption", "bottleneck",
-             "autoencoder", "loss", "task", "metric", "selector", "transfer", "stage")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -91,52 +86,13 @@ def _acquire(lock: FileLock, path: Path) -> None:
         lock.acquire()
 
 
-def digest_of(key: Mapping[str, Any]) -> str:
-    """16 hex digits of a stage's key together with the code that computes it."""
-    whole = {
-        "key": key,
-        "code": _code_digest(),
-        "torch": torch.__version__,
-        "user": _user_code(key),
-    }
-    text = json.dumps(whole, sort_keys=True, default=str)
+def digest_of(key: Mapping[str, Any], module: str) -> str:
+    """16 hex digits of a stage's key together with the code that ``module`` computes it with."""
+    code = code_digest(module, key)
+    return content_digest({"key": key, "code": code, "torch": torch.__version__})
+
+
+def content_digest(value: Any) -> str:
+    """16 hex digits of a JSON value."""
+    text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-@cache
-def _code_digest() -> str:
-    files = [f for name in _COMPUTES for f in sorted((_PACKAGE / name).rglob("*.py"))]
-    files += [_PACKAGE / name for name in _COMPUTES if name.endswith(".py")]
-    digest = hashlib.blake2b(digest_size=8)
-    for file in files:
-        digest.update(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes())
-    return digest.hexdigest()
-
-
-def _user_code(key: Any) -> dict[str, str]:
-    """Digests of the files of ``_target_`` classes that are neither aetl's nor installed."""
-    found: dict[str, str] = {}
-    if isinstance(key, Mapping):
-        target = key.get("_target_")
-        if isinstance(target, str) and not target.startswith("aetl."):
-            found |= _source_digest(target)
-        key = list(key.values())
-    if isinstance(key, (list, tuple)):
-        for value in key:
-            found |= _user_code(value)
-    return found
-
-
-def _source_digest(target: str) -> dict[str, str]:
-    module, spec = target, None
-    while spec is None and "." in module:  # more than once for a class inside a class
-        module = module.rpartition(".")[0]
-        try:
-            spec = importlib.util.find_spec(module)
-        except ModuleNotFoundError:
-            spec = None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return {}
-    if "site-packages" in spec.origin:
-        return {}
-    return {target: hashlib.blake2b(Path(spec.origin).read_bytes(), digest_size=8).hexdigest()}

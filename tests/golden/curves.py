@@ -37,6 +37,7 @@ def curves(family: str, folder: Path) -> Curves:
     """Every term of the loss by name, at each of 20 steps on the CPU."""
     overrides = FAMILIES[family]
     world = World(folder, *SETTINGS, *overrides)
+    Watch.steps.clear()  # other tests of this process may have left some
     pretrained = None if "transfer=control/scratch" in overrides else world.pretrain()
     if any(text.startswith("transfer=") for text in overrides):
         Watch.steps.clear()

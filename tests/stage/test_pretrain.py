@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_key, read_weights
-from aetl.store.store import digest_of
+from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_digest, read_weights
 from aetl.types import UserError
 from tests.tiny import MLP, WATCH, World, differing, weights
 
@@ -67,8 +66,8 @@ def test_one_pretraining_serves_everything_that_comes_after(world: World, overri
 )
 def test_what_it_depends_on_makes_another_one(world: World, override: str) -> None:
     source = world.domains.source
-    other = digest_of(pretraining_key(world.but(override).cfg, source))
-    assert other != digest_of(pretraining_key(world.cfg, source))
+    other = pretraining_digest(world.but(override).cfg, source)
+    assert other != pretraining_digest(world.cfg, source)
 
 
 def test_weights_come_from_a_file_or_from_a_runs_folder(world: World, tmp_path: Path) -> None:

@@ -242,6 +242,12 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     except UserError as error:
         raise ConfigError(str(error)) from None
     kind = locate("task", plain["task"]["_target_"]).kind
+    for family, node in plain["transfer"].items():
+        tasks = locate(f"transfer.{family}", node["_target_"]).tasks if node else {kind}
+        if kind not in tasks:
+            stem = node["_target_"].split(".")[-2]
+            allowed = " or ".join(sorted(tasks))
+            raise ConfigError(f"transfer={family}/{stem}: is for {allowed}, and the task is {kind}")
     for name, node in plain["metric"].items():
         metric = locate(f"metric.{name}", node["_target_"])
         if metric.kind != kind:

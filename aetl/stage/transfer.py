@@ -127,10 +127,11 @@ def _compute(
     rows: list[Row] = []
     if estimator is None:
         streams = streams_of(cfg, parts, weights)
+        views = views_of(strategies, parts, network, cfg.seed, "module")
         settings = instantiate(cfg.finetune)
         module = seeded(
             lambda: Transferring(
-                network, task, strategies, streams,
+                network, task, strategies, streams, views,
                 seed=cfg.seed, fit=settings, optimizer=instantiate(cfg.optimizer),
                 schedule=instantiate(cfg.scheduler),
                 total_steps=settings.total_steps(

@@ -20,7 +20,7 @@ from aetl.stage.arm import Strategies, predict
 from aetl.stage.fit import Training
 from aetl.stage.receipt import frozen_modules, tensors
 from aetl.task.base import Task, numpy
-from aetl.transfer.base import Group, Part, Step, Stream
+from aetl.transfer.base import Group, Part, Step, Stream, View
 from aetl.transfer.network import Network
 from aetl.types import Batch, UserError, field_values
 
@@ -104,12 +104,12 @@ class Transferring(Training):
         task: Task,
         strategies: Strategies,
         streams: Streams,
+        views: Mapping[str, View],
         **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.network, self.task, self.strategies, self.streams = network, task, strategies, streams
-        dims = network.feature_dim, network.head.out_features
-        modules = {name: s.module(*dims) for name, s in strategies.items()}
+        modules = {f: s.module(network, task, views[f]) for f, s in strategies.items()}
         self.beside = nn.ModuleDict({name: m for name, m in modules.items() if m is not None})
         self.initial = {name: t.clone() for name, t in tensors(network).items()}
         self.groups = groups_of(network, strategies)
@@ -134,8 +134,9 @@ class Transferring(Training):
             seen = {name: s for name, s in streams.items() if STREAM_PART[name] in strategy.uses}
             keyed = rng.fork(family)
             step = Step(
-                self.network, self.initial, seen, progress, keyed, self._reconstruction_loss
-            )
+                self.network, self.task, self.initial, seen, progress, keyed,
+                self._reconstruction_loss,
+            )  # fmt: skip
             module = self.beside[family] if family in self.beside else None  # noqa: SIM401
             penalty = strategy.penalty(step, module)
             if penalty is not None:
@@ -165,7 +166,7 @@ class Transferring(Training):
 
     def _optimised(self) -> list[Group]:
         groups = [group for group in self.groups if group.parameters]
-        beside = list(self.beside.parameters())
+        beside = [p for p in self.beside.parameters() if p.requires_grad]
         return [*groups, Group(beside, 1.0)] if beside else groups
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -13,11 +13,13 @@ from torch import Tensor
 from aetl.data.base import Examples
 from aetl.types import Prediction
 
+Kind = Literal["classification", "regression", "multilabel"]
+
 
 class Task(ABC):
     """The question that is asked of the target data."""
 
-    kind: ClassVar[Literal["classification", "regression"]]
+    kind: ClassVar[Kind]
 
     @abstractmethod
     def targets(self, examples: Examples) -> Tensor:
@@ -34,6 +36,10 @@ class Task(ABC):
     @abstractmethod
     def loss(self, output: Float[Tensor, "B K"], y: Tensor, scale: float) -> Float[Tensor, " B"]:
         """The loss of each example (nats, or squared standardised units)."""
+
+    @abstractmethod
+    def expected(self, output: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        """What the head's output says of the targets: probabilities, or the values themselves."""
 
     @abstractmethod
     def predict(self, output: Float[Tensor, "B K"]) -> Prediction:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from aetl.data.base import Examples
-from aetl.task.base import Task, numpy
+from aetl.task.base import Kind, Task, numpy
 from aetl.types import Prediction, UserError
 
 
@@ -43,7 +43,7 @@ class ConstantOrLogistic:
 class Classification(Task):
     """One of K classes for each example."""
 
-    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+    kind: ClassVar[Kind] = "classification"
 
     def targets(self, examples: Examples) -> Tensor:
         if not examples.classes:
@@ -60,6 +60,9 @@ class Classification(Task):
 
     def loss(self, output: Float[Tensor, "B K"], y: Tensor, scale: float) -> Float[Tensor, " B"]:
         return cross_entropy(output, y, reduction="none")
+
+    def expected(self, output: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        return output.softmax(1)
 
     def predict(self, output: Float[Tensor, "B K"]) -> Prediction:
         probability = numpy(torch.softmax(output.double(), 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from aetl.data.base import Examples
-from aetl.task.base import Task, numpy
+from aetl.task.base import Kind, Task, numpy
 from aetl.types import Prediction, UserError
 
 
@@ -37,7 +37,7 @@ class Regression(Task):
     Data with numeric class names (digits) may be regressed too: the class's number is the target.
     """
 
-    kind: ClassVar[Literal["classification", "regression"]] = "regression"
+    kind: ClassVar[Kind] = "regression"
 
     def targets(self, examples: Examples) -> Tensor:
         if not examples.classes:
@@ -58,6 +58,9 @@ class Regression(Task):
 
     def loss(self, output: Float[Tensor, "B K"], y: Tensor, scale: float) -> Float[Tensor, " B"]:
         return ((output.squeeze(1) - y) / scale).square()
+
+    def expected(self, output: Float[Tensor, "B K"]) -> Float[Tensor, "B K"]:
+        return output
 
     def predict(self, output: Float[Tensor, "B K"]) -> Prediction:
         return Prediction(numpy(output.squeeze(1)), None)

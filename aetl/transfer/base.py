@@ -9,7 +9,7 @@ strategies of several families combine in one config because each answers only i
 ``adapt``          what is inserted into the network (adapters, low-rank updates)?
 ``groups``         which parameters train, and at what multiple of the rate?
 ``weigh``          how much does each source example count?
-``module``         what is trained beside the network (a domain discriminator)?
+``module``         what stands beside the network (a domain discriminator, a teacher)?
 ``penalty``        what is added to the loss at a step?
 ``settle``         what is re-estimated without gradients when the weights are there?
 ``head``           is the head fitted in closed form on frozen features?
@@ -35,7 +35,7 @@ from torch import Tensor, nn
 
 from aetl.data.base import Examples
 from aetl.rng import Rng
-from aetl.task.base import Task
+from aetl.task.base import Kind, Task
 from aetl.transfer.network import Network
 
 Part = Literal["source_inputs", "source_labels", "target_inputs", "target_labels"]
@@ -90,6 +90,7 @@ class Step:
     """What a penalty may look at: the streams that its strategy declares, and the network."""
 
     network: Network
+    task: Task
     initial: Mapping[str, Tensor]
     streams: Mapping[str, Stream]
     progress: float
@@ -126,6 +127,8 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     initial: ClassVar[Literal["pretrained", "random"]] = "pretrained"
     reconstructs: ClassVar[bool] = False
     """Whether the penalty uses ``Step.reconstruction_loss``: the decoder then trains too."""
+    tasks: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "multilabel"})
+    """The kinds of task that the strategy makes sense for; others are refused beforehand."""
 
     def adapt(self, network: Network) -> None:  # noqa: B027
         """Insert modules into the network, in place."""
@@ -138,8 +141,11 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
         """Non-negative weights of the source examples; several strategies' weights multiply."""
         return None
 
-    def module(self, feature_dim: int, output_dim: int) -> nn.Module | None:
-        """A module that trains along with the network."""
+    def module(self, network: Network, task: Task, view: View) -> nn.Module | None:
+        """A module beside the network as it starts: what of it wants gradients trains along.
+
+        What is measured once before training (a teacher's weights) is a buffer of it.
+        """
         return None
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor | None:

@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from torch.nn.functional import cross_entropy
 
 from aetl.rng import Rng
-from aetl.stage.arm import build_network, parts_of, strategies_of, weights_of
+from aetl.stage.arm import build_network, parts_of, strategies_of, views_of, weights_of
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.schedule import Constant
 from aetl.stage.transfer import effective_sample_size
@@ -50,6 +50,7 @@ def transferring(world: World, transfer: Node) -> Transferring:
         task,
         strategies,
         streams,
+        views_of(strategies, parts, network, 0, "module"),
         seed=0,
         fit=instantiate(world.cfg.finetune),
         optimizer=instantiate(world.cfg.optimizer),

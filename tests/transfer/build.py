@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,8 +14,10 @@ from aetl.backbone.conv import Conv
 from aetl.backbone.mlp import MLP
 from aetl.bottleneck.linear import Linear
 from aetl.corruption.none import NoCorruption
+from aetl.data.base import Examples
 from aetl.rng import Rng
-from aetl.transfer.base import Step, Stream
+from aetl.task.classification import Classification
+from aetl.transfer.base import Part, Step, Stream, View
 from aetl.transfer.network import Network, Representation
 
 SHAPE = (1, 4, 4)
@@ -57,9 +60,30 @@ def step(network: Network, progress: float = 0.5, **inputs: Tensor) -> Step:
 
     return Step(
         network,
+        Classification(),
         {name: tensor.detach().clone() for name, tensor in network.state_dict().items()},
         {name: stream(network, x) for name, x in inputs.items()},
         progress,
         Rng.of("test"),
         squared_error,
     )
+
+
+def examples(x: Tensor, y: Tensor | None = None) -> Examples:
+    """Inputs as they are, with labels 0, 1, 2, 0, ... or the given ones."""
+    y = torch.arange(len(x)) % CLASSES if y is None else y
+    return Examples(x, y, tuple("abc"), np.arange(len(x), dtype=np.uint64))
+
+
+def view(network: Network, **parts: Tensor | Examples) -> View:
+    """What a strategy may see that declares exactly these parts."""
+    given: dict[Part, Examples] = {
+        name: part if isinstance(part, Examples) else examples(part)  # type: ignore[misc]
+        for name, part in parts.items()
+    }
+
+    def features(of: Examples) -> Tensor:
+        with torch.no_grad():
+            return network.features(of.inputs())
+
+    return View("test", frozenset(given), given, features, Rng.of("test", "view"))

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aetl.transfer.base import Part, Step, Stream, TransferStrategy
+from aetl.task.base import Kind, Task
+from aetl.transfer.base import Part, Step, Stream, TransferStrategy, View
 from aetl.transfer.feature.dann import discriminator, domain_loss, reversal, reverse
-from aetl.types import UserError
+from aetl.transfer.network import Network
 
 
 class Cdan(TransferStrategy):
@@ -25,14 +26,13 @@ class Cdan(TransferStrategy):
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
+    tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
     def __init__(self, *, weight: float, gamma: float, hidden: int, entropy: bool) -> None:
         self.weight, self.gamma, self.hidden, self.entropy = weight, gamma, hidden, entropy
 
-    def module(self, feature_dim: int, output_dim: int) -> nn.Module:
-        if output_dim < 2:
-            raise UserError("transfer.feature: cdan needs classes; for regression use dann")
-        return discriminator(feature_dim * output_dim, self.hidden)
+    def module(self, network: Network, task: Task, view: View) -> nn.Module:
+        return discriminator(network.feature_dim * network.head.out_features, self.hidden)
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
         assert module is not None

@@ -13,7 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from aetl.transfer.base import Part, Step, TransferStrategy
+from aetl.task.base import Task
+from aetl.transfer.base import Part, Step, TransferStrategy, View
+from aetl.transfer.network import Network
 
 
 class Dann(TransferStrategy):
@@ -29,8 +31,8 @@ class Dann(TransferStrategy):
     def __init__(self, *, weight: float, gamma: float, hidden: int) -> None:
         self.weight, self.gamma, self.hidden = weight, gamma, hidden
 
-    def module(self, feature_dim: int, output_dim: int) -> nn.Module:
-        return discriminator(feature_dim, self.hidden)
+    def module(self, network: Network, task: Task, view: View) -> nn.Module:
+        return discriminator(network.feature_dim, self.hidden)
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
         assert module is not None

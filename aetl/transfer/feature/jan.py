@@ -17,7 +17,7 @@ from aetl.transfer.feature.mmd import gaussian_kernel, squared_mmd
 class Jan(TransferStrategy):
     """``weight`` times the squared MMD under the product of two kernels.
 
-    One is on the features, one on the class probabilities (on the output itself for regression).
+    One is on the features, one on the probabilities (on the output itself for regression).
     The quadratic statistic is used, not the paper's linear-time one. Under several processes each
     compares its own part of the batch.
     """
@@ -30,10 +30,6 @@ class Jan(TransferStrategy):
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
         source, target = step.streams["source"], step.streams["target"]
         joint = gaussian_kernel(source.features, target.features, self.scales) * gaussian_kernel(
-            _prediction(source.output), _prediction(target.output), self.scales
+            step.task.expected(source.output), step.task.expected(target.output), self.scales
         )
         return self.weight * squared_mmd(joint, len(source.x))
-
-
-def _prediction(output: Tensor) -> Tensor:
-    return output.softmax(1) if output.shape[1] > 1 else output

@@ -7,8 +7,8 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from aetl.task.base import Kind
 from aetl.transfer.base import Part, Step, TransferStrategy
-from aetl.types import UserError
 
 
 class PseudoLabels(TransferStrategy):
@@ -19,13 +19,10 @@ class PseudoLabels(TransferStrategy):
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"target_inputs", "target_labels"})
+    tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
     def __init__(self, *, weight: float, threshold: float, start: float, end: float) -> None:
         self.weight, self.threshold, self.start, self.end = weight, threshold, start, end
-
-    def module(self, feature_dim: int, output_dim: int) -> None:
-        if output_dim < 2:
-            raise UserError("transfer.instance: pseudo_labels needs classes (task=classification)")
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
         output = step.streams["target"].output

@@ -9,10 +9,11 @@ import torch
 from sklearn.metrics import log_loss
 from torch import nn
 
+from aetl.config import ConfigError, check, compose, resolved
+from aetl.task.classification import Classification
 from aetl.transfer.feature.cdan import Cdan, certainty, conditioned
 from aetl.transfer.feature.dann import Dann, reversal
-from aetl.types import UserError
-from tests.transfer.build import normal, small_network, step
+from tests.transfer.build import normal, small_network, step, view
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def test_loss_is_the_balanced_cross_entropy_of_the_domain() -> None:
     at = step(small_network(), source=normal(6, 1, 4, 4), target=normal(4, 1, 4, 4, seed=1))
     strategy = Dann(weight=2.0, gamma=10.0, hidden=7)
-    module = strategy.module(4, 3)
+    module = strategy.module(at.network, Classification(), view(at.network))
     logits = torch.cat([module(at.streams[name].features) for name in ("source", "target")])
     probability = torch.sigmoid(logits).squeeze(1).detach().numpy()
     labels = [1] * 6 + [0] * 4
@@ -31,8 +32,8 @@ def test_loss_is_the_balanced_cross_entropy_of_the_domain() -> None:
 
 def test_gradient_is_reversed_below_the_discriminator_and_plain_inside() -> None:
     strategy = Dann(weight=1.0, gamma=10.0, hidden=7)
-    module = strategy.module(4, 3)
     network = small_network()
+    module = strategy.module(network, Classification(), view(network))
     at = step(network, 0.3, source=normal(6, 1, 4, 4), target=normal(4, 1, 4, 4, seed=1))
     source, target = (module(at.streams[name].features) for name in ("source", "target"))
     softplus = nn.functional.softplus
@@ -67,7 +68,7 @@ def test_cdan_weighs_by_certainty() -> None:
     torch.testing.assert_close(certainty(output), 1 + torch.exp(-entropy), rtol=1e-12, atol=0)
     at = step(small_network(), source=normal(6, 1, 4, 4), target=normal(4, 1, 4, 4, seed=1))
     strategy = Cdan(weight=1.0, gamma=10.0, hidden=7, entropy=True)
-    module = strategy.module(4, 3)
+    module = strategy.module(at.network, Classification(), view(at.network))
     sides = []
     for name, label in (("source", 1), ("target", 0)):
         side = at.streams[name]
@@ -81,5 +82,6 @@ def test_cdan_weighs_by_certainty() -> None:
 
 
 def test_cdan_refuses_regression() -> None:
-    with pytest.raises(UserError, match="cdan needs classes"):
-        Cdan(weight=1.0, gamma=10.0, hidden=7, entropy=False).module(4, 1)
+    cfg = compose(["transfer=feature/cdan", "task=regression"])
+    with pytest.raises(ConfigError, match="feature/cdan: is for classification, and the task is r"):
+        check(resolved(cfg), cfg.hydra.runtime.choices)

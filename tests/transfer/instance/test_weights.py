@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from aetl.config import ConfigError, check, compose, resolved
 from aetl.data.base import Examples
 from aetl.rng import Rng
 from aetl.transfer.base import View
 from aetl.transfer.instance.base import ImportanceWeights
 from aetl.transfer.instance.pseudo_labels import PseudoLabels
-from aetl.types import UserError
 from tests.tiny import MLP, World, receipt
 from tests.transfer.build import normal, small_network, step
 
@@ -94,5 +94,6 @@ def test_pseudo_labels_are_the_confident_predictions() -> None:
 
 
 def test_pseudo_labels_refuse_regression() -> None:
-    with pytest.raises(UserError, match="needs classes"):
-        PseudoLabels(weight=1.0, threshold=0.9, start=0.1, end=0.6).module(4, 1)
+    cfg = compose(["transfer=instance/pseudo_labels", "task=regression"])
+    with pytest.raises(ConfigError, match="pseudo_labels: is for classification, and the task is"):
+        check(resolved(cfg), cfg.hydra.runtime.choices)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -46,7 +48,7 @@ def test_delta_is_the_distance_of_every_layers_output_from_the_start() -> None:
     penalty = Delta(alpha=2.0, beta=0.5).penalty(step(network, labelled=x), None)
     assert float(penalty.detach()) == pytest.approx(0.25 * head, rel=1e-12)  # its own start
     fresh = step(start, labelled=x)
-    moved = type(at)(network, fresh.initial, at.streams, 0.5, at.rng, at.reconstruction_loss)
+    moved = replace(at, network=network, initial=fresh.initial)
     value = Delta(alpha=2.0, beta=0.5).penalty(moved, None)
     assert float(value.detach()) == pytest.approx(total + 0.25 * head, rel=1e-9)
 

@@ -1,4 +1,4 @@
-"""Is the latent still in use: active units, effective rank, codebook perplexity."""
+"""Is the latent still in use: active units, effective rank, codebook perplexity and usage."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def perplexity(index: Int[Tensor, "..."], codes: int) -> float:
     """How many of a codebook's ``codes`` are in use: the exponential of their use's entropy."""
     shares = torch.bincount(index.flatten(), minlength=codes).double() / max(1, index.numel())
     return float(torch.exp(torch.special.entr(shares).sum()))
+
+
+def usage(index: Int[Tensor, "..."], codes: int) -> float:
+    """The fraction of a codebook's ``codes`` that are in use at all; the rest are dead."""
+    return int((torch.bincount(index.flatten()) > 0).sum()) / codes

@@ -46,7 +46,8 @@ class FiniteScalar(Bottleneck):
         scale = self.levels // 2
         index = self._index(bounded.round().long() + scale)
         after = rounded / scale
-        return QuantizedCode(self.tokens.latent(after), bounded / scale, after, index)
+        codes = int(self.levels.prod())
+        return QuantizedCode(self.tokens.latent(after), bounded / scale, after, index, codes)
 
     def _index(self, digits: Int[Tensor, "B T Z"]) -> Int[Tensor, "B T"]:
         """The position in the grid, the first number of a token counting least."""

@@ -17,11 +17,15 @@ from aetl.types import Code
 
 @dataclass(frozen=True)
 class QuantizedCode(Code):
-    """The quantised latent, the tokens before and after, and which of the codes they took."""
+    """The quantised latent, the tokens before and after, and which of the ``codes`` they took.
+
+    ``aetl.autoencoder.monitor`` makes perplexity and usage of ``index`` and ``codes``.
+    """
 
     before: Float[Tensor, "B T Z"]
     after: Float[Tensor, "B T Z"]
     index: Int[Tensor, "B T"]
+    codes: int
 
 
 class VectorQuantized(Bottleneck):
@@ -40,10 +44,15 @@ class VectorQuantized(Bottleneck):
 
     def forward(self, h: Float[Tensor, "B ..."], rng: Rng | None) -> QuantizedCode:
         before: Tensor = self.tokens(h)
-        flat = before.detach().flatten(0, 1)
-        # |t - c|^2 without |t|^2, which no code can change.
-        distance = self.codebook.detach().square().sum(1) - 2.0 * flat @ self.codebook.detach().T
-        index = distance.argmin(1).view(before.shape[:2])
+        index = nearest(before, self.codebook)
         after = self.codebook[index]
         passed = before + (after - before).detach()
-        return QuantizedCode(self.tokens.latent(passed), before, after, index)
+        return QuantizedCode(self.tokens.latent(passed), before, after, index, len(self.codebook))
+
+
+def nearest(tokens: Float[Tensor, "B T Z"], codebook: Float[Tensor, "K Z"]) -> Int[Tensor, "B T"]:
+    """The code nearest to each token."""
+    flat, codes = tokens.detach().flatten(0, 1), codebook.detach()
+    # |t - c|^2 without |t|^2, which no code can change.
+    distance = codes.square().sum(1) - 2.0 * flat @ codes.T
+    return distance.argmin(1).view(tokens.shape[:2])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.stats import entropy
 
-from aetl.autoencoder.monitor import active_units, effective_rank, perplexity
+from aetl.autoencoder.monitor import active_units, effective_rank, perplexity, usage
 
 
 def test_units_that_hardly_vary_are_not_active() -> None:
@@ -35,3 +35,7 @@ def test_perplexity_counts_codes_that_are_used_alike() -> None:
     counts = [3, 1, 0, 4]
     index = torch.repeat_interleave(torch.arange(4), torch.tensor(counts))
     assert perplexity(index, 4) == pytest.approx(float(np.exp(entropy(counts))))
+
+
+def test_usage_counts_codes_that_are_used_at_all() -> None:
+    assert usage(torch.tensor([[0, 3], [3, 9]]), 10) == pytest.approx(0.3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,14 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from aetl.data.base import Examples
+from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.fit import seeded
 from aetl.stage.pretrain import build_autoencoder
 from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy, View
+from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network, evaluating
 from aetl.types import Prediction, UserError
 
@@ -120,15 +123,21 @@ def views_of(
     network: Network,
     seed: int,
     purpose: str,
+    objective: Objective | None = None,
 ) -> dict[str, View]:
     """What each strategy may see; features by the network as it is now, computed once."""
-    cache: dict[int, Tensor] = {}
+    cache: dict[tuple[int, str | None], Tensor] = {}
 
-    def features(examples: Examples) -> Tensor:
-        key = id(examples.x)
+    def features(examples: Examples, layer: str | None) -> Tensor:
+        key = id(examples.x), layer
         if key not in cache:
-            cache[key] = mapped(network, network.features, examples)
+            cache[key] = mapped(network, lambda x: network.features(x, layer), examples)
         return cache[key]
+
+    def codec_for(strategy: TransferStrategy) -> Callable[[], Codec] | None:
+        if objective is None or not strategy.uses_codec:
+            return None
+        return partial(Codec, network.autoencoder, objective)
 
     return {
         family: View(
@@ -137,19 +146,35 @@ def views_of(
             parts,
             features,
             Rng.of(seed, purpose, family),
+            codec_for(strategy),
         )
         for family, strategy in strategies.items()
     }
 
 
-def weights_of(
-    strategies: Strategies, parts: Mapping[Part, Examples], network: Network, seed: int
-) -> Float[Tensor, " N"] | None:
+def weights_of(strategies: Strategies, views: Mapping[str, View]) -> Float[Tensor, " N"] | None:
     """The product of the strategies' weights of the source examples."""
-    views = views_of(strategies, parts, network, seed, "weigh")
     found = [strategy.weigh(views[family]) for family, strategy in strategies.items()]
     given = [weights for weights in found if weights is not None]
     return torch.stack(given).prod(0) if given else None
+
+
+def augmented(
+    strategies: Strategies, views: Mapping[str, View], own: Examples
+) -> tuple[Examples, Float[Tensor, " N"]]:
+    """The target's labelled examples and those that strategies add to them, with weights."""
+    found = [strategy.augment(views[family]) for family, strategy in strategies.items()]
+    added = [new for new in found if new is not None]
+    if not added:
+        return own, torch.ones(len(own))
+    sets = [own, *(new.examples for new in added)]
+    examples = Examples(
+        torch.cat([examples.x for examples in sets]),
+        torch.cat([examples.y for examples in sets]),
+        own.classes,
+        np.concatenate([examples.identity for examples in sets]),
+    )
+    return examples, torch.cat([torch.ones(len(own)), *(new.weight for new in added)])
 
 
 def settle(

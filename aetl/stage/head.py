@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.stage.arm import Strategies, mapped
 from aetl.stage.domains import Domains
 from aetl.task.base import Task, numpy
-from aetl.transfer.base import Alignment, Part, TransferStrategy, View
+from aetl.transfer.base import Alignment, Part, Sample, Samples, TransferStrategy, View
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
 
@@ -41,7 +42,7 @@ def _trains(strategy: TransferStrategy) -> bool:
 
 def fit_head(
     strategy: TransferStrategy, estimator: Any, task: Task, network: Network,
-    parts: Mapping[Part, Examples], weights: Tensor | None, domains: Domains, view: View,
+    parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor], domains: Domains, view: View,
 ) -> Prediction:  # fmt: skip
     """Fit the head on frozen features of the labelled targets and the weighted sources."""
     identity = Alignment(lambda z: z, lambda z: z)
@@ -50,19 +51,19 @@ def fit_head(
     def features(examples: Examples) -> np.ndarray:
         return numpy(mapped(network, lambda x: strategy.represent(network, x), examples))
 
-    x: list[np.ndarray] = []
-    y: list[np.ndarray] = []
-    w: list[np.ndarray] = []
-    if "target_labels" in parts and len(parts["target_labels"]):
-        labelled = parts["target_labels"]
-        x.append(to_target(features(labelled)))
-        y.append(numpy(labelled.y))
-        w.append(np.ones(len(labelled)))
-    if "source_labels" in parts:
-        source = parts["source_labels"]
-        x.append(to_source(features(source)))
-        y.append(numpy(source.y))
-        w.append(np.ones(len(source)) if weights is None else numpy(weights))
-    estimator.fit(np.concatenate(x), np.concatenate(y), np.concatenate(w))
+    def sample(part: Part, aligned: Callable[[np.ndarray], np.ndarray]) -> Sample | None:
+        if part not in parts or not len(parts[part]):
+            return None
+        labelled = parts[part]
+        weight = weights.get(part, torch.ones(len(labelled)))
+        return Sample(aligned(features(labelled)), numpy(labelled.y), numpy(weight))
+
+    samples = Samples(
+        sample("target_labels", to_target),
+        sample("source_labels", to_source),
+        lambda: to_target(features(view.examples("target_inputs"))),
+        view.rng,
+    )
+    fitted = strategy.fit(estimator, samples)
     output_dim = task.output_dim(domains.target.pool)
-    return task.predict_with(estimator, to_target(features(domains.target.test)), output_dim)
+    return task.predict_with(fitted, to_target(features(domains.target.test)), output_dim)

@@ -17,8 +17,11 @@ from torch import Tensor
 
 from aetl import ranks
 from aetl.config import resolved
+from aetl.data.base import Examples
 from aetl.files import atomic, write_json, write_torch
 from aetl.stage.arm import (
+    Strategies,
+    augmented,
     build_network,
     hold_out,
     parts_of,
@@ -39,7 +42,7 @@ from aetl.stage.transferring import Selection, Transferring, streams_of
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
-from aetl.transfer.base import TransferStrategy
+from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
 
@@ -84,7 +87,7 @@ def transfer_key(
     uses = uses_of(strategies)
     if "target_labels" in uses or "metric" in names:  # so arms without labels share all budgets
         key["labelled"] = domains.target.split.labelled.tolist()
-    if any(strategy.reconstructs for strategy in strategies.values()):
+    if any(strategy.reconstructs or strategy.uses_codec for strategy in strategies.values()):
         key["loss"] = plain["loss"]
     if uses & {"source_inputs", "source_labels"}:
         key["source"] = domains.source.fingerprint
@@ -122,11 +125,15 @@ def _compute(
         load_pretrained(network, pretrained.state, receipt)
     for family, strategy in strategies.items():
         seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
-    weights = weights_of(strategies, parts, network, cfg.seed)
+    codec = any(strategy.uses_codec for strategy in strategies.values())
+    objective = objective_of(cfg) if codec else None
+    views = views_of(strategies, parts, network, cfg.seed, "weigh", objective)
+    source_weights = weights_of(strategies, views)
+    trained, weights = _trained_on(strategies, views, parts, source_weights)
     estimator, family = closed_form_head(strategies, task)
     rows: list[Row] = []
     if estimator is None:
-        streams = streams_of(cfg, parts, weights)
+        streams = streams_of(cfg, trained, weights)
         views = views_of(strategies, parts, network, cfg.seed, "module")
         settings = instantiate(cfg.finetune)
         module = seeded(
@@ -162,18 +169,32 @@ def _compute(
         settle(strategies, parts, network, cfg.seed)
         view = views_of(strategies, parts, network, cfg.seed, "align")[family]
         prediction = fit_head(
-            strategies[family], estimator, task, network, parts, weights, domains, view
+            strategies[family], estimator, task, network, trained, weights, domains, view
         )
         receipt.trained(network, [])
     if ranks.rank() == 0:
-        if weights is not None:
-            receipt.effective_sample_size = effective_sample_size(weights)
+        if source_weights is not None:
+            receipt.effective_sample_size = effective_sample_size(source_weights)
         _write(path, network, prediction, receipt, rows, domains.target.with_targets(task))
 
 
 def _adapted(strategy: TransferStrategy, network: Network) -> Network:
     strategy.adapt(network)
     return network
+
+
+def _trained_on(
+    strategies: Strategies, views: Mapping[str, View], parts: Mapping[Part, Examples],
+    source_weights: Tensor | None,
+) -> tuple[dict[Part, Examples], dict[Part, Tensor]]:  # fmt: skip
+    """The parts with what strategies add to them, and the weights of their examples."""
+    trained, weights = dict(parts), dict[Part, Tensor]()
+    if source_weights is not None:
+        weights["source_labels"] = source_weights
+    if "target_labels" in parts:
+        added = augmented(strategies, views, parts["target_labels"])
+        trained["target_labels"], weights["target_labels"] = added
+    return trained, weights
 
 
 def effective_sample_size(weights: Float[Tensor, " N"]) -> float:

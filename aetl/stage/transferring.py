@@ -21,8 +21,9 @@ from aetl.stage.fit import Training
 from aetl.stage.receipt import frozen_modules, tensors
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Group, Part, Step, Stream, View
+from aetl.transfer.codec import objective_of_each
 from aetl.transfer.network import Network
-from aetl.types import Batch, UserError, field_values
+from aetl.types import Batch, UserError
 
 MIN_BATCHES = 20
 """Batches in an epoch of a small labelled set: below that, epochs cost more than their steps."""
@@ -74,7 +75,9 @@ class Streams:
             yield dict(zip(self.loaders, batches, strict=True))
 
 
-def streams_of(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor | None) -> Streams:
+def streams_of(
+    cfg: DictConfig, parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor]
+) -> Streams:
     loaders: dict[str, Loader] = {}
     for name, part in STREAM_PART.items():
         if part not in parts or not len(parts[part]):
@@ -85,7 +88,7 @@ def streams_of(cfg: DictConfig, parts: Mapping[Part, Examples], weights: Tensor 
             batch_size=cfg.finetune.batch_size,
             rng=Rng.of(cfg.seed, "transfer", name),
             shuffle=True,
-            weight=weights if name == "source" else None,
+            weight=weights.get(part),
             # The others are at least as long as the first, which says how long an epoch is.
             min_batches=len(next(iter(loaders.values()))) if loaders else MIN_BATCHES,
         )
@@ -150,19 +153,9 @@ class Transferring(Training):
         return Stream(batch.x, batch.y, batch.weight, features, self.network.output(features))
 
     def _reconstruction_loss(self, x: Tensor, rng: Rng) -> Tensor:
-        output = self.network.autoencoder(x, rng)
-        rows = torch.arange(len(x), device=x.device)
-        batch = Batch(x, torch.full_like(rows, -1), rows, torch.ones(len(x), device=x.device))
-        given = field_values(output, output.code, batch) | {
-            "autoencoder": self.network.autoencoder,
-            "latent": output.latent,
-            "rng": rng.fork("loss"),
-            "progress": 1.0,  # warm-ups of pretraining are over
-            "data_size": len(self.streams.first.rows),
-        }
         assert self.objective is not None
-        each: Tensor = self.objective(given, 1.0)[0]
-        return each
+        size = len(self.streams.first.rows)
+        return objective_of_each(self.network.autoencoder, self.objective, x, rng, size)
 
     def _optimised(self) -> list[Group]:
         groups = [group for group in self.groups if group.parameters]

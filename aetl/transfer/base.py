@@ -9,12 +9,14 @@ strategies of several families combine in one config because each answers only i
 ``adapt``          what is inserted into the network (adapters, low-rank updates)?
 ``groups``         which parameters train, and at what multiple of the rate?
 ``weigh``          how much does each source example count?
+``augment``        which labelled examples are added to the target's?
 ``module``         what stands beside the network (a domain discriminator, a teacher)?
 ``penalty``        what is added to the loss at a step?
 ``settle``         what is re-estimated without gradients when the weights are there?
 ``head``           is the head fitted in closed form on frozen features?
 ``represent``      what are those features, if not the network's?
 ``align``          how are the source's and the target's features brought together for it?
+``fit``            on which of them is it fitted, and how often?
 =================  =========================================================
 
 Examples of a part train the network where any strategy of the config declares their labels. So
@@ -36,6 +38,7 @@ from torch import Tensor, nn
 from aetl.data.base import Examples
 from aetl.rng import Rng
 from aetl.task.base import Kind, Task
+from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network
 
 Part = Literal["source_inputs", "source_labels", "target_inputs", "target_labels"]
@@ -57,12 +60,13 @@ class View:
         owner: str,
         uses: frozenset[Part],
         parts: Mapping[Part, Examples],
-        features: Callable[[Examples], Float[Tensor, "N F"]],
+        features: Callable[[Examples, str | None], Float[Tensor, "N F"]],
         rng: Rng,
+        codec: Callable[[], Codec] | None = None,
     ) -> None:
         self._owner, self._uses = owner, uses
         self._parts = {part: data for part, data in parts.items() if part in uses}
-        self._features = features
+        self._features, self._codec = features, codec
         self.rng = rng
 
     def examples(self, part: Part) -> Examples:
@@ -70,9 +74,18 @@ class View:
             raise Undeclared(f"{self._owner} uses {part} without declaring it in `uses`")
         return self._parts[part]
 
-    def features(self, part: Part) -> Float[Tensor, "N F"]:
-        """The features of a part by the network as it was transferred, in eval mode."""
-        return self._features(self.examples(part))
+    def features(self, part: Part, layer: str | None = None) -> Float[Tensor, "N F"]:
+        """The features of a part by the network as it was transferred, in eval mode.
+
+        Those that the head sees, or those of a layer of the autoencoder.
+        """
+        return self._features(self.examples(part), layer)
+
+    def codec(self) -> Codec:
+        """A copy of the autoencoder as it was transferred, with its objective."""
+        if self._codec is None:
+            raise Undeclared(f"{self._owner} uses the codec without declaring it in `uses_codec`")
+        return self._codec()
 
 
 class Stream(NamedTuple):
@@ -120,6 +133,38 @@ class Alignment(NamedTuple):
     target: Callable[[np.ndarray], np.ndarray]
 
 
+class Sample(NamedTuple):
+    """Examples as a closed-form head sees them: features, targets and weights."""
+
+    x: Float[np.ndarray, "N F"]
+    y: np.ndarray
+    weight: Float[np.ndarray, " N"]
+
+
+class Samples(NamedTuple):
+    """What a closed-form head may be fitted on, its features aligned.
+
+    ``unlabelled()`` are the features of the target inputs, where the strategy declares them.
+    """
+
+    target: Sample | None
+    source: Sample | None
+    unlabelled: Callable[[], Float[np.ndarray, "N F"]]
+    rng: Rng
+
+    def pooled(self) -> Sample:
+        """The labelled targets, then the weighted sources."""
+        given = [sample for sample in (self.target, self.source) if sample is not None]
+        return Sample(*(np.concatenate(arrays) for arrays in zip(*given, strict=True)))
+
+
+class Added(NamedTuple):
+    """Labelled examples that train beside the target's own, and how much each counts."""
+
+    examples: Examples
+    weight: Float[Tensor, " N"]
+
+
 class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer)
     """One answer to the questions above. Streams are ``labelled``, ``source`` and ``target``."""
 
@@ -129,6 +174,8 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     """Whether the penalty uses ``Step.reconstruction_loss``: the decoder then trains too."""
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "multilabel"})
     """The kinds of task that the strategy makes sense for; others are refused beforehand."""
+    uses_codec: ClassVar[bool] = False
+    """Whether it asks its view for the codec: what it gives then depends on the loss."""
 
     def adapt(self, network: Network) -> None:  # noqa: B027
         """Insert modules into the network, in place."""
@@ -139,6 +186,10 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
 
     def weigh(self, view: View) -> Float[Tensor, " N"] | None:
         """Non-negative weights of the source examples; several strategies' weights multiply."""
+        return None
+
+    def augment(self, view: View) -> Added | None:
+        """Labelled examples that are added to the target's."""
         return None
 
     def module(self, network: Network, task: Task, view: View) -> nn.Module | None:
@@ -166,3 +217,7 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     def align(self, view: View) -> Alignment | None:
         """Maps that the features go through before ``head`` is fitted on them."""
         return None
+
+    def fit(self, estimator: Any, samples: Samples) -> Any:
+        """The estimator of ``head`` fitted: once, on everything that has a label."""
+        return estimator.fit(*samples.pooled())

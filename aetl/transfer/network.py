@@ -31,8 +31,11 @@ class Representation:
         self.layer = layer
         self.pool = pool
 
-    def __call__(self, autoencoder: Autoencoder, x: Tensor) -> Float[Tensor, "B F"]:
-        features = autoencoder.features(x, self.layer)
+    def __call__(
+        self, autoencoder: Autoencoder, x: Tensor, layer: str | None = None
+    ) -> Float[Tensor, "B F"]:
+        """Of the config's layer, or of another."""
+        features = autoencoder.features(x, self.layer if layer is None else layer)
         if self.pool and features.dim() == 4:
             features = features.mean((2, 3))
         return features.flatten(1)
@@ -60,8 +63,8 @@ class Network(nn.Module):
         self.register_buffer("location", torch.tensor(location))
         self.register_buffer("scale", torch.tensor(scale))
 
-    def features(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
-        return self.representation(self.autoencoder, x)
+    def features(self, x: Float[Tensor, "B ..."], layer: str | None = None) -> Float[Tensor, "B F"]:
+        return self.representation(self.autoencoder, x, layer)
 
     def output(self, features: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
         raw: Tensor = self.head(features)

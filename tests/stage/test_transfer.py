@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from aetl.rng import Rng
@@ -20,7 +21,7 @@ from aetl.stage.schedule import Constant
 from aetl.stage.transfer import effective_sample_size
 from aetl.stage.transferring import Streams, Transferring, streams_of
 from aetl.store.store import Entry
-from aetl.transfer.base import Undeclared
+from aetl.transfer.base import Part, Undeclared
 from aetl.types import UserError
 from tests.tiny import CONV, MLP, World, differing, receipt, same_bits, weights
 from tests.transfer.strategies import Watcher
@@ -44,7 +45,9 @@ def transferring(world: World, transfer: Node) -> Transferring:
     labelled = world.domains.target.pool.subset(world.domains.target.split.labelled)
     network = build_network(world.cfg, world.domains, task, labelled)
     parts = parts_of(world.domains, labelled, task, strategies)
-    streams = streams_of(world.cfg, parts, weights_of(strategies, parts, network, 0))
+    weights = weights_of(strategies, views_of(strategies, parts, network, 0, "weigh"))
+    given: dict[Part, Tensor] = {} if weights is None else {"source_labels": weights}
+    streams = streams_of(world.cfg, parts, given)
     return Transferring(
         network,
         task,

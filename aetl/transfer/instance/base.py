@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -14,16 +14,18 @@ from torch import Tensor
 from aetl.rng import Rng
 from aetl.task.base import numpy
 from aetl.transfer.base import Part, TransferStrategy, View
+from aetl.types import UserError
 
-Space = Literal["input", "latent"]
+Space = str
+"""``input``, ``latent`` (what the head sees), or a layer of the autoencoder (``encoder.1``)."""
 
 
 class ImportanceWeights(TransferStrategy):
     """Weights of the source examples, ``p_target / p_source`` or what stands in for it.
 
-    Estimated on the flattened ``input`` or on the ``latent`` of the transferred network, each
-    coordinate standardised over both domains; held below ``clip`` times their mean and scaled to
-    the mean ``mix``, which is the source's weight beside the labelled targets.
+    Estimated on the flattened ``input``, on the ``latent`` of the transferred network or on another
+    of its layers, each coordinate standardised over both domains; held below ``clip`` times their
+    mean and scaled to the mean ``mix``, which is the source's weight beside the labelled targets.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset(
@@ -41,23 +43,35 @@ class ImportanceWeights(TransferStrategy):
         """The unnormalised weights at the source points."""
 
     def weigh(self, view: View) -> Float[Tensor, " N"]:
-        source = _points(view, "source_inputs", self.space)
-        target = _points(view, "target_inputs", self.space)
+        source = points(view, "source_inputs", self.space)
+        target = points(view, "target_inputs", self.space)
         both = np.concatenate([source, target])
         mean, spread = both.mean(0), both.std(0)
         spread[spread == 0] = 1.0
         found = self.ratio((source - mean) / spread, (target - mean) / spread, view.rng)
-        found = np.maximum(found, 0.0)
-        if not found.sum() > 0:  # no source example is like the target: none is better either
-            found = np.ones(len(source))
-        found = np.minimum(found / found.mean(), self.clip)
-        return torch.from_numpy(self.mix * found / found.mean()).float()
+        return scaled(found, self.clip, self.mix)
 
 
-def _points(view: View, part: Part, space: Space) -> Float[np.ndarray, "N F"]:
-    if space == "latent":
-        return numpy(view.features(part))
-    return numpy(view.examples(part).inputs().flatten(1))
+def scaled(ratio: Float[np.ndarray, " N"], clip: float, mix: float) -> Float[Tensor, " N"]:
+    """Ratios held between 0 and ``clip`` times their mean, with the mean ``mix``."""
+    ratio = np.maximum(ratio, 0.0)
+    if not ratio.sum() > 0:  # no source example is like the target: none is better either
+        ratio = np.ones(len(ratio))
+    ratio = np.minimum(ratio / ratio.mean(), clip)
+    return torch.from_numpy(mix * ratio / ratio.mean()).float()
+
+
+def points(view: View, part: Part, space: Space) -> Float[np.ndarray, "N F"]:
+    """A part in the space in which its examples are compared."""
+    if space == "input":
+        return numpy(view.examples(part).inputs().flatten(1))
+    try:
+        return numpy(view.features(part, None if space == "latent" else space))
+    except UserError as error:
+        known = str(error).partition("no such layer ")[2].strip("()")
+        raise UserError(
+            f"transfer.instance.space={space}: no such space (input, {known})"
+        ) from None
 
 
 def median_distance(*samples: Float[np.ndarray, "_ F"]) -> float:

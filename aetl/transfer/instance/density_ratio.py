@@ -6,8 +6,7 @@ target (1) and source (0) gives ``p_T(z) / p_S(z) = n_S / n_T * p(1|z) / p(0|z)`
 
 from __future__ import annotations
 
-from typing import ClassVar
-
+import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.linear_model import LogisticRegression
@@ -15,27 +14,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from aetl.transfer.base import Part, TransferStrategy, View
+from aetl.rng import Rng
+from aetl.transfer.instance.base import ImportanceWeights, Space
 
 
-class DensityRatio(TransferStrategy):
-    """Weights on the latent, held below ``clip`` and scaled to mean ``mix``.
+class DensityRatio(ImportanceWeights):
+    """By logistic regression with a penalty of strength ``l2`` on standardised features."""
 
-    ``mix`` is the weight of the source's loss beside the labelled target's, ``l2`` the strength of
-    the penalty of the logistic regression on standardised features.
-    """
+    def __init__(self, *, space: Space, clip: float, mix: float, l2: float) -> None:
+        super().__init__(space=space, clip=clip, mix=mix)
+        self.l2 = l2
 
-    uses: ClassVar[frozenset[Part]] = frozenset(
-        {"source_inputs", "source_labels", "target_inputs", "target_labels"}
-    )
-
-    def __init__(self, *, l2: float, clip: float, mix: float) -> None:
-        self.l2, self.clip, self.mix = l2, clip, mix
-
-    def weigh(self, view: View) -> Float[Tensor, " N"]:
-        source, target = view.features("source_inputs"), view.features("target_inputs")
-        ratio = density_ratio(source, target, self.l2).clamp(max=self.clip)
-        return self.mix * ratio / ratio.mean()
+    def ratio(
+        self, source: Float[np.ndarray, "N F"], target: Float[np.ndarray, "M F"], rng: Rng
+    ) -> Float[np.ndarray, " N"]:
+        found = density_ratio(torch.from_numpy(source), torch.from_numpy(target), self.l2)
+        return np.asarray(found.double().numpy())
 
 
 def density_ratio(

@@ -20,7 +20,7 @@ def view(source: np.ndarray, target: np.ndarray) -> View:
         name: Examples.of(torch.from_numpy(x).float(), torch.zeros(len(x)), ())
         for name, x in (("source_labels", source), ("target_inputs", target))
     }
-    return View("test", frozenset(parts), parts, lambda e: e.x, Rng.of("test"))
+    return View("test", frozenset(parts), parts, lambda e, layer: e.x, Rng.of("test"))
 
 
 def samples() -> tuple[np.ndarray, np.ndarray]:

@@ -15,10 +15,20 @@ from aetl.rng import Rng
 from aetl.transfer.base import View
 from aetl.transfer.instance.base import ImportanceWeights
 from aetl.transfer.instance.pseudo_labels import PseudoLabels
+from aetl.types import UserError
 from tests.tiny import MLP, World, receipt
 from tests.transfer.build import normal, small_network, step
 
-ALL = ["kmm", "kliep", "ulsif", "rulsif", "knn_weights", "reconstruction_error", "select_best"]
+ALL = [
+    "density_ratio",
+    "kmm",
+    "kliep",
+    "ulsif",
+    "rulsif",
+    "knn_weights",
+    "reconstruction_error",
+    "select_best",
+]
 
 
 class First(ImportanceWeights):
@@ -33,7 +43,7 @@ def view(source: torch.Tensor, target: torch.Tensor) -> View:
         name: Examples.of(x, torch.zeros(len(x)), ())
         for name, x in (("source_inputs", source), ("target_inputs", target))
     }
-    return View("test", frozenset(parts), parts, lambda e: 10 * e.x, Rng.of("test"))
+    return View("test", frozenset(parts), parts, lambda e, layer: 10 * e.x, Rng.of("test"))
 
 
 @pytest.mark.parametrize("space", ["input", "latent"])
@@ -68,6 +78,28 @@ def test_weights_reach_the_trainer_and_move_no_more_than_fine_tuning(
     sources = len(world.domains.source.split.train)
     assert 1 <= found["effective_sample_size"] < 0.999 * sources
     assert not any("decoder" in tensor for tensor in found["changed"])
+
+
+def test_weights_may_be_estimated_on_any_layer(world: World) -> None:
+    found = {
+        space: receipt(
+            world.but("transfer=instance/ulsif", f"transfer.instance.space={space}").transfer()
+        )["effective_sample_size"]
+        for space in ("input", "latent", "encoder.0", "encoder.1")
+    }
+    assert found["encoder.0"] == found["input"]  # it only flattens
+    assert len(set(found.values())) == 3
+    assert found["latent"] == pytest.approx(
+        receipt(world.but("transfer=instance/ulsif").transfer())["effective_sample_size"]
+    )
+
+
+def test_an_unknown_space_is_told_with_those_that_are_known(world: World) -> None:
+    arm = world.but("transfer=instance/ulsif", "transfer.instance.space=encoder.9")
+    with pytest.raises(
+        UserError, match=r"space=encoder\.9: no such space \(input, encoder\.0, .*latent\)"
+    ):
+        arm.transfer()
 
 
 def test_half_of_the_source_is_selected(world: World) -> None:

@@ -21,7 +21,7 @@ def view() -> View:
     x = torch.randint(0, 255, (50, 1, 4, 4), generator=generator, dtype=torch.uint8)
     target = Examples.of(x, torch.full((50,), -1), ())
     uses = frozenset({"target_inputs"})
-    return View("test", uses, {"target_inputs": target}, lambda e: e.x, Rng.of("test"))
+    return View("test", uses, {"target_inputs": target}, lambda e, layer: e.x, Rng.of("test"))
 
 
 @pytest.mark.parametrize("backbone", ["mlp", "conv"])

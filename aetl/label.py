@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-NOT_SETTINGS = {"seed", "output_dir", "data_dir", "store", "logger", "callback", "project", "tags"}
+NOT_SETTINGS = {
+    *("seed", "output_dir", "data_dir", "store", "logger", "callback", "project", "tags", "score"),
+}
 """Top-level keys that may differ between the seeds of one row: they change no result."""
 
 

@@ -17,7 +17,8 @@ from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.rng import Rng
 from aetl.stage.domains import Domains
-from aetl.stage.pretrain import Pretrained, build_autoencoder
+from aetl.stage.pretrain import Pretrained, pretrained_autoencoder
+from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import numpy
 from aetl.types import Prediction
@@ -55,6 +56,11 @@ def evaluate(
     with np.load(arms["twin"].path / "predictions.npz") as other:
         arrays["twin_prediction"] = other["prediction"]
     _save(folder / "predictions.npz", arrays)
+    autoencoder = (
+        pretrained_autoencoder(cfg, domains.source.pool.shape, pretrained.state)
+        if pretrained
+        else None
+    )
     return {
         "metric": next(iter(metrics)),
         "higher_is_better": {name: metric.higher_is_better for name, metric in metrics.items()},
@@ -63,21 +69,16 @@ def evaluate(
         "gain": {name: arm[name] - twin[name] for name in metrics},
         "receipt": read_json(arms["transfer"].path / "receipt.json"),
         "classes": list(domains.target.pool.classes),
-        "reconstruction": picture(cfg, domains, pretrained, folder) if pretrained else {},
+        "reconstruction": picture(cfg, domains, autoencoder, folder) if autoencoder else {},
+        "transferability": transferability(cfg, domains, autoencoder) if autoencoder else {},
     }
 
 
 @torch.no_grad()
 def picture(
-    cfg: DictConfig, domains: Domains, pretrained: Pretrained, folder: Path
+    cfg: DictConfig, domains: Domains, autoencoder: Autoencoder, folder: Path
 ) -> dict[str, float]:
     """Write ``reconstructions.npz`` and ``latents.npz``; the mean squared error of each domain."""
-    autoencoder = build_autoencoder(cfg, domains.target.pool.shape)
-    # A checkpoint of another architecture may fit in part: the receipt says which.
-    own = autoencoder.state_dict()
-    fitting = {k: v for k, v in pretrained.state.items() if k in own and own[k].shape == v.shape}
-    autoencoder.load_state_dict(fitting, strict=False)
-    autoencoder.eval()
     objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
     held_out = domains.source.split.validation
     source = domains.source.pool.subset(held_out if len(held_out) else domains.source.split.train)

@@ -81,6 +81,20 @@ def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:
     return built
 
 
+def pretrained_autoencoder(
+    cfg: DictConfig, shape: tuple[int, ...], state: Mapping[str, Tensor]
+) -> Autoencoder:
+    """The autoencoder with the weights that fit, in eval mode.
+
+    A checkpoint of another architecture may fit in part: the receipt of a transfer says which.
+    """
+    autoencoder = build_autoencoder(cfg, shape)
+    own = autoencoder.state_dict()
+    fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
+    autoencoder.load_state_dict(fitting, strict=False)
+    return autoencoder.eval()
+
+
 def objective_of(cfg: DictConfig) -> Objective:
     """The sum of the config's loss terms."""
     return Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})

@@ -1,0 +1,57 @@
+"""What every score of ``conf/score`` keeps to. A new one is here by existing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from aetl.config import conf_dir
+from aetl.score.base import Evidence, Score
+
+FILES = sorted(path for path in (conf_dir() / "score").glob("*.yaml") if path.stem != "none")
+
+
+def score_of(name: str) -> Score:
+    found: Score = instantiate(OmegaConf.load(conf_dir() / "score" / f"{name}.yaml"))
+    return found
+
+
+def evidence(kind: str, features: int, seed: int = 0) -> Evidence:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(40, features))
+    y = np.arange(40) % 4
+    x[:, 0] += y
+    source, target = rng.normal(size=(2, 30, features))
+    return Evidence(x, y if kind == "classification" else x.sum(1), source, target)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES])
+@pytest.mark.parametrize("features", [1, 8, 100])
+def test_a_score_is_finite_and_the_same_again(name: str, features: int) -> None:
+    score = score_of(name)
+    for kind in score.kinds:
+        given = evidence(kind, features)
+        before = given.features.copy()
+        value = score(given)
+        assert np.isfinite(value)
+        assert score(given) == value
+        assert np.array_equal(given.features, before)
+
+
+@pytest.mark.parametrize("name", [path.stem for path in FILES])
+def test_features_without_any_variance_do_not_crash(name: str) -> None:
+    score = score_of(name)
+    for kind in score.kinds:
+        given = evidence(kind, 3)
+        same = (np.ones_like(x) for x in (given.features, given.source, given.target))
+        features, source, target = same
+        score(Evidence(features, given.y, source, target))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_score_stands_under_its_own_name(path: Path) -> None:
+    assert path.read_text().startswith(f"# @package score.{path.stem}\n_target_: aetl.score.")

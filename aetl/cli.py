@@ -123,7 +123,7 @@ def _check(arguments: list[str]) -> int:
 
 
 def _rerun(arguments: list[str]) -> int:
-    from aetl.launch import rerun_command
+    from aetl.redo import rerun_command
 
     return rerun_command(arguments)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import os
 import shutil
 import sys
@@ -156,63 +155,6 @@ def saved_job(saved: Path, folder: Path) -> Job:
     _import_path(record.get("paths", []))
     assert isinstance(cfg, DictConfig)
     return Job(cfg, folder, record["choices"], record["overrides"], sys.argv)
-
-
-def rerun_command(arguments: list[str]) -> int:
-    """Do a run again from its saved config, every stage computed anew."""
-    parser = argparse.ArgumentParser("aetl rerun", description=rerun_command.__doc__)
-    parser.add_argument("run", type=Path, help="a run's folder")
-    parser.add_argument(
-        "--check", action="store_true", help="compare the scores; exit 1 if they differ"
-    )
-    options = parser.parse_args(arguments)
-    from aetl.pipeline import run
-    from aetl.tracking.record import read_record
-
-    before = read_record(options.run)
-    for line in differences_of_environment(before):
-        print(f"differs: {line}", file=sys.stderr)
-    job = saved_job(options.run, options.run)
-    parent = Path(job.cfg.output_dir) / "rerun"
-    parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"{options.run.resolve().name}-", dir=parent))
-    if (options.run / ".hydra").is_dir():
-        shutil.copytree(options.run / ".hydra", folder / ".hydra")
-    record = run(dataclasses.replace(job, folder=folder, fresh=True))
-    print(summary_of(record, folder))
-    return _same_scores(before, record) if options.check else 0
-
-
-def _same_scores(before: dict[str, Any], after: dict[str, Any]) -> int:
-    """0 where every score and the twin's are equal to the last bit."""
-    different = []
-    for part in ("scores", "twin"):
-        for name, value in before.get(part, {}).items():
-            now = after[part].get(name)
-            if now != value:
-                different.append(f"{part}.{name}: {value!r} before, {now!r} now")
-    if before.get("status") != "done":
-        print(
-            f"aetl: the run is {before.get('status')}, it has no scores to compare", file=sys.stderr
-        )
-        return 2
-    print("\n".join(different) or "identical scores")
-    return 1 if different else 0
-
-
-def differences_of_environment(before: dict[str, Any]) -> list[str]:
-    """What is not as it was when a run was made: code, versions, hardware."""
-    import pytorch_lightning  # noqa: F401  (so that its version is known)
-
-    from aetl.tracking.record import environment
-
-    now = environment()
-    lines = []
-    for part in ("git", "versions", "hardware"):
-        old, new = before.get(part) or {}, now[part] or {}
-        keys = [k for k in {**old, **new} if old.get(k) != new.get(k) and k in old and k in new]
-        lines += [f"{part}.{key}: {old[key]} before, {new[key]} now" for key in keys]
-    return lines
 
 
 def _config_dirs(arguments: list[str]) -> list[str]:

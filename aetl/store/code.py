@@ -33,6 +33,14 @@ def code_digest(module: str, key: Any) -> str:
     return digest.hexdigest()
 
 
+def package_digest() -> str:
+    """A digest of all of aetl's sources, for the record of a run."""
+    digest = hashlib.blake2b(digest_size=8)
+    for file in sorted(_PACKAGE.rglob("*.py")):
+        digest.update(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
 def reached(modules: Iterable[str]) -> dict[str, Path]:
     """The files of these modules, and of all that they import, by module name."""
     found: dict[str, Path] = {}

@@ -118,11 +118,12 @@ def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:
         if not jobs:
             print(f"nothing to do: {_said(manifest)}")
             return 0
-        _run(manifest, jobs)
+        run_jobs(manifest, jobs)
     return 0
 
 
-def _run(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
+def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
+    """Run jobs whose configs lie in their folders; ``SweepFailed`` where some did not finish."""
     from aetl.sweep.pool import start_server
     from aetl.sweep.run import SweepFailed, run_sweep
 

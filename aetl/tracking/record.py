@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 import aetl
 from aetl import ranks
 from aetl.files import link, read_json, write_json, write_text
+from aetl.store.code import package_digest
 from aetl.store.store import Entry
 from aetl.types import UserError
 
@@ -164,7 +165,11 @@ def _git_output(*arguments: str) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {"aetl": aetl.__version__, "python": platform.python_version()}
+    found = {
+        "aetl": aetl.__version__,
+        "sources": package_digest(),
+        "python": platform.python_version(),
+    }
     for name in VERSIONED:
         module = sys.modules.get(name)
         if module is not None:

@@ -1,4 +1,4 @@
-"""Whole runs from the command line: resume, rerun, several processes, W&B, start-up."""
+"""Whole runs from the command line: resume, several processes, W&B, start-up."""
 
 from __future__ import annotations
 
@@ -26,24 +26,6 @@ def records(output: Path) -> list[dict[str, Any]]:
 
 def aetl(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "aetl.cli", *arguments]
-
-
-def test_a_rerun_gives_identical_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*TINY, f"output_dir={tmp_path}"]) == 0
-    (run,) = (path.parent for path in tmp_path.glob("2*/*/run.json"))
-    assert main(["rerun", str(run), "--check"]) == 0
-    assert "identical scores" in capsys.readouterr().out
-    again = json.loads(next((tmp_path / "rerun").glob("*/run.json")).read_text())
-    assert not any(again["reused"].values())
-
-
-def test_a_rerun_of_changed_scores_is_noticed(tmp_path: Path) -> None:
-    assert main([*TINY, f"output_dir={tmp_path}"]) == 0
-    (file,) = tmp_path.glob("2*/*/run.json")
-    record = json.loads(file.read_text())
-    record["scores"]["accuracy"] += 1e-9
-    file.write_text(json.dumps(record))
-    assert main(["rerun", str(file.parent), "--check"]) == 1
 
 
 def test_a_second_run_takes_every_stage_from_the_store(tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""Features of the marginalised stacked denoising autoencoder of both domains, in closed form.
+
+Chen, Xu, Weinberger and Sha (ICML 2012), arXiv:1206.4683, section 4.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aetl.autoencoder.msda import MSDA
+from aetl.task.base import Task, numpy
+from aetl.transfer.base import Alignment, Part, TransferStrategy, View
+from aetl.transfer.network import Network
+
+
+class Msda(TransferStrategy):
+    """A linear head on the inputs and all ``layers`` of an mSDA of the inputs of both domains.
+
+    The run's own autoencoder is not used, and not pretrained for it. ``noise`` is the probability
+    that an input is masked (of both domains alike), ``ridge`` that of ``autoencoder=msda``.
+    """
+
+    uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
+    initial: ClassVar[Literal["pretrained", "random"]] = "random"
+
+    def __init__(self, *, l2: float, layers: int, noise: float, ridge: float) -> None:
+        self.l2, self.layers, self.noise, self.ridge = l2, layers, noise, ridge
+
+    def head(self, task: Task) -> Any:
+        return task.linear_head(self.l2)
+
+    def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
+        return x.flatten(1)
+
+    def align(self, view: View) -> Alignment:
+        parts: tuple[Part, ...] = ("source_labels", "target_inputs")
+        both = torch.cat([view.examples(part).inputs().flatten(1) for part in parts])
+        stack = MSDA(
+            (both.shape[1],),
+            layers=self.layers,
+            noise=self.noise,
+            ridge=self.ridge,
+            concatenate=True,
+        ).to(both)
+        stack.fit(both)
+
+        @torch.no_grad()
+        def features(x: np.ndarray) -> np.ndarray:
+            return numpy(stack.features(torch.from_numpy(x).to(both)))
+
+        return Alignment(features, features)

@@ -1,0 +1,38 @@
+"""Features of all layers of a stacked denoising autoencoder, and a head on the source's labels.
+
+Glorot, Bordes and Bengio (ICML 2011), Domain adaptation for large-scale sentiment classification.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aetl.task.base import Task
+from aetl.transfer.base import Part, TransferStrategy
+from aetl.transfer.network import Network
+
+
+class Sda(TransferStrategy):
+    """A linear head on the input, every encoder layer and the latent of the frozen autoencoder.
+
+    The paper's autoencoder is denoising and learns from the inputs of all domains, layer by layer:
+    ``autoencoder=denoising pretrain.domains=both`` is that one, trained end to end.
+    """
+
+    uses: ClassVar[frozenset[Part]] = frozenset({"source_labels"})
+
+    def __init__(self, *, l2: float) -> None:
+        self.l2 = l2
+
+    def head(self, task: Task) -> Any:
+        return task.linear_head(self.l2)
+
+    def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
+        autoencoder = network.autoencoder
+        names = [name for name, _ in autoencoder.layers() if name.startswith("encoder.")]
+        states = [autoencoder.features(x, name) for name in [*names, "latent"]]
+        return torch.cat([state.flatten(1) for state in [x, *states]], 1)

@@ -20,7 +20,11 @@ from aetl.types import Output, UserError
 
 
 class Composite(Autoencoder):
-    """``decoder(bottleneck(encoder(corruption(x))))``."""
+    """``decoder(bottleneck(encoder(corruption(x))))``.
+
+    Where the loss asks for several ``outputs`` a value (a softmax over grey levels), the decoder
+    gives that many times the channels, or the elements of a vector.
+    """
 
     def __init__(
         self,
@@ -29,6 +33,7 @@ class Composite(Autoencoder):
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Bottleneck],
+        outputs: int = 1,
     ) -> None:
         super().__init__()
         self.shape = shape
@@ -36,7 +41,7 @@ class Composite(Autoencoder):
         self.encoder, hidden_shape = backbone.encoder(shape)
         self.bottleneck = bottleneck(hidden_shape)
         self.latent_shape = self.bottleneck.latent_shape
-        self.decoder = backbone.decoder(shape, self.latent_shape)
+        self.decoder = backbone.decoder((outputs * shape[0], *shape[1:]), self.latent_shape)
 
     def forward(self, x: Float[Tensor, "B ..."], rng: Rng | None = None) -> Output:
         corrupted = x if rng is None else self.corruption(x, rng.fork("corruption"))

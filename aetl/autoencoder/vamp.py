@@ -40,9 +40,12 @@ class Vamp(Autoencoder):
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Normal],
+        outputs: int = 1,
     ) -> None:
         super().__init__()
-        self.vae = Composite(shape, corruption=corruption, backbone=backbone, bottleneck=bottleneck)
+        self.vae = Composite(
+            shape, corruption=corruption, backbone=backbone, bottleneck=bottleneck, outputs=outputs
+        )
         self.shape, self.latent_shape = shape, self.vae.latent_shape
         self.pseudo_logits = nn.Parameter(torch.randn(pseudo_inputs, *shape))
 

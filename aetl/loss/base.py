@@ -23,10 +23,11 @@ class LossTerm(nn.Module, ABC):
     The parameters of ``forward`` are its contract: each names a field of the ``Output``, of its
     ``Code`` or of the ``Batch`` (``x``, ``y``), or ``autoencoder`` for the model itself. The
     result is one number for each example, in ``unit``, summed over pixels and latents, never over
-    the batch.
+    the batch. ``outputs`` is how many numbers the decoder has to give for each value of the input.
     """
 
     unit: ClassVar[str]
+    outputs: int = 1
 
     def __init__(self, *, weight: float | Weight) -> None:
         super().__init__()

@@ -28,6 +28,7 @@ class ImportanceWeighted(LossTerm):
     def __init__(self, *, weight: float | Weight, samples: int, likelihood: LossTerm) -> None:
         super().__init__(weight=weight)
         self.samples, self.likelihood = samples, likelihood
+        self.outputs = likelihood.outputs
 
     def forward(
         self,

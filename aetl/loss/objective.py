@@ -36,6 +36,7 @@ class Objective(nn.Module):
     def __init__(self, terms: Mapping[str, LossTerm]) -> None:
         super().__init__()
         self.terms = nn.ModuleDict(terms)
+        self.outputs = max((term.outputs for term in terms.values()), default=1)
 
     def forward(
         self, fields: Mapping[str, object], progress: float

@@ -40,25 +40,36 @@ class SSIM(LossTerm):
                 f"loss=ssim compares images, and this data has examples of shape "
                 f"{tuple(x.shape[1:])}: use loss=mse"
             )
-        mu_r, mu_x = self._local(reconstruction), self._local(x)
-        var_r = self._local(reconstruction.square()) - mu_r.square()
-        var_x = self._local(x.square()) - mu_x.square()
-        covariance = self._local(reconstruction * x) - mu_r * mu_x
-        c1, c2 = K1**2, K2**2
-        above = (2.0 * mu_r * mu_x + c1) * (2.0 * covariance + c2)
-        below = (mu_r.square() + mu_x.square() + c1) * (var_r + var_x + c2)
-        similarity = (above / below).flatten(1).mean(1)
-        return (1.0 - similarity) * x[0].numel()
+        luminance, structure = similarity(reconstruction, x, self.window, self.sigma)
+        mean = (luminance * structure).flatten(1).mean(1)
+        return (1.0 - mean) * x[0].numel()
 
-    def _local(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
-        """Gaussian local means of every channel."""
-        _, channels, height, width = image.shape
-        down, across = (self._weights(side, image) for side in (height, width))
-        kernel = torch.outer(down, across).expand(channels, 1, -1, -1)
-        return conv2d(image, kernel, groups=channels)
 
-    def _weights(self, side: int, like: Tensor) -> Float[Tensor, " w"]:
-        size = min(self.window, side - 1 + side % 2)
-        at = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
-        weights = torch.exp(-0.5 * (at / self.sigma).square())
-        return weights / weights.sum()
+def similarity(
+    a: Float[Tensor, "B C H W"], b: Float[Tensor, "B C H W"], window: int, sigma: float
+) -> tuple[Float[Tensor, "B C h w"], Float[Tensor, "B C h w"]]:
+    """The two factors of equation 13 at every place: luminance, and contrast with structure."""
+    mu_a, mu_b = (local_mean(image, window, sigma) for image in (a, b))
+    var_a = local_mean(a.square(), window, sigma) - mu_a.square()
+    var_b = local_mean(b.square(), window, sigma) - mu_b.square()
+    covariance = local_mean(a * b, window, sigma) - mu_a * mu_b
+    c1, c2 = K1**2, K2**2
+    luminance = (2.0 * mu_a * mu_b + c1) / (mu_a.square() + mu_b.square() + c1)
+    return luminance, (2.0 * covariance + c2) / (var_a + var_b + c2)
+
+
+def local_mean(
+    image: Float[Tensor, "B C H W"], window: int, sigma: float
+) -> Float[Tensor, "B C h w"]:
+    """Every channel's mean under the Gaussian window, where that lies within the image."""
+    _, channels, height, width = image.shape
+    down, across = (_weights(side, window, sigma, image) for side in (height, width))
+    kernel = torch.outer(down, across).expand(channels, 1, -1, -1)
+    return conv2d(image, kernel, groups=channels)
+
+
+def _weights(side: int, window: int, sigma: float, like: Tensor) -> Float[Tensor, " w"]:
+    size = min(window, side - 1 + side % 2)
+    at = torch.arange(size, dtype=like.dtype, device=like.device) - (size - 1) / 2
+    weights = torch.exp(-0.5 * (at / sigma).square())
+    return weights / weights.sum()

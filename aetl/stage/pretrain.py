@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,8 +78,20 @@ class Pretraining(Training):
 
 
 def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:
-    """The autoencoder of a config with its initial weights, which follow from the seed alone."""
-    built: Autoencoder = seeded(lambda: instantiate(cfg.autoencoder)(shape), cfg.seed, "initial")
+    """The autoencoder of a config with its initial weights, which follow from the seed alone.
+
+    A loss that wants several outputs a value gets a decoder that has them.
+    """
+    make = instantiate(cfg.autoencoder)
+    outputs = objective_of(cfg).outputs
+    if outputs > 1:
+        if "outputs" not in inspect.signature(make).parameters:
+            raise UserError(
+                f"loss: asks for {outputs} outputs a value, which "
+                f"{cfg.autoencoder._target_} cannot give; use loss=mse, or another autoencoder"
+            )
+        make = partial(make, outputs=outputs)
+    built: Autoencoder = seeded(lambda: make(shape), cfg.seed, "initial")
     return built
 
 

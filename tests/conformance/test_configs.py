@@ -21,7 +21,11 @@ FILES = sorted(
     for path in CONF.rglob("*.yaml")
     if not path.name.startswith("_") and path.name != "config.yaml"
 )
-MISSING = {"dataset/npz": ["source.path=own.npz"], "dataset/image_folder": ["source.path=own"]}
+MISSING = {
+    "dataset/npz": ["source.path=own.npz"],
+    "dataset/image_folder": ["source.path=own"],
+    "loss/perceptual_run": ["loss.perceptual.encoder.run=own"],
+}
 """What an option cannot know by itself."""
 
 

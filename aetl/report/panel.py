@@ -121,20 +121,28 @@ def p_text(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def _panel(group: Sequence[Row]) -> Panel:
+def arm_labels(rows: Sequence[Row]) -> dict[Arm, str]:
+    """The name of each arm: its transfer, and what else differs between these arms."""
+    differ = [name for name, values in _named(rows).items() if len(values) > 1]
+    return {row.arm: _label(row, differ) for row in rows}
+
+
+def _named(rows: Sequence[Row]) -> dict[str, set[str]]:
     fields = ("autoencoder", "loss", "selector")
-    values = {name: {getattr(row, name) for row in group} for name in fields}
-    differ = [name for name in fields if len(values[name]) > 1]
+    return {name: {getattr(row, name) for row in rows} for name in fields}
+
+
+def _panel(group: Sequence[Row]) -> Panel:
     first = group[0]
     return Panel(
         source=first.source,
         target=first.target,
         metric=first.metric,
         higher_is_better=first.higher_is_better,
-        arms={row.arm: _label(row, differ) for row in group},
+        arms=arm_labels(group),
         budgets=sorted({row.budget for row in group}, key=budget_order),
         cells={(row.arm, row.budget): row for row in group},
-        common={name: values[name].copy().pop() for name in fields if name not in differ},
+        common={name: values.pop() for name, values in _named(group).items() if len(values) == 1},
         decimals=_decimals([row.mean for row in group]),
     )
 

@@ -27,6 +27,7 @@ from aetl.report.markup import (
 from aetl.report.page import PAGE
 from aetl.report.panel import NO_VALUE, SYMBOLS, Panel, budget_text, p_text, panels, signed
 from aetl.report.run import RECORD, Found, Run, find_runs
+from aetl.report.standing import Standing, standing_text, standings
 from aetl.report.sweep_figures import budget_curves, gain_forest
 
 DEFAULT_NAME = "comparison.html"
@@ -49,6 +50,16 @@ _CURVES = "Mean over seeds with its 95 % band; controls dashed."
 _FOREST = (
     "Gain over scratch with its 95 % interval: blue triangles are positive, orange ones negative, "
     "grey neutral, hollow unknown. The dotted line is the strongest control."
+)
+
+
+_MAP = (
+    "A line for each arm, a column for each source and target. Blue helps, orange hurts; bold "
+    "where the 95 % interval over seeds leaves out zero."
+)
+_RANKS = (
+    "Mean rank over all pairs and budgets, best on the left; controls grey. A bar joins arms whose "
+    "mean ranks do not differ (Nemenyi, 5 %)."
 )
 
 
@@ -81,6 +92,7 @@ def default_path(paths: Sequence[str | Path]) -> Path:
 def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | None]:
     cut = panels(table)
     yield _header(found, table)
+    yield from _overview(table)
     for number, panel in enumerate(cut[:_DRAWN_PANELS]):
         yield _panel(panel, number)
     yield section("All rows", _comparison(cut), note=_HOW_TO_READ)
@@ -108,6 +120,43 @@ def _header(found: Found, table: Sequence[Row]) -> Html:
         tag("ul", *badges, class_="chips verdicts") if badges else None,
         chips(told),
     )
+
+
+def _overview(table: Sequence[Row]) -> Iterable[Html | None]:
+    """What a sweep over several pairs says as a whole."""
+    from aetl.report.standing_figures import gain_map, rank_diagram
+
+    for number, metric in enumerate(dict.fromkeys(row.metric for row in table)):
+        drawing = gain_map([row for row in table if row.metric == metric])
+        title = f"Gain in {metric} over scratch"
+        yield section(title, _drawing(drawing, f"gain map {number}", _MAP))
+    for number, standing in enumerate(standings(table)):
+        drawing = rank_diagram(standing)
+        yield section(
+            f"Ranks by {standing.metric}",
+            tag("p", standing_text(standing), class_="note"),
+            _drawing(drawing, f"mean ranks {number}", _RANKS),
+            _places(standing, number),
+        )
+
+
+def _places(standing: Standing, number: int) -> Html:
+    names = [name for name in SYMBOLS if any(place.verdicts[name] for place in standing.places)]
+    columns = [("arm", False), ("mean rank", True), *((name, True) for name in names)]
+    columns.append(("a control is better", True))
+    body = [
+        (
+            [
+                Cell(place.label),
+                Cell(f"{place.rank:.2f}", place.rank, number=True),
+                *(Cell(place.verdicts[name], number=True) for name in names),
+                Cell(place.beaten, number=True),
+            ],
+            "control" if place.arm[0].startswith("control/") else "",
+        )
+        for place in standing.places
+    ]
+    return live_table(f"ranks-{number}", columns, body)
 
 
 def _badge(verdict: str) -> Html:

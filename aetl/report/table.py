@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aetl.report.compare import Row
 from aetl.report.panel import NO_VALUE, SYMBOLS, Arm, Panel, budget_text, p_text, panels
+from aetl.report.standing import Standing, standing_text, standings
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -45,6 +46,24 @@ def _print(console: Console, rows: Sequence[Row]) -> None:
         for table in _tables(panel, console.width):
             console.print(table)
     console.print(_legend(rows), style="dim")
+    for standing in standings(rows):
+        console.print(f"\n[bold]ranks by {_escape(standing.metric)}[/bold]")
+        console.print(_escape(standing_text(standing)))
+        console.print(_places(standing))
+
+
+def _places(standing: Standing) -> RenderableType:
+    from rich.table import Table
+
+    names = [name for name in SYMBOLS if any(place.verdicts[name] for place in standing.places)]
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
+    table.add_column("arm", max_width=_LABEL_WIDTH, overflow="fold")
+    for name in ("mean rank", *(f"{SYMBOLS[name]} {name}" for name in names), "†"):
+        table.add_column(name, no_wrap=True, justify="right")
+    for place in standing.places:
+        counts = [str(place.verdicts[name]) for name in names]
+        table.add_row(_escape(place.label), f"{place.rank:.2f}", *counts, str(place.beaten))
+    return table
 
 
 def _tables(panel: Panel, width: int) -> Iterator[RenderableType]:

@@ -1,0 +1,143 @@
+"""How arms stand over several pairs and budgets: mean ranks and their critical difference.
+
+Each cell (source, target, budget) ranks the arms by their mean over seeds; cells are the data sets
+of Demsar (2006, JMLR 7:1-30), who recommends Friedman's test and, after it, Nemenyi's: two arms
+differ where their mean ranks are further apart than the critical difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aetl.report.compare import Row, transfer_order
+from aetl.report.panel import Arm, arm_labels
+from aetl.report.statistics import CONFIDENCE
+
+MIN_CELLS = 3
+"""Fewer cells say nothing about ranks over cells."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """An arm's mean rank over the cells (1 is best), and its verdicts in them."""
+
+    arm: Arm
+    label: str
+    rank: float
+    verdicts: Counter[str]
+    beaten: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The arms that have a result in every cell, best first."""
+
+    metric: str
+    cells: int
+    places: list[Place]
+    p_value: float
+    """Of Friedman's test that all arms rank alike."""
+    critical_difference: float
+    left_out: list[str]
+    """Arms that lack a cell."""
+
+    @property
+    def tied(self) -> list[tuple[int, int]]:
+        """The longest runs of places within one critical difference: first and last index."""
+        ranks = [place.rank for place in self.places]
+        runs: list[tuple[int, int]] = []
+        for first, rank in enumerate(ranks):
+            last = max(i for i, r in enumerate(ranks) if r - rank <= self.critical_difference)
+            if last > first and (not runs or last > runs[-1][1]):
+                runs.append((first, last))
+        return runs
+
+
+def standings(table: Sequence[Row]) -> list[Standing]:
+    """One for each metric that has two pairs, three cells, and two arms in all of them."""
+    metrics = dict.fromkeys(row.metric for row in table)
+    found = [
+        _standing(metric, [row for row in table if row.metric == metric]) for metric in metrics
+    ]
+    return [standing for standing in found if standing]
+
+
+def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
+    cells: dict[tuple[str, str, int | str], dict[Arm, Row]] = defaultdict(dict)
+    for row in table:
+        cells[row.source, row.target, row.budget][row.arm] = row
+    arms = sorted({row.arm for row in table}, key=lambda arm: (transfer_order(arm[0]), arm))
+    whole = [arm for arm in arms if all(arm in cell for cell in cells.values())]
+    pairs = {(source, target) for source, target, _ in cells}
+    if len(pairs) < 2 or len(cells) < MIN_CELLS or len(whole) < 2:
+        return None
+    labels = arm_labels(table)
+    ranks = [_ranks([cell[arm] for arm in whole]) for cell in cells.values()]
+    places = [
+        _place(arm, labels[arm], [r[i] for r in ranks], [cell[arm] for cell in cells.values()])
+        for i, arm in enumerate(whole)
+    ]
+    return Standing(
+        metric=metric,
+        cells=len(cells),
+        places=sorted(places, key=lambda place: place.rank),
+        p_value=friedman_p_value(ranks),
+        critical_difference=critical_difference(len(whole), len(cells)),
+        left_out=[labels[arm] for arm in arms if arm not in whole],
+    )
+
+
+def _place(arm: Arm, label: str, ranks: Sequence[float], rows: Sequence[Row]) -> Place:
+    verdicts: Counter[str] = Counter(row.verdict for row in rows if not row.is_baseline)
+    return Place(arm, label, math.fsum(ranks) / len(ranks), verdicts, sum(r.beaten for r in rows))
+
+
+def _ranks(rows: Sequence[Row]) -> list[float]:
+    """Ranks of the rows of one cell by their means, 1 the best; ties share their mean rank."""
+    sign = -1.0 if rows[0].higher_is_better else 1.0
+    values = [sign * row.mean for row in rows]
+    return [
+        1.0 + sum(v < value for v in values) + 0.5 * (sum(v == value for v in values) - 1)
+        for value in values
+    ]
+
+
+def standing_text(standing: Standing) -> str:
+    """``11 arms over 27 cells; Friedman p < 0.001; critical difference 2.91``."""
+    p = "p < 0.001" if standing.p_value < 0.001 else f"p = {standing.p_value:.3f}"
+    said = f"{len(standing.places)} arms over {standing.cells} pairs and budgets; Friedman {p}; "
+    said += f"critical difference {standing.critical_difference:.2f} (Nemenyi, 5 %)"
+    if standing.left_out:
+        said += f"; without a result everywhere: {', '.join(standing.left_out)}"
+    return said
+
+
+def friedman_p_value(ranks: Sequence[Sequence[float]]) -> float:
+    """Of Friedman's test in Iman and Davenport's form (Demsar 2006, equation 7).
+
+    ``ranks`` has a list of the arms' ranks for each cell. All cells alike: 0, no difference: 1.
+    """
+    from scipy.stats import f
+
+    n, k = len(ranks), len(ranks[0])
+    means = [math.fsum(column) / n for column in zip(*ranks, strict=True)]
+    # The variance of a cell's ranks, which ties lower, in place of k (k + 1) / 12.
+    spread = math.fsum((r - (k + 1) / 2) ** 2 for row in ranks for r in row) / (n * (k - 1))
+    if spread == 0.0:
+        return 1.0
+    chi = n * math.fsum((mean - (k + 1) / 2) ** 2 for mean in means) / spread
+    rest = n * (k - 1) - chi
+    if rest <= 1e-9:
+        return 0.0
+    return float(f.sf((n - 1) * chi / rest, k - 1, (k - 1) * (n - 1)))
+
+
+def critical_difference(arms: int, cells: int) -> float:
+    """Nemenyi's: ``q sqrt(k (k + 1) / (6 N))``, q the studentised range over sqrt 2."""
+    from scipy.stats import studentized_range
+
+    q = float(studentized_range.ppf(CONFIDENCE, arms, math.inf)) / math.sqrt(2.0)
+    return q * math.sqrt(arms * (arms + 1) / (6.0 * cells))

@@ -1,0 +1,139 @@
+"""Figures over several pairs of domains: the map of gains, and mean ranks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aetl.report.canvas import COLORS, INK, axes_grid, style
+from aetl.report.compare import Row, budget_order, transfer_order
+from aetl.report.panel import arm_labels, budget_text, signed
+from aetl.report.standing import Standing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_INCH = 0.3  # the height of a line
+_MAPS = 40  # more arms or pairs than that are no picture
+
+
+def gain_map(table: Sequence[Row]) -> Figure | None:
+    """Gain over scratch: a line for each arm, a column for each pair, a map for each budget.
+
+    Bold numbers are verdicts (the 95 % interval leaves out zero).
+    """
+    rows = [row for row in table if row.gain_mean is not None and not row.is_baseline]
+    pairs = list(dict.fromkeys((row.source, row.target) for row in rows))
+    labels = arm_labels(rows)
+    arms = sorted({row.arm for row in rows}, key=lambda arm: (transfer_order(arm[0]), arm))
+    budgets = sorted({row.budget for row in rows}, key=budget_order)
+    if len(pairs) < 2 or len(arms) > _MAPS or len(pairs) > _MAPS:
+        return None
+    cells = {(row.budget, row.arm, (row.source, row.target)): row for row in rows}
+    largest = max(abs(row.gain_mean or 0.0) for row in rows) or 1.0
+    names = [f"{s} → {t}" for s, t in zip(*_shortest(pairs), strict=True)]
+    wide, high = 0.52 * len(pairs), _INCH * len(arms)
+    left, top, bottom, gap = 2.9, 0.35, 0.12 + 0.068 * max(map(len, names)), 0.25
+    width, height = left + len(budgets) * (wide + gap), top + high + bottom
+    with style():
+        figure, axes = axes_grid(width, height, ncols=len(budgets), sharey=True)
+        for number, (ax, budget) in enumerate(zip(axes[0], budgets, strict=True)):
+            found = [[cells.get((budget, arm, pair)) for pair in pairs] for arm in arms]
+            _map(ax, found, largest)
+            ax.set_title(budget_text(budget))
+            ax.set_xticks(range(len(pairs)), names, rotation=90)
+            x = (left + number * (wide + gap)) / width
+            ax.set_position((x, bottom / height, wide / width, high / height))
+        axes[0, 0].set_yticks(range(len(arms)), [_cut(labels[arm]) for arm in arms])
+    return figure
+
+
+def _map(ax: Axes, rows: Sequence[Sequence[Row | None]], largest: float) -> None:
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
+    # Blue helps, orange hurts, as everywhere; the middle takes the page's own ground.
+    bad, good = to_rgb(COLORS[1]), to_rgb(COLORS[0])
+    stops = [(0.0, (*bad, 1.0)), (0.5, (*bad, 0.0)), (0.5, (*good, 0.0)), (1.0, (*good, 1.0))]
+    both = LinearSegmentedColormap.from_list("gain", stops)
+    values = np.array([[math.nan if r is None else r.gain_mean for r in line] for line in rows])
+    # The square root spreads the many small gains beside a few large ones.
+    shown = np.sign(values) * np.sqrt(np.abs(values) / largest)
+    ax.imshow(shown, cmap=both, vmin=-1, vmax=1, aspect="auto")
+    decimals = 2 if largest < 10 else 0
+    for y, line in enumerate(rows):
+        for x, row in enumerate(line):
+            if row is not None and row.gain_mean is not None:
+                sure = row.verdict in ("positive", "negative")
+                look: dict[str, Any] = {"weight": "bold"} if sure else {"alpha": 0.75}
+                text = signed(row.gain_mean, decimals).replace("0.", ".", 1)
+                ax.text(x, y, text, ha="center", va="center", size=8, **look)
+    ax.tick_params(length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _shortest(pairs: Sequence[tuple[str, str]]) -> tuple[list[str], list[str]]:
+    """Sources and targets without a shift that all of them have (`` (resize=16)``)."""
+    columns = ([pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    cut: list[list[str]] = []
+    for names in columns:
+        endings = {name.partition(" (")[2] for name in names}
+        cut.append([name.partition(" (")[0] for name in names] if len(endings) == 1 else names)
+    return cut[0], cut[1]
+
+
+def rank_diagram(standing: Standing) -> Figure | None:
+    """Mean ranks on a line, best on the left; a bar joins arms that do not differ."""
+    places, bars = standing.places, standing.tied
+    if len(places) > _MAPS:
+        return None
+    half = math.ceil(len(places) / 2)
+    low, high = 1, len(places)
+    top = 0.75 + 0.16 * len(bars)
+    width, height = 10.0, top + 0.24 * half + 0.15
+    with style():
+        figure, axes = axes_grid(width, height)
+        ax = axes[0, 0]
+        ax.set_position((0, 0, 1, 1))
+        ax.set(xlim=(0, width), ylim=(height, 0))
+        ax.set_axis_off()
+
+        def at(rank: float) -> float:
+            return 3.5 + 3.0 * (rank - low) / max(1, high - low)
+
+        line: dict[str, Any] = {"color": INK, "linewidth": 0.9}
+        axis = 0.55
+        ax.plot([at(low), at(high)], [axis, axis], **line)
+        for rank in range(low, high + 1):
+            ax.plot([at(rank)] * 2, [axis - 0.06, axis], **line)
+            ax.text(at(rank), axis - 0.1, str(rank), ha="center", va="bottom", size=9)
+        for i, place in enumerate(places):
+            on_left = i < half
+            y = top + 0.24 * (i if on_left else len(places) - 1 - i)
+            end = 3.35 if on_left else 6.65
+            is_control = place.arm[0].startswith("control/")
+            color = COLORS[8] if is_control else COLORS[0]
+            ax.plot([at(place.rank), at(place.rank), end], [axis, y, y], color=color, linewidth=0.9)
+            text = f"{_cut(place.label)}  {place.rank:.2f}"
+            side: dict[str, Any] = {"ha": "right" if on_left else "left", "va": "center"}
+            ax.text(end + (-0.06 if on_left else 0.06), y, text, size=9, color=color, **side)
+        for i, (first, last) in enumerate(bars):
+            y = axis + 0.12 + 0.16 * i
+            ends = [at(places[first].rank) - 0.04, at(places[last].rank) + 0.04]
+            ax.plot(ends, [y, y], color=INK, linewidth=3, solid_capstyle="butt")
+        distance = at(low + standing.critical_difference) - at(low)
+        ax.plot([at(low), at(low) + distance], [0.16, 0.16], **line)
+        for x in (at(low), at(low) + distance):
+            ax.plot([x, x], [0.11, 0.21], **line)
+        said = f"critical difference {standing.critical_difference:.2f}"
+        ax.text(at(low) + distance + 0.08, 0.16, said, size=9, va="center")
+    return figure
+
+
+def _cut(text: str, length: int = 38) -> str:
+    head = length // 2
+    return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"

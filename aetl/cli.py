@@ -113,6 +113,10 @@ def _line(error: Exception) -> tuple[str, int]:
 def _run(arguments: list[str]) -> int:
     from aetl.launch import run_hydra
 
+    if os.environ.get("WANDB_SWEEP_ID"):
+        from aetl.tracking.agent import agent_arguments
+
+        arguments = agent_arguments(arguments)
     return run_hydra(arguments)
 
 

@@ -17,7 +17,7 @@ from aetl.stage.domains import load_domains
 from aetl.stage.evaluate import evaluate, metrics_of
 from aetl.stage.pretrain import pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
-from aetl.tracking.base import About
+from aetl.tracking.base import TABLED, About
 from aetl.tracking.record import Job, Record
 from aetl.tracking.track import Track
 
@@ -61,7 +61,7 @@ def run(job: Job) -> dict[str, Any]:
                 track.stage_done(stage, arms[stage])
             if record.writes:
                 record.update(**evaluate(cfg, domains, pretrained, arms, folder))
-                track.result(record.values, _report(record))
+                track.result(record.values, _report(record), domains.target.test)
     return record.values
 
 
@@ -82,13 +82,15 @@ def _trackers(cfg: Any, record: Record) -> list[Any]:
 
 def _about(job: Job, record: Record, plain: dict[str, Any], group: str) -> About:
     names = record.values
+    better = {name: metric.higher_is_better for name, metric in metrics_of(job.cfg).items()}
     return About(
         name=f"{names['autoencoder']} {names['transfer']} {names['budget']} s{names['seed']}",
         group=group,
         job_type=names["transfer"],
         tags=(names["source"], names["target"], *plain["tags"]),
         config=plain,
+        record={name: names[name] for name in TABLED}
+        | {"metric": next(iter(better)), "higher_is_better": better},
         folder=job.folder,
         output_dir=Path(job.cfg.output_dir),
-        goals={name: metric.higher_is_better for name, metric in metrics_of(job.cfg).items()},
     )

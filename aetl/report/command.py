@@ -7,6 +7,7 @@ from pathlib import Path
 
 from aetl.config import ConfigError
 from aetl.report.compare import compare
+from aetl.report.remote import local
 from aetl.report.run import RECORD, RecordError
 
 FORMATS = {
@@ -20,7 +21,13 @@ FORMATS = {
 def compare_command(arguments: list[str]) -> int:
     """Compare runs: arms x budgets with mean, interval, gain over scratch and verdict."""
     parser = argparse.ArgumentParser("aetl compare", description=compare_command.__doc__)
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="folders with runs, or wandb:ENTITY/PROJECT",
+    )
     parser.add_argument("--metric", help="a metric other than each run's first one")
     parser.add_argument("--output", "-o", type=Path, help="write to this file")
     formats = parser.add_mutually_exclusive_group()
@@ -30,7 +37,10 @@ def compare_command(arguments: list[str]) -> int:
         )
     options = parser.parse_args(arguments)
     return compare(
-        options.paths, format=options.format, metric=options.metric, output=options.output
+        [local(path) for path in options.paths],
+        format=options.format,
+        metric=options.metric,
+        output=options.output,
     )
 
 

@@ -58,6 +58,7 @@ class Training(pl.LightningModule):
     """
 
     stage: str
+    history: History
 
     def __init__(
         self, *, seed: int, fit: Fit, optimizer: Optimizer, schedule: Schedule, total_steps: int
@@ -193,7 +194,7 @@ def run_fit(
     listener: Listener,
 ) -> History:
     """Train ``module``, going on from the folder's ``last.ckpt`` where one is there."""
-    history = History(module.stage, listener)
+    module.history = history = History(module.stage, listener)
     checkpoint = _resume(folder / "last.ckpt", train)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")

@@ -151,8 +151,8 @@ def _compute(
         if any(strategy.reconstructs for strategy in strategies.values()):
             module.objective = objective_of(cfg)
         if held_out is not None:
-            metric = next(instantiate(m) for m in cfg.metric.values() if m)
-            module.selection = Selection(task, metric, held_out)
+            name, metric = next((str(name), m) for name, m in cfg.metric.items() if m)
+            module.selection = Selection(task, name, instantiate(metric), held_out)
         rows = run_fit(
             module, streams, None,
             trainer=instantiate(cfg.trainer),

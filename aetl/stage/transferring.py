@@ -201,7 +201,9 @@ class Transferring(Training):
 
     def on_train_epoch_end(self) -> None:
         if self.selection is not None:
-            self.selection.look(self.network, self.global_step)
+            score = self.selection.look(self.network, self.global_step)
+            # What a sweep optimises and a pruner judges by: no test label has a part in it.
+            self.history.add("validation", self.trainer, self.selection.name, score)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.selection is not None:
@@ -213,18 +215,20 @@ class Transferring(Training):
 
 
 class Selection:
-    """The best state so far by a metric on labels that training does not see."""
+    """The best state so far by the metric ``name`` on labels that training does not see."""
 
-    def __init__(self, task: Task, metric: Metric, examples: Examples) -> None:
-        self.task, self.metric, self.examples = task, metric, examples
+    def __init__(self, task: Task, name: str, metric: Metric, examples: Examples) -> None:
+        self.task, self.name, self.metric, self.examples = task, name, metric, examples
         self.best: tuple[float, int, dict[str, Tensor]] | None = None
 
-    def look(self, network: Network, step: int) -> None:
+    def look(self, network: Network, step: int) -> float:
+        """The score of this step, kept with the network's state where it is the best so far."""
         prediction = predict(network, self.task, self.examples)
         score = self.metric(prediction, numpy(self.examples.y))
         oriented = score if self.metric.higher_is_better else -score
         if self.best is None or oriented > self.best[0]:
             self.best = (oriented, step, {k: v.clone() for k, v in network.state_dict().items()})
+        return score
 
 
 def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[Group]:

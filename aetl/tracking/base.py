@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from aetl.data.base import Examples
+from aetl.store.store import Entry
 from aetl.tracking.history import Row
+
+Status = Literal["done", "failed", "interrupted"]
+
+TABLED = ("version", "started", "source", "target", "autoencoder", "loss", "transfer", "selector",
+          "budget", "seed", "settings", "fingerprints")  # fmt: skip
+"""The values of a record, known at its start, that tables of runs are made of."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +28,20 @@ class About:
     job_type: str
     tags: tuple[str, ...]
     config: Mapping[str, Any]
+    record: Mapping[str, Any]
+    """``TABLED`` with ``metric`` and ``higher_is_better``."""
     folder: Path
     output_dir: Path
-    goals: Mapping[str, bool]
-    """Metric names of the result, and whether higher is better."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run comes to; empty for one that has not come to its end."""
+
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Path] = field(default_factory=dict)
+    test: Examples | None = None
+    """The target's test examples, in the order of the folder's ``predictions.npz``."""
 
 
 class Tracker(ABC):
@@ -37,6 +55,16 @@ class Tracker(ABC):
     def log(self, rows: Sequence[Row]) -> None:
         """Some new values of a stage."""
 
+    def stage_done(self, stage: str, entry: Entry) -> None:  # noqa: B027 (most have no use for it)
+        """A stage's result is in the store now, or was there already."""
+
     @abstractmethod
-    def finish(self, summary: Mapping[str, Any], figures: Mapping[str, Path], ok: bool) -> None:
-        """The results and pictures; ``ok`` is whether the run succeeded."""
+    def finish(self, results: Results, status: Status) -> None:
+        """The results and pictures, and how the run ended."""
+
+
+def status_of(error: BaseException | None) -> Status:
+    """How a run ended that raised ``error``. (Lightning turns Ctrl-C into SystemExit.)"""
+    if error is None:
+        return "done"
+    return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"

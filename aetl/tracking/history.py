@@ -77,6 +77,12 @@ class History(pl.Callback):
         self._sums = state["sums"]
         self._listener(self.rows)
 
+    def add(self, split: str, trainer: pl.Trainer, name: str, value: float) -> None:
+        """A value of this step that is no mean over batches, the same on every rank."""
+        row = Row(self.stage, split, trainer.global_step, trainer.current_epoch, name, value)
+        self.rows.append(row)
+        self._listener([row])
+
     def _add(self, split: str, values: Any) -> None:
         sums = self._sums[split]
         for name, value in values.items():

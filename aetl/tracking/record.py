@@ -26,6 +26,7 @@ from aetl import ranks
 from aetl.files import link, read_json, write_json, write_text
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
+from aetl.tracking.base import status_of
 from aetl.types import UserError
 
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
@@ -113,13 +114,10 @@ class Record:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        status = "done" if error is None else "failed"
-        if isinstance(error, KeyboardInterrupt | SystemExit):
-            status = "interrupted"
         line = None if error is None else f"{type(error).__name__}: {error}".splitlines()[0]
         total = time.monotonic() - self._start
         try:
-            self.update(status=status, error=line, ended=_now(), seconds={"total": total})
+            self.update(status=status_of(error), error=line, ended=_now(), seconds={"total": total})
         except OSError:
             if error is None:
                 raise

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
-from aetl.tracking.base import About, Tracker
+import numpy as np
+from PIL import Image
+
+from aetl.tracking.base import About, Results, Status, Tracker
 from aetl.tracking.history import Row
 from aetl.types import UserError
 
@@ -28,9 +30,13 @@ class TensorBoard(Tracker):
         for row in rows:
             self._writer.add_scalar(f"{row.stage}/{row.split}/{row.name}", row.value, row.step)
 
-    def finish(self, summary: Mapping[str, Any], figures: Mapping[str, Path], ok: bool) -> None:
+    def finish(self, results: Results, status: Status) -> None:
         if self._writer is None:
             return
-        for name, value in summary.items():
+        for name, value in results.summary.items():
             self._writer.add_scalar(name, value)
+        for name, path in results.figures.items():
+            with Image.open(path) as image:
+                pixels = np.asarray(image.convert("RGB"))
+            self._writer.add_image(f"figures/{name}", pixels, dataformats="HWC")
         self._writer.close()

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any
 
 from aetl import ranks
+from aetl.data.base import Examples
 from aetl.store.store import Entry
-from aetl.tracking.base import About, Tracker
+from aetl.tracking.base import About, Results, Tracker, status_of
 from aetl.tracking.history import Listener, Row, read_history, write_history
 from aetl.types import UserError
 
@@ -28,8 +29,7 @@ class Track:
         self.rows: list[Row] = []
         self._trackers = list(trackers)
         self._live: set[str] = set()
-        self._summary: Mapping[str, Any] = {}
-        self._figures: Mapping[str, Path] = {}
+        self._results = Results()
 
     def __enter__(self) -> Track:
         self._each("start", self.about)
@@ -41,7 +41,7 @@ class Track:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._each("finish", self._summary, self._figures, error is None)
+        self._each("finish", self._results, status_of(error))
 
     def listener(self, stage: str) -> Listener:
         """A function that takes a stage's rows while it trains, under the name ``stage``."""
@@ -61,14 +61,19 @@ class Track:
         if stage not in self._live:
             self._each("log", rows)
         write_history(self.about.folder / "metrics.csv", self.rows)
+        self._each("stage_done", stage, entry)
 
-    def result(self, record: Mapping[str, Any], figures: Mapping[str, Path]) -> None:
-        """What the trackers get at the end: scores, gains, times and pictures."""
+    def result(
+        self, record: Mapping[str, Any], figures: Mapping[str, Path], test: Examples | None = None
+    ) -> None:
+        """What the trackers get at the end: scores, gains, times, pictures, test examples."""
         named = {f"evaluate/test/{k}": v for k, v in record["scores"].items()}
         named |= {f"evaluate/gain/{k}": v for k, v in record["gain"].items()}
         named |= {f"evaluate/twin/{k}": v for k, v in record["twin"].items()}
+        errors = record.get("reconstruction", {})
+        named |= {f"evaluate/reconstruction/{k}": v for k, v in errors.items()}
         named |= {f"seconds/{k}": v for k, v in record["seconds"].items()}
-        self._summary, self._figures = named, figures
+        self._results = Results(named, figures, test)
 
     def _each(self, method: str, *arguments: Any) -> None:
         for tracker in list(self._trackers):

@@ -47,6 +47,13 @@ def test_training_and_validation_are_kept_apart() -> None:
     assert [(row.split, row.value) for row in history.rows] == [("validation", 5.0), ("train", 1.0)]
 
 
+def test_a_value_that_is_no_mean_is_a_row_of_its_step() -> None:
+    heard: list[Row] = []
+    history = History("transfer", heard.extend)
+    history.add("validation", at(7, 1), "accuracy", 0.25)
+    assert history.rows == heard == [Row("transfer", "validation", 7, 1, "accuracy", 0.25)]
+
+
 def test_a_history_in_the_middle_of_an_epoch_survives_its_checkpoint(tmp_path: Path) -> None:
     whole = History("pretrain", lambda rows: None)
     feed(whole, [1.0])

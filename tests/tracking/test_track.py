@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aetl.store.store import Entry
-from aetl.tracking.base import About, Tracker
+from aetl.tracking.base import About, Results, Status, Tracker
 from aetl.tracking.history import Row, read_history, write_history
 from aetl.tracking.tensorboard import TensorBoard
 from aetl.tracking.track import Track
@@ -36,15 +36,18 @@ class Notes(Tracker):
     def log(self, rows: Sequence[Row]) -> None:
         self._note("log", list(rows))
 
-    def finish(self, summary: Mapping[str, Any], figures: Mapping[str, Path], ok: bool) -> None:
-        self._note("finish", (dict(summary), ok))
+    def stage_done(self, stage: str, entry: Entry) -> None:
+        self._note("stage_done", stage)
+
+    def finish(self, results: Results, status: Status) -> None:
+        self._note("finish", (dict(results.summary), status))
 
 
 ROW = Row("transfer", "train", 5, 0, "loss", 1.5)
 
 
 def about(folder: Path) -> About:
-    return About("name", "group", "job", (), {}, folder, folder, {"accuracy": True})
+    return About("name", "group", "job", (), {}, {}, folder, folder)
 
 
 def entry(folder: Path, rows: list[Row]) -> Entry:
@@ -80,18 +83,31 @@ def test_the_results_come_at_the_end_and_say_whether_the_run_succeeded(tmp_path:
     notes = Notes()
     with Track([notes], about(tmp_path)) as track:
         track.result(record, {})
-    name, (summary, ok) = notes.calls[-1]
-    assert (name, ok) == ("finish", True)
+    name, (summary, status) = notes.calls[-1]
+    assert (name, status) == ("finish", "done")
     assert summary["evaluate/test/accuracy"] == 0.8
     assert summary["evaluate/gain/accuracy"] == 0.1
     assert summary["seconds/pretrain"] == 2.0
 
 
-def test_a_failed_run_is_finished_as_failed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error, status", [(ZeroDivisionError, "failed"), (KeyboardInterrupt, "interrupted")]
+)
+def test_a_run_that_does_not_come_to_its_end_is_finished_as_what_it_is(
+    error: type[BaseException], status: str, tmp_path: Path
+) -> None:
     notes = Notes()
-    with pytest.raises(ZeroDivisionError), Track([notes], about(tmp_path)):
-        raise ZeroDivisionError
-    assert notes.calls[-1] == ("finish", ({}, False))
+    with pytest.raises(error), Track([notes], about(tmp_path)):
+        raise error
+    assert notes.calls[-1] == ("finish", ({}, status))
+
+
+def test_a_stage_is_announced_after_its_history_is_written(tmp_path: Path) -> None:
+    notes = Notes()
+    with Track([notes], about(tmp_path)) as track:
+        track.stage_done("pretrain", entry(tmp_path / "stage", [ROW]))
+        track.stage_done("pretrain", None)  # weights from elsewhere
+    assert [name for name, _ in notes.calls] == ["start", "log", "stage_done", "finish"]
 
 
 @pytest.mark.parametrize("method", ["start", "log", "finish"])

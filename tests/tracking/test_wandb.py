@@ -28,6 +28,7 @@ def test_a_run_reaches_wandb_with_all_that_its_folder_holds(tmp_path: Path) -> N
     assert run["job_type"] == "parameter/finetune"
     assert {"digits", "mine"} <= set(run["tags"])
     assert run["config"]["optimizer"]["lr"] == 1e-3
+    assert run["config"]["aetl"]["settings"] == record["settings"]
     assert not any("." in key for key in run["config"])
     assert run["summary"]["evaluate/test/accuracy"] == record["scores"]["accuracy"]
     assert run["summary"]["evaluate/gain/accuracy"] == record["gain"]["accuracy"]
@@ -44,6 +45,18 @@ def test_a_failed_run_is_marked_failed(tmp_path: Path) -> None:
     assert main([*TINY, f"checkpoint={broken}", f"output_dir={tmp_path}"]) == 2
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
     assert read(folder)["exit"] == 1
+
+
+def test_an_interrupted_run_is_marked_as_the_client_marks_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aetl.pipeline.evaluate", stop)
+    assert main([*TINY, f"output_dir={tmp_path}"]) == 130
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    assert read(folder)["exit"] == 255
 
 
 def test_two_runs_in_one_process_are_two_wandb_runs(tmp_path: Path) -> None:

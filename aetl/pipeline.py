@@ -13,7 +13,7 @@ from aetl.config import check, resolved
 from aetl.files import write_json
 from aetl.label import names_of, settings_digest
 from aetl.stage.arm import starts_pretrained, strategies_of
-from aetl.stage.domains import load_domains
+from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.stage.evaluate import evaluate, metrics_of
 from aetl.stage.pretrain import pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
@@ -31,7 +31,8 @@ def run(job: Job) -> dict[str, Any]:
     with Record(job) as record, ranks.process_group(cfg.trainer, folder):
         store = instantiate(cfg.store, reuse=cfg.store.reuse and not job.fresh)
         domains = load_domains(cfg, store, folder)
-        group = pretraining_digest(cfg, domains.source)
+        learnt = pretraining_domain(domains, cfg.pretrain.domains)
+        group = pretraining_digest(cfg, learnt)
         record.update(
             **names_of(plain, job.choices),
             seed=cfg.seed,
@@ -46,7 +47,7 @@ def run(job: Job) -> dict[str, Any]:
             pretrained = None
             if starts_pretrained(strategies_of(plain["transfer"])):
                 listen = track.listener("pretrain")
-                pretrained = pretrain(cfg, domains.source, store, folder, group, listen)
+                pretrained = pretrain(cfg, learnt, store, folder, group, listen)
                 record.stage_done("pretrain", pretrained.entry)
                 track.stage_done("pretrain", pretrained.entry)
             arms = {}

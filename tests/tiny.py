@@ -16,7 +16,7 @@ from torch import Tensor
 from aetl.config import compose, resolved
 from aetl.files import read_json
 from aetl.stage.arm import starts_pretrained, strategies_of
-from aetl.stage.domains import Domains, load_domains
+from aetl.stage.domains import Domains, load_domains, pretraining_domain
 from aetl.stage.pretrain import Pretrained, pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
 from aetl.store.store import Entry, Store
@@ -70,8 +70,9 @@ class World:
         return other
 
     def pretrain(self) -> Pretrained:
-        digest = pretraining_digest(self.cfg, self.domains.source)
-        return pretrain(self.cfg, self.domains.source, self.store, self.folder, digest, ignore)
+        learnt = pretraining_domain(self.domains, self.cfg.pretrain.domains)
+        digest = pretraining_digest(self.cfg, learnt)
+        return pretrain(self.cfg, learnt, self.store, self.folder, digest, ignore)
 
     def transfer(
         self,

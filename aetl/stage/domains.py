@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
@@ -46,6 +48,32 @@ class Domains:
     source: Domain
     target: Domain
     dropped: int
+
+
+def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Domain:
+    """What pretraining learns from: the source, or the training inputs of both domains as one.
+
+    No labels are in the joint one. What the target's training rows share with its test set (some
+    published sets hold a few copies) is left out, as it is from the source.
+    """
+    source, target = domains.source, domains.target
+    if which == "source":
+        return source
+    test = target.test.identity
+    parts = [
+        np.concatenate(
+            [here, len(source.pool) + there[~np.isin(target.pool.identity[there], test)]]
+        )
+        for here, there in (
+            (source.split.train, target.split.train),
+            (source.split.validation, target.split.validation),
+        )
+    ]
+    x = torch.cat([source.pool.x, target.pool.x])
+    identity = np.concatenate([source.pool.identity, target.pool.identity])
+    pool = Examples(x, torch.full((len(x),), -1), (), identity)
+    split = Split(parts[0], parts[1], parts[0][:0], parts[0])
+    return dataclasses.replace(source, pool=pool, split=split)
 
 
 _OF_THE_SPLIT = ("validation_fraction", "budget", "per_class")

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from hydra.utils import instantiate
@@ -24,7 +24,7 @@ from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
-from aetl.stage.fit import Training, callbacks_that_count, run_fit, seeded
+from aetl.stage.fit import Fit, Training, callbacks_that_count, run_fit, seeded
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history
 from aetl.types import Batch, UserError, field_values
@@ -37,6 +37,29 @@ class Pretrained(NamedTuple):
 
     state: Mapping[str, Tensor]
     entry: Entry | None
+
+
+class PretrainingFit(Fit):
+    """How long pretraining takes, and on whose inputs: the source's, or both domains' together.
+
+    With ``both`` the target's unlabelled training inputs are learnt too, never its test set, and
+    one pretraining serves one target.
+    """
+
+    def __init__(
+        self,
+        *,
+        domains: Literal["source", "both"],
+        epochs: int,
+        min_steps: int,
+        max_steps: int | None,
+        batch_size: int,
+        lr: float,
+    ) -> None:
+        super().__init__(
+            epochs=epochs, min_steps=min_steps, max_steps=max_steps, batch_size=batch_size, lr=lr
+        )
+        self.domains = domains
 
 
 class Pretraining(Training):

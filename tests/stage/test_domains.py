@@ -11,7 +11,7 @@ import torch
 from hydra.utils import instantiate
 
 from aetl.data.digits import Digits
-from aetl.stage.domains import load_domains
+from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.store.store import Store
 from aetl.types import Batch, UserError
 from tests.tiny import MLP, WATCH, Watch, World, tiny_config
@@ -115,3 +115,66 @@ def test_targets_of_a_regression_are_the_numbers_of_the_classes(tmp_path: Path) 
     assert regressed.pool.y.dtype == torch.float32
     assert regressed.pool.y.tolist() == domains.target.pool.y.tolist()
     assert regressed.test.y.tolist() == domains.target.test.y.tolist()
+
+
+def test_pretraining_on_both_learns_from_the_training_rows_of_both_without_labels(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path, *MLP, "target.shift.invert=true")
+    source, target = world.domains.source, world.domains.target
+    both = pretraining_domain(world.domains, "both")
+    for part in ("train", "validation"):
+        rows = [getattr(domain.split, part) for domain in (source, target)]
+        expected = torch.cat([source.pool.x[rows[0]], target.pool.x[rows[1]]])
+        assert torch.equal(both.pool.x[torch.as_tensor(getattr(both.split, part))], expected)
+    assert not both.pool.labelled
+    assert (both.pool.y == -1).all()
+
+
+def test_no_batch_of_pretraining_on_both_holds_a_target_test_image(tmp_path: Path) -> None:
+    """Copies planted among the target's own training images are left out."""
+    test = images(1, 200)
+    planted = np.concatenate([images(3, 150), test[:50]])
+    own = save(tmp_path / "s.npz", images(0, 100), images(2, 10))
+    overrides = [
+        "dataset@source=npz", f"source.path={own}", "target.shift.rotation=0.0",
+        "dataset@target=npz", f"target.path={save(tmp_path / 't.npz', planted, test)}",
+        "source.size=null", "target.size=null", "pretrain.domains=both", "pretrain.max_steps=20",
+        "source.validation_fraction=0.0", "target.validation_fraction=0.0", WATCH,
+    ]  # fmt: skip
+    Watch.steps.clear()
+    World(tmp_path, *MLP, *overrides).pretrain()
+    seen = {x.numpy().tobytes() for step in Watch.steps for x in step["batch"].x}
+    known = [torch.from_numpy(part).float().div(255) for part in (images(0, 100), planted, test)]
+    source, target, held = ({x.numpy().tobytes() for x in part} for part in known)
+    assert seen == source | (target - held)
+
+
+def test_pretraining_on_both_is_one_for_all_budgets_and_another_for_another_target(
+    tmp_path: Path,
+) -> None:
+    both = (*MLP, "pretrain.domains=both")
+    digests = {}
+    for name, override in {
+        "plain": "pretrain.domains=both",
+        "budget": "target.budget=10",
+        "target": "target.shift.rotation=45.0",
+        "source": "pretrain.domains=source",
+    }.items():
+        entry = World(tmp_path, *both, override).pretrain().entry
+        assert entry is not None
+        digests[name] = entry.digest
+    assert digests["plain"] == digests["budget"]
+    assert len(set(digests.values())) == 3
+
+
+def test_pca_of_both_domains_is_that_of_their_inputs_together(tmp_path: Path) -> None:
+    world = World(tmp_path, "autoencoder=pca", "pretrain.domains=both", "target.shift.invert=true")
+    x = torch.cat(
+        [
+            domain.pool.inputs(domain.split.train)
+            for domain in (world.domains.source, world.domains.target)
+        ]
+    )
+    mean = world.pretrain().state["decoder.bias"]
+    torch.testing.assert_close(mean, x.flatten(1).mean(0))

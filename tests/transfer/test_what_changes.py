@@ -15,7 +15,10 @@ DECODER = r"autoencoder\.decoder\."
 STATISTICS = r".*(running_|num_batches)"
 EVERYTHING = rf"{HEAD}|{ENCODER}"
 
+NEEDS = {"instance/tradaboost_r2": ("task=regression", "metric=r2")}
 CHANGES = {
+    "instance/tradaboost": "",
+    "instance/tradaboost_r2": "",
     "control/source_only": EVERYTHING,
     "feature/mmd": EVERYTHING,
     "feature/jan": EVERYTHING,
@@ -59,7 +62,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_exactly_what_is_declared_changes(world: World, name: str) -> None:
-    found = receipt(world.but(f"transfer={name}").transfer())
+    found = receipt(world.but(f"transfer={name}", *NEEDS.get(name, ())).transfer())
     declared = CHANGES[name]
     assert found["changed"] == [n for n in found["changed"] if declared and re.match(declared, n)]
     moved = set(found["changed"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +16,7 @@ from torch import Tensor
 from aetl.rng import Rng
 from aetl.task.base import numpy
 from aetl.transfer.base import Part, TransferStrategy, View
+from aetl.transfer.network import Network
 from aetl.types import UserError
 
 Space = str
@@ -65,8 +68,23 @@ def points(view: View, part: Part, space: Space) -> Float[np.ndarray, "N F"]:
     """A part in the space in which its examples are compared."""
     if space == "input":
         return numpy(view.examples(part).inputs().flatten(1))
-    try:
+    with _spaces(space):
         return numpy(view.features(part, None if space == "latent" else space))
+
+
+def represented(network: Network, x: Float[Tensor, "B ..."], space: Space) -> Float[Tensor, "B F"]:
+    """Inputs in that space, for a head that is fitted there."""
+    if space == "input":
+        return x.flatten(1)
+    with _spaces(space):
+        return network.features(x, None if space == "latent" else space)
+
+
+@contextmanager
+def _spaces(space: Space) -> Iterator[None]:
+    """An unknown layer is told as the space that it was to be."""
+    try:
+        yield
     except UserError as error:
         known = str(error).partition("no such layer ")[2].strip("()")
         raise UserError(

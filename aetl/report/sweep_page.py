@@ -27,6 +27,8 @@ from aetl.report.markup import (
 from aetl.report.page import PAGE
 from aetl.report.panel import NO_VALUE, SYMBOLS, Panel, budget_text, p_text, panels, signed
 from aetl.report.run import RECORD, Found, Run, find_runs
+from aetl.report.search import importance, searches
+from aetl.report.search_figures import importance_bars, parallel_coordinates
 from aetl.report.standing import Standing, standing_text, standings
 from aetl.report.sweep_figures import budget_curves, gain_forest
 
@@ -63,6 +65,13 @@ _RANKS = (
 )
 
 
+_PARALLEL = "A line for each trial, yellow the best; mean over seeds."
+_IMPORTANCE = (
+    "How much worse a random forest tells the score when one hyper-parameter is shuffled; it means "
+    "little where the forest itself tells little out of bag"
+)
+
+
 def write_sweep_page(
     paths: Sequence[str | Path], output: str | Path | None = None, metric: str | None = None
 ) -> Path:
@@ -93,6 +102,7 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
     cut = panels(table)
     yield _header(found, table)
     yield from _overview(table)
+    yield from _searches(found, table)
     for number, panel in enumerate(cut[:_DRAWN_PANELS]):
         yield _panel(panel, number)
     yield section("All rows", _comparison(cut), note=_HOW_TO_READ)
@@ -138,6 +148,20 @@ def _overview(table: Sequence[Row]) -> Iterable[Html | None]:
             _drawing(drawing, f"mean ranks {number}", _RANKS),
             _places(standing, number),
         )
+
+
+def _searches(found: Found, table: Sequence[Row]) -> Iterable[Html | None]:
+    """What was tried in a search over hyper-parameters, and what mattered."""
+    for number, metric in enumerate(dict.fromkeys(row.metric for row in table)):
+        for part, search in enumerate(searches(found.done, metric)):
+            mattered = importance(search)
+            note = f"{len(search.trials)} trials. {_IMPORTANCE} (forest: R² {mattered.r2:.2f})."
+            lines = parallel_coordinates(search)
+            yield section(
+                f"Search on {search.title}, by {search.metric}",
+                _drawing(lines, f"trials {number} {part}", _PARALLEL),
+                _drawing(importance_bars(mattered), f"importance {number} {part}", note),
+            )
 
 
 def _places(standing: Standing, number: int) -> Html:

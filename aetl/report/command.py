@@ -29,6 +29,9 @@ def compare_command(arguments: list[str]) -> int:
         help="folders with runs, or wandb:ENTITY/PROJECT",
     )
     parser.add_argument("--metric", help="a metric other than each run's first one")
+    parser.add_argument(
+        "--by", metavar="KEY,...", help="average over all but these keys of the config"
+    )
     parser.add_argument("--output", "-o", type=Path, help="write to this file")
     formats = parser.add_mutually_exclusive_group()
     for name, what in FORMATS.items():
@@ -36,11 +39,13 @@ def compare_command(arguments: list[str]) -> int:
             f"--{name}", dest="format", action="store_const", const=name, default="table", help=what
         )
     options = parser.parse_args(arguments)
+    by = [key.strip() for key in (options.by or "").split(",") if key.strip()]
     return compare(
         [local(path) for path in options.paths],
         format=options.format,
         metric=options.metric,
         output=options.output,
+        by=by,
     )
 
 

@@ -119,8 +119,11 @@ def compare(
     format: Format = "table",
     metric: str | None = None,
     output: str | Path | None = None,
+    by: Sequence[str] = (),
 ) -> int:
     """What ``aetl compare`` does: print the comparison, or write it to ``output``.
+
+    With ``by``, a row for each combination of these keys' values in place of one for each arm.
 
     Returns the exit code. Raises ConfigError for a missing path, metric or result.
     """
@@ -133,7 +136,9 @@ def compare(
         raise ConfigError(_nothing(paths, found))
     if left_out := found.left_out():
         logger.warning("left out: %s", left_out)
-    if format == "html":
+    if by:
+        _print_groups(found, by, format, metric, output)
+    elif format == "html":
         from aetl.report.sweep_page import default_path, write_comparison
 
         path = Path(output) if output else default_path(paths)
@@ -146,6 +151,32 @@ def compare(
     else:
         _emit(_render(table, format), output)
     return 0
+
+
+def _print_groups(
+    found: Found, by: Sequence[str], format: Format, metric: str | None,
+    output: str | Path | None,
+) -> None:  # fmt: skip
+    from aetl.report import grouped
+
+    table = grouped.group_rows(found.done, by, metric)
+    if format == "table":
+        from aetl.report.table import print_renderable
+
+        print_renderable(grouped.group_table(table), output)
+    elif format == "html":
+        from aetl.report.sweep_page import DEFAULT_NAME
+
+        path = Path(output or DEFAULT_NAME)
+        _emit(grouped.group_page(table), path)
+        print(path)
+    else:
+        render = {
+            "json": grouped.render_group_json,
+            "csv": grouped.render_group_csv,
+            "latex": grouped.render_group_latex,
+        }
+        _emit(render[format](table), output)
 
 
 def render_json(table: Sequence[Row]) -> str:

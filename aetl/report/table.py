@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetl.files import write_text
 from aetl.report.compare import Row
 from aetl.report.panel import NO_VALUE, SYMBOLS, Arm, Panel, budget_text, p_text, panels
 from aetl.report.standing import Standing, standing_text, standings
@@ -22,20 +24,43 @@ _GAP = 2
 
 def print_table(rows: Sequence[Row]) -> None:
     """To the terminal, as wide as it is; into a pipe or a file, 100 columns wide."""
+    _print(_terminal(), rows)
+
+
+def render_table(rows: Sequence[Row], width: int = WIDTH) -> str:
+    """The same without colours."""
+    console, text = _plain_text(width)
+    _print(console, rows)
+    return _stripped(text)
+
+
+def print_renderable(what: RenderableType, output: str | Path | None = None) -> None:
+    """To the terminal, or to a file without colours."""
+    if output is None:
+        _terminal().print(what)
+        return
+    console, text = _plain_text(WIDTH)
+    console.print(what)
+    write_text(Path(output), _stripped(text))
+
+
+def _terminal() -> Console:
     from rich.console import Console
 
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
-    _print(console, rows)
+    return console
 
 
-def render_table(rows: Sequence[Row], width: int = WIDTH) -> str:
-    """The same without colours."""
+def _plain_text(width: int) -> tuple[Console, io.StringIO]:
     from rich.console import Console
 
     text = io.StringIO()
-    _print(Console(file=text, width=width, highlight=False, color_system=None), rows)
+    return Console(file=text, width=width, highlight=False, color_system=None), text
+
+
+def _stripped(text: io.StringIO) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
@@ -167,11 +192,11 @@ def _latex_panel(panel: Panel) -> str:
     lines = [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{_tex(panel.title)}: {_tex(panel.subtitle())}. Mean $\pm$ 95\,\% interval; "
+        rf"  \caption{{{tex(panel.title)}: {tex(panel.subtitle())}. Mean $\pm$ 95\,\% interval; "
         r"gain over scratch below; \textbf{best}; $^\dagger$ a control does better.}",
         rf"  \begin{{tabular}}{{l{'r' * len(panel.budgets)}}}",
         r"    \toprule",
-        "    " + " & ".join(["labels", *(_tex(str(budget)) for budget in panel.budgets)]) + r" \\",
+        "    " + " & ".join(["labels", *(tex(str(budget)) for budget in panel.budgets)]) + r" \\",
         r"    \midrule",
     ]
     for arm, label in panel.arms.items():
@@ -181,7 +206,7 @@ def _latex_panel(panel: Panel) -> str:
 
 
 def _latex_arm(panel: Panel, arm: Arm, label: str, best: dict[int | str, float]) -> list[str]:
-    means, gains = [_tex(label)], [""]
+    means, gains = [tex(label)], [""]
     for budget in panel.budgets:
         row = panel.cells.get((arm, budget))
         means.append(_latex_mean(panel, row, best[budget]) if row else "--")
@@ -217,5 +242,6 @@ _TEX = str.maketrans(
 )
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
+    """Text as LaTeX shows it."""
     return text.translate(_TEX)

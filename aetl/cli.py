@@ -16,6 +16,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl ls [GROUP | PATH]          the options of a config group, or the runs in a folder
   aetl show RUN                   a run's record
   aetl diff RUN RUN               what differs between two runs
+  aetl rank target=T sources=[S]  which stored encoder and layer suits a target, untrained
   aetl compare PATH ...           arms x budgets: mean, interval, gain, verdict
   aetl report PATH                one self-contained HTML page
   aetl rerun RUN [--check]        again from its saved config; --check compares the scores
@@ -57,11 +58,12 @@ def _command(arguments: list[str]) -> int:
         "ls": _ls,
         "show": _show,
         "diff": _diff,
+        "rank": _rank_encoders,
         "compare": _compare,
         "report": _report,
         "rerun": _rerun,
         "sweep": _sweep,
-        "_rank": _rank,
+        "_rank": _process_of_a_run,
     }
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
@@ -132,7 +134,7 @@ def _rerun(arguments: list[str]) -> int:
     return rerun_command(arguments)
 
 
-def _rank(arguments: list[str]) -> int:
+def _process_of_a_run(arguments: list[str]) -> int:
     from aetl.launch import rank_command
 
     return rank_command(arguments)
@@ -154,6 +156,12 @@ def _diff(arguments: list[str]) -> int:
     from aetl.inspection import diff_command
 
     return diff_command(arguments)
+
+
+def _rank_encoders(arguments: list[str]) -> int:
+    from aetl.encoder_ranking import rank_encoders_command
+
+    return rank_encoders_command(arguments)
 
 
 def _compare(arguments: list[str]) -> int:

@@ -110,7 +110,8 @@ def _lr(record: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["ls"], ["ls", "autoencoder"], ["compare", "--help"]]
+    "arguments",
+    [["--help"], ["ls"], ["ls", "autoencoder"], ["compare", "--help"], ["rank", "--help"]],
 )
 def test_commands_without_tensors_start_in_half_a_second(arguments: list[str]) -> None:
     def cpu(command: list[str]) -> float:

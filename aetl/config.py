@@ -248,10 +248,34 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
             stem = node["_target_"].split(".")[-2]
             allowed = " or ".join(sorted(tasks))
             raise ConfigError(f"transfer={family}/{stem}: is for {allowed}, and the task is {kind}")
+    if plain["target"]["budget"] == 0:
+        _check_unsupervised(plain)
     for name, node in plain["metric"].items():
         metric = locate(f"metric.{name}", node["_target_"])
         if metric.kind != kind:
             raise ConfigError(f"metric={name}: is for {metric.kind}, and the task is {kind}")
+
+
+def _check_unsupervised(plain: Mapping[str, Any]) -> None:
+    """Without target labels neither the arm nor its twin may need some."""
+    for family, node in plain["transfer"].items():
+        if node and _needs_target_labels(f"transfer.{family}", node):
+            stem = node["_target_"].split(".")[-2]
+            raise ConfigError(
+                f"target.budget=0: transfer={family}/{stem} learns from target labels; use "
+                "what learns from the source's (control/source_only, feature/dann, ...)"
+            )
+    if _needs_target_labels("twin", plain["twin"]):
+        stem = plain["twin"]["_target_"].split(".")[-2]
+        raise ConfigError(
+            f"target.budget=0: the twin control/{stem} learns from target labels; "
+            "set transfer/control@twin=source_only"
+        )
+
+
+def _needs_target_labels(path: str, node: Mapping[str, Any]) -> bool:
+    uses = locate(path, node["_target_"]).uses
+    return "target_labels" in uses and "source_labels" not in uses
 
 
 def explain(error: BaseException) -> str | None:

@@ -154,7 +154,8 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield key, str(record[key])
     for name, score in record.get("scores", {}).items():
         twin, gain = record["twin"].get(name), record["gain"].get(name)
-        yield name, f"{score:.4f}   scratch twin {twin:.4f}   gain {gain:+.4f}"
+        baseline = record.get("baseline", "control/scratch").rpartition("/")[2]
+        yield name, f"{score:.4f}   {baseline} twin {twin:.4f}   gain {gain:+.4f}"
     for domain, error in record.get("reconstruction", {}).items():
         yield f"reconstruction {domain}", f"{error:.5f} (mean squared error per element)"
     receipt = record.get("receipt") or {}

@@ -14,7 +14,10 @@ NOT_SETTINGS = {
 
 
 def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]:
-    """``source``, ``target``, ``autoencoder``, ``loss``, ``transfer``, ``selector``, ``budget``."""
+    """``source``, ``target``, ``autoencoder``, ``loss``, ``transfer``, ``selector``, ``budget``.
+
+    And ``baseline``: the control that gains are measured against.
+    """
     target = plain["target"]
     budget = target["budget"]
     return {
@@ -23,6 +26,7 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
         "autoencoder": choices.get("autoencoder", "?"),
         "loss": _several(choices.get("loss"), plain["loss"]),
         "transfer": _several(choices.get("transfer"), plain["transfer"], with_family=True),
+        "baseline": _several(None, {"control": plain["twin"]}, with_family=True),
         "selector": choices.get("selector", "?"),
         "budget": f"{budget} per class" if target["per_class"] and budget != "all" else budget,
     }

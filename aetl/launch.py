@@ -93,10 +93,11 @@ def summary_of(record: dict[str, Any], folder: Path) -> str:
     """A run's result in three lines."""
     metric = record["metric"]
     score, twin, gain = (record[k][metric] for k in ("scores", "twin", "gain"))
+    baseline = record["baseline"].rpartition("/")[2]
     return (
         f"{record['source']} -> {record['target']}, {record['autoencoder']}, {record['transfer']}, "
         f"budget {record['budget']}, seed {record['seed']}\n"
-        f"{metric} {score:.4f}   scratch twin {twin:.4f}   gain {gain:+.4f}\n"
+        f"{metric} {score:.4f}   {baseline} twin {twin:.4f}   gain {gain:+.4f}\n"
         f"{folder}/report.html"
     )
 

@@ -44,18 +44,17 @@ def run(job: Job) -> dict[str, Any]:
             dropped=domains.dropped,
         )
         with Track(_trackers(cfg, record), _about(job, record, plain, group)) as track:
+            nodes = {"transfer": plain["transfer"], "twin": {"control": plain["twin"]}}
+            warm = {name: starts_pretrained(strategies_of(node)) for name, node in nodes.items()}
             pretrained = None
-            if starts_pretrained(strategies_of(plain["transfer"])):
+            if any(warm.values()):
                 listen = track.listener("pretrain")
                 pretrained = pretrain(cfg, learnt, store, folder, group, listen)
                 record.stage_done("pretrain", pretrained.entry)
                 track.stage_done("pretrain", pretrained.entry)
             arms = {}
-            for stage, node in (
-                ("transfer", plain["transfer"]),
-                ("twin", {"control": plain["twin"]}),
-            ):
-                start = pretrained if stage == "transfer" else None
+            for stage, node in nodes.items():
+                start = pretrained if warm[stage] else None
                 listen = track.listener(stage)
                 arms[stage] = transfer(cfg, node, domains, start, store, folder, listen)
                 record.stage_done(stage, arms[stage])

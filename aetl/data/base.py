@@ -153,8 +153,8 @@ class Dataset(ABC):
             )
         if self.size is not None and self.size < 1:
             raise UserError(f"size={self.size}: must be at least 1, or null for all")
-        if self.budget != "all" and self.budget < 1:
-            raise UserError(f"budget={self.budget}: must be at least 1, or 'all'")
+        if self.budget != "all" and self.budget < 0:
+            raise UserError(f"budget={self.budget}: must be at least 0, or 'all'")
 
     @abstractmethod
     def read(self) -> tuple[Examples, Examples | None]:

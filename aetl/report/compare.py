@@ -256,7 +256,9 @@ def _row(transfer: str, metric: str, group: list[Run]) -> Row | None:
 
 def _gains(runs: Iterable[Run], metric: str) -> list[float]:
     """One gain for each seed that has one; scratch is its own twin."""
-    found = (0.0 if r.transfer == BASELINE else r.gain(metric) for r in runs)
+    found = (
+        0.0 if r.transfer == r.record.get("baseline", BASELINE) else r.gain(metric) for r in runs
+    )
     return [gain for gain in found if gain is not None and math.isfinite(gain)]
 
 
@@ -353,7 +355,8 @@ def _cell(cell: list[Row]) -> list[Row]:
 def _twin(row: Row) -> list[tuple[float, str]]:
     scores = [run.twin[row.metric] for run in row.runs if row.metric in run.twin]
     finite = [score for score in scores if math.isfinite(score)]
-    return [(interval(finite).mean, BASELINE)] if finite else []
+    name = row.runs[0].record.get("baseline", BASELINE)
+    return [(interval(finite).mean, name)] if finite else []
 
 
 def _plain(transfer: str) -> str:

@@ -115,8 +115,10 @@ def _numbers(run: Run) -> Html | None:
     twin = run.twin.get(run.metric)
     better = "higher" if run.better(run.metric) > 0 else "lower"
     cards = [_card(run.metric, _number(score), f"{better} is better")]
-    if twin is not None and run.transfer != "control/scratch":
-        cards.append(_card("from scratch", _number(twin), "same network, split, budget and seed"))
+    baseline = str(run.record.get("baseline", "control/scratch"))
+    if twin is not None and run.transfer != baseline:
+        name = "from scratch" if baseline == "control/scratch" else baseline
+        cards.append(_card(name, _number(twin), "same network, split, budget and seed"))
         if gain is not None:
             look = "better" if gain > 0 else "worse" if gain < 0 else None
             said = "one seed; aetl compare judges over several"

@@ -100,7 +100,7 @@ def test_smaller_sizes_are_parts_of_larger_ones_and_stratified(build) -> None:
         ("test_fraction", 1.0),
         ("validation_fraction", -0.1),
         ("size", 0),
-        ("budget", 0),
+        ("budget", -1),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_key(build, key: str, value: float) -> None:

@@ -26,6 +26,15 @@ class Autoencoder(nn.Module, ABC):
     def forward(self, x: Float[Tensor, "B ..."], rng: Rng | None = None) -> Output:
         """Corrupt, encode and decode. The return annotation tells what loss terms may ask for."""
 
+    def reconstruct(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        """The decoder's raw output for clean inputs, in the units of the input, as it is reported.
+
+        Where training predicts something else (hidden parts, normalised values) a variant says
+        here what it makes of the input.
+        """
+        output: Output = self(x)
+        return output.reconstruction
+
     @abstractmethod
     def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
         """Deterministic features of clean inputs, of the latent or of a named layer."""

@@ -73,6 +73,45 @@ class MAE(Autoencoder):
         hidden = hidden.to(x)
         return MaskedOutput(self.decode(latent), x * (1 - hidden), code, self._target(x), hidden)
 
+    def reconstruct(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B C H W"]:
+        """Every patch as it is predicted while it is hidden, in the units of the input.
+
+        Visible patches are never trained on, so what the decoder says of them is no reconstruction.
+        In a fixed random order each pass hides the next ``num_hidden`` patches, until all were
+        hidden once. With ``normalise`` a prediction is put back on the mean and the standard
+        deviation of the true patch, as in the authors' visualisation: two numbers of each patch
+        are then given and not predicted.
+        """
+        number = self.grid[0] * self.grid[1]
+        tokens = self.encoder[0](x)
+        order = Rng.of("reconstruct").permutation(number).to(x.device)
+        whole = torch.zeros_like(x)
+        for start in range(0, number, self.num_hidden):
+            new = order[start : start + self.num_hidden]
+            hidden = order.roll(-start)[: self.num_hidden]
+            mask = torch.zeros_like(order).scatter(0, hidden, 1)
+            visible = (mask == 0).nonzero().flatten().expand(len(x), -1)
+            predicted = self.decode(self._encode_visible(tokens, visible))
+            shown = self._pixels(torch.zeros_like(order).scatter(0, new, 1)[None])
+            whole = torch.where(shown.bool(), predicted, whole)
+        return self._denormalised(whole, x)
+
+    def _denormalised(
+        self, whole: Float[Tensor, "B C H W"], x: Float[Tensor, "B C H W"]
+    ) -> Float[Tensor, "B C H W"]:
+        if not self.normalise:
+            return whole
+        mean, std = self._statistics(x)
+        return from_patches(
+            patches(whole, self.size) * std + mean, self.size, self.grid, self.shape
+        )
+
+    def _statistics(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each patch over its pixels and channels."""
+        parts = patches(x, self.size)
+        variance = parts.var(2, keepdim=True)
+        return parts.mean(2, keepdim=True), (variance + EPSILON).sqrt()
+
     def _encode_visible(
         self, tokens: Float[Tensor, "B T Z"], visible: Tensor
     ) -> Float[Tensor, "B Z R S"]:
@@ -97,9 +136,8 @@ class MAE(Autoencoder):
     def _target(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
         if not self.normalise:
             return x
-        parts = patches(x, self.size)
-        mean, variance = parts.mean(2, keepdim=True), parts.var(2, keepdim=True)
-        normed = (parts - mean) / (variance + EPSILON).sqrt()
+        mean, std = self._statistics(x)
+        normed = (patches(x, self.size) - mean) / std
         return from_patches(normed, self.size, self.grid, self.shape)
 
     def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
+
+Role = Literal["likelihood", "rate", "bound"]
+Measure = Literal["density", "levels", "binary", "counts"]
 
 
 class Weight(ABC):
@@ -28,6 +31,11 @@ class LossTerm(nn.Module, ABC):
 
     unit: ClassVar[str]
     outputs: int = 1
+    role: ClassVar[Role | None] = None
+    """Its part in a bound on ``log p(x)``, which is reported in bits: the input's negative
+    log-likelihood, the divergence of the posterior from the prior, or the whole negative bound."""
+    measure: ClassVar[Measure] = "density"
+    """Of a likelihood: over what its probabilities sum to one."""
 
     def __init__(self, *, weight: float | Weight) -> None:
         super().__init__()
@@ -36,6 +44,10 @@ class LossTerm(nn.Module, ABC):
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Float[Tensor, " B"]:
         """The term for each example."""
+
+    def plain(self) -> LossTerm:
+        """The term of the bound that this one stands for, without what only training needs."""
+        return self
 
     def mean(self, reconstruction: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
         """The decoder's raw output on the data's scale; a likelihood with a link overrides it."""

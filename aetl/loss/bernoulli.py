@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from aetl.loss.base import LossTerm
+from aetl.loss.base import LossTerm, Measure, Role
 
 
 class Bernoulli(LossTerm):
@@ -20,6 +20,8 @@ class Bernoulli(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "likelihood"
+    measure: ClassVar[Measure] = "binary"
 
     def forward(
         self, reconstruction: Float[Tensor, "B ..."], x: Float[Tensor, "B ..."]

@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Role, Weight
 from aetl.loss.kl import StandardNormalKL
 
 
@@ -19,11 +19,15 @@ class CapacityKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "rate"
 
     def __init__(self, *, weight: float | Weight, capacity: float, fraction: float) -> None:
         super().__init__(weight=weight)
         self.capacity, self.fraction = capacity, fraction
         self.kl = StandardNormalKL(weight=1.0)
+
+    def plain(self) -> LossTerm:
+        return self.kl
 
     def forward(
         self, mean: Float[Tensor, "B Z"], logvar: Float[Tensor, "B Z"], progress: float

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Measure, Role, Weight
 from aetl.types import UserError
 
 
@@ -22,6 +22,8 @@ class Categorical(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "likelihood"
+    measure: ClassVar[Measure] = "levels"
 
     def __init__(self, *, weight: float | Weight, levels: int) -> None:
         super().__init__(weight=weight)

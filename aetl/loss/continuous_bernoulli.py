@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm
+from aetl.loss.base import LossTerm, Role
 
 SMALL = 0.1
 """Below it the series in the logit is exact to double precision, and the closed form is not."""
@@ -24,6 +24,7 @@ class ContinuousBernoulli(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "likelihood"
 
     def forward(
         self, reconstruction: Float[Tensor, "B ..."], x: Float[Tensor, "B ..."]

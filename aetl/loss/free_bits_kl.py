@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Role, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.loss.kl import StandardNormalKL
 
 
 class FreeBitsKL(LossTerm):
@@ -21,10 +22,14 @@ class FreeBitsKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "rate"
 
     def __init__(self, *, weight: float | Weight, free: float) -> None:
         super().__init__(weight=weight)
         self.free = free
+
+    def plain(self) -> LossTerm:
+        return StandardNormalKL(weight=1.0)
 
     def forward(
         self, mean: Float[Tensor, "B Z"], logvar: Float[Tensor, "B Z"]

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Role, Weight
 
 
 class Gaussian(LossTerm):
@@ -22,6 +22,7 @@ class Gaussian(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "likelihood"
 
     def __init__(self, *, weight: float | Weight, sigma: float, learned: bool) -> None:
         super().__init__(weight=weight)

@@ -8,13 +8,14 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Role, Weight
 
 
 class Laplace(LossTerm):
     """``sum_d |x_d - reconstruction_d| / scale + log(2 scale)``; ``scale`` in input units."""
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "likelihood"
 
     def __init__(self, *, weight: float | Weight, scale: float) -> None:
         super().__init__(weight=weight)

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm
+from aetl.loss.base import LossTerm, Role
 
 
 class MixturePriorKL(LossTerm):
@@ -20,6 +20,7 @@ class MixturePriorKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "rate"
 
     def forward(
         self,

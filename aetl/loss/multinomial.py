@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm
+from aetl.loss.base import LossTerm, Measure, Role
 
 
 class Multinomial(LossTerm):
@@ -19,6 +19,8 @@ class Multinomial(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    role: ClassVar[Role | None] = "likelihood"
+    measure: ClassVar[Measure] = "counts"
 
     def forward(
         self, reconstruction: Float[Tensor, "B ..."], x: Float[Tensor, "B ..."]

@@ -17,6 +17,12 @@ def needed_fields(term: type[LossTerm] | LossTerm) -> list[str]:
     return [name for name in inspect.signature(term.forward).parameters if name != "self"]
 
 
+def evaluated(term: LossTerm, fields: Mapping[str, object]) -> Float[Tensor, " B"]:
+    """The term on those of the fields that it asks for."""
+    value: Tensor = term(**{field: fields[field] for field in needed_fields(term)})
+    return value
+
+
 def refuse_misfit(
     terms: Mapping[str, type[LossTerm]], given: Collection[str], autoencoder: str
 ) -> None:
@@ -46,7 +52,7 @@ class Objective(nn.Module):
         total: Tensor | None = None
         for name, term in self.terms.items():
             assert isinstance(term, LossTerm)
-            value = term(**{field: fields[field] for field in needed_fields(term)})
+            value = evaluated(term, fields)
             weight = term.weight.at(progress) if isinstance(term.weight, Weight) else term.weight
             total = weight * value if total is None else total + weight * value
             values[name] = value

@@ -75,7 +75,12 @@ class Row:
 
     @property
     def is_baseline(self) -> bool:
-        return _plain(self.transfer) == BASELINE
+        return _plain(self.transfer) == f"control/{self.baseline}"
+
+    @property
+    def baseline(self) -> str:
+        """The control that gains are over: scratch, or what the config chose as twin."""
+        return self.runs[0].baseline
 
     @property
     def beaten(self) -> bool:
@@ -255,10 +260,8 @@ def _row(transfer: str, metric: str, group: list[Run]) -> Row | None:
 
 
 def _gains(runs: Iterable[Run], metric: str) -> list[float]:
-    """One gain for each seed that has one; scratch is its own twin."""
-    found = (
-        0.0 if r.transfer == r.record.get("baseline", BASELINE) else r.gain(metric) for r in runs
-    )
+    """One gain for each seed that has one; the twin is its own."""
+    found = (0.0 if r.transfer == f"control/{r.baseline}" else r.gain(metric) for r in runs)
     return [gain for gain in found if gain is not None and math.isfinite(gain)]
 
 
@@ -345,7 +348,7 @@ def _cell(cell: list[Row]) -> list[Row]:
     sign = 1 if cell[0].higher_is_better else -1
     result = []
     for row, p_value in zip(cell, adjusted, strict=True):
-        # Scratch is a control of every arm, also where it was only run as the arm's twin.
+        # The twin is a control of every arm, also where it was only run as the arm's twin.
         known = controls if has_baseline else [*controls, *_twin(row)]
         mean, name = max(known, key=lambda c: sign * c[0]) if known else (None, None)
         result.append(replace(row, p_value=p_value, control=name, control_mean=mean))
@@ -355,8 +358,7 @@ def _cell(cell: list[Row]) -> list[Row]:
 def _twin(row: Row) -> list[tuple[float, str]]:
     scores = [run.twin[row.metric] for run in row.runs if row.metric in run.twin]
     finite = [score for score in scores if math.isfinite(score)]
-    name = row.runs[0].record.get("baseline", BASELINE)
-    return [(interval(finite).mean, name)] if finite else []
+    return [(interval(finite).mean, f"control/{row.baseline}")] if finite else []
 
 
 def _plain(transfer: str) -> str:

@@ -121,7 +121,7 @@ def _curves_axes(ax: Axes, curves: Curves, stage: str, name: str) -> None:
         # With few labels none are left to validate on: then the twins are compared in training.
         split = "validation" if ("twin", "validation", name) in curves else "train"
         dashed = {"color": GREY, "linestyle": (0, (4, 2))}
-        shown.append(("twin", split, "scratch twin", dashed))
+        shown.append(("twin", split, "twin", dashed))
     finite: list[float] = []
     for of, split, label, look in shown:
         if (of, split, name) in curves:
@@ -148,8 +148,12 @@ def reconstructions(
     corrupted: Num[np.ndarray, "N C H W"],
     reconstruction: Num[np.ndarray, "N C H W"],
     domain: Int[np.ndarray, " N"],
+    clean: Num[np.ndarray, "N C H W"] | None = None,
 ) -> Figure | None:
-    """Inputs over their reconstructions, in [0, 1]; the corrupted row only where it differs."""
+    """Inputs over their reconstructions, in [0, 1]; the corrupted row only where it differs.
+
+    ``clean`` are the reconstructions of the inputs that are not corrupted.
+    """
     rows: list[tuple[str, str, np.ndarray]] = []
     for value, name in ((0, "source"), (1, "target")):
         if not (chosen := np.flatnonzero(domain == value)).size:
@@ -158,6 +162,8 @@ def reconstructions(
         if not np.allclose(corrupted[chosen], x[chosen], atol=1e-6):
             rows.append((name, "corrupted", corrupted[chosen]))
         rows.append((name, "reconstruction", reconstruction[chosen]))
+        if clean is not None and not np.array_equal(clean[chosen], reconstruction[chosen]):
+            rows.append((name, "of the clean", clean[chosen]))
     return _tile_figure(rows) if rows else None
 
 

@@ -35,7 +35,7 @@ _RECEIPT = {
     "changed": "differ after the transfer",
 }
 _CAPTIONS = {
-    "learning_curves": "Training and validation; dashed, the same network from scratch.",
+    "learning_curves": "Training and validation; dashed, its twin without pretraining.",
     "reconstructions": "Inputs of each domain over what the pretrained autoencoder makes of them.",
     "latent_map": "Latent codes of the pretrained encoder on their two principal axes.",
     "confusion_matrix": "Target test examples, with counts; shaded by the share of the true class.",
@@ -108,22 +108,24 @@ def _header(run: Run) -> Html:
 
 
 def _numbers(run: Run) -> Html | None:
-    """The score beside that of scratch, and the gain."""
+    """The score beside that of the twin, and the gain."""
     score, gain = run.scores.get(run.metric), run.gain(run.metric)
     if score is None:
         return None
     twin = run.twin.get(run.metric)
     better = "higher" if run.better(run.metric) > 0 else "lower"
     cards = [_card(run.metric, _number(score), f"{better} is better")]
-    baseline = str(run.record.get("baseline", "control/scratch"))
-    if twin is not None and run.transfer != baseline:
-        name = "from scratch" if baseline == "control/scratch" else baseline
-        cards.append(_card(name, _number(twin), "same network, split, budget and seed"))
+    if twin is not None and run.transfer != f"control/{run.baseline}":
+        cards.append(_card(_twin(run), _number(twin), "same network, split, budget and seed"))
         if gain is not None:
             look = "better" if gain > 0 else "worse" if gain < 0 else None
             said = "one seed; aetl compare judges over several"
             cards.append(_card("gain", signed(gain, _decimals(gain)), said, look))
     return tag("dl", *cards, class_="numbers")
+
+
+def _twin(run: Run) -> str:
+    return "from scratch" if run.baseline == "scratch" else run.baseline.replace("_", " ")
 
 
 def _card(name: str, value: str, small: str, look: str | None = None) -> Html:
@@ -135,7 +137,7 @@ def _metrics(run: Run) -> Html | None:
     """All scores, where there is more than the one on top."""
     if len(run.scores) < 2:
         return None
-    names = ("metric", "this arm", "from scratch", "gain", "better is")
+    names = ("metric", "this arm", _twin(run), "gain", "better is")
     head = [tag("th", name, scope="col", class_="number" if 0 < i < 4 else None)
             for i, name in enumerate(names)]  # fmt: skip
     body = [_metric(run, name) for name in run.scores]

@@ -50,6 +50,11 @@ class Panel:
             parts.append(f"{seeds} seed{'s' if seeds > 1 else ''}")
         return " · ".join(parts)
 
+    @property
+    def baseline(self) -> str:
+        """What gains are over."""
+        return baseline_text(self.rows)
+
     def seeds(self) -> int | None:
         """How many seeds every row has; None where they differ."""
         counts = {row.n for row in self.rows}
@@ -82,7 +87,7 @@ class Panel:
         return self.score(row.mean) + reach + ("†" if row.beaten else "")
 
     def gain(self, row: Row) -> str:
-        """``+0.031``, ``baseline`` for scratch."""
+        """``+0.031``, ``baseline`` for what gains are over."""
         if row.is_baseline:
             return "baseline"
         return NO_VALUE if row.gain_mean is None else signed(row.gain_mean, self.decimals)
@@ -100,6 +105,11 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
     for row in rows:
         groups[row.source, row.target, row.metric].append(row)
     return [_panel(group) for group in groups.values()]
+
+
+def baseline_text(rows: Iterable[Row]) -> str:
+    """``scratch``, or the other controls that were chosen as twins."""
+    return " or ".join(sorted({row.baseline.replace("_", " ") for row in rows})) or "scratch"
 
 
 def budget_text(budget: int | str) -> str:

@@ -54,12 +54,17 @@ class Run:
     higher_is_better: Mapping[str, bool]
     record: Mapping[str, Any] = field(repr=False, compare=False)
 
+    @property
+    def baseline(self) -> str:
+        """The control that is this run's twin, without its family."""
+        return str(self.record.get("baseline", "control/scratch")).removeprefix("control/")
+
     def better(self, metric: str) -> int:
         """+1 where a higher score is better, -1 where a lower one is."""
         return 1 if self.higher_is_better[metric] else -1
 
     def gain(self, metric: str) -> float | None:
-        """Score minus the scratch twin's, turned so that positive is better."""
+        """Score minus the twin's, turned so that positive is better."""
         value = self.gains.get(metric)
         return None if value is None else value * self.better(metric)
 

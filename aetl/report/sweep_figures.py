@@ -129,7 +129,7 @@ def gain_forest(panel: Panel) -> Figure | None:
         axes[0, 0].set_yticks(range(len(arms)), [_shortened(panel.arms[arm], 36) for arm in arms])
         axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
         place = {"fontsize": 10, "x": (2.8 + width - 0.12) / 2 / width, "y": 0.06 / height}
-        figure.supxlabel(f"gain in {panel.metric} over scratch", **place)
+        figure.supxlabel(f"gain in {panel.metric} over {panel.baseline}", **place)
         margins = {"bottom": 0.62 / height, "top": 1 - 0.34 / height, "wspace": 0.08}
         margins["hspace"] = 0.4 / (0.3 * len(arms))
         figure.subplots_adjust(left=2.8 / width, right=1 - 0.12 / width, **margins)

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from aetl.files import write_text
+from aetl.report import autoencoders
 from aetl.report.canvas import svg
 from aetl.report.compare import Row, rows
 from aetl.report.markup import (
@@ -25,7 +26,16 @@ from aetl.report.markup import (
     tag,
 )
 from aetl.report.page import PAGE
-from aetl.report.panel import NO_VALUE, SYMBOLS, Panel, budget_text, p_text, panels, signed
+from aetl.report.panel import (
+    NO_VALUE,
+    SYMBOLS,
+    Panel,
+    baseline_text,
+    budget_text,
+    p_text,
+    panels,
+    signed,
+)
 from aetl.report.run import RECORD, Found, Run, find_runs
 from aetl.report.search import importance, searches
 from aetl.report.search_figures import importance_bars, parallel_coordinates
@@ -35,14 +45,15 @@ from aetl.report.sweep_figures import budget_curves, gain_forest
 DEFAULT_NAME = "comparison.html"
 
 _DRAWN_PANELS = 30
+_DRAWN_ARMS = 30  # more curves than that cannot be told apart
 _PICTURED_ROWS = 60
 _NAMES = ("source", "target", "metric", "autoencoder", "loss", "selector")
 _THUMBNAILS = ("reconstructions", "latent_map", "confusion_matrix", "predictions")
 _THUMBNAIL_HEIGHT = 160
 
 _HOW_TO_READ = (
-    "Mean and 95 % interval (Student's t) over seeds. The gain is the score less that of the same "
-    "network trained from scratch on the same split, budget and seed; positive is better. The "
+    "Mean and 95 % interval (Student's t) over seeds. The gain is the score less that of its twin "
+    "({twin}) on the same split, budget and seed; positive is better. The "
     "verdict is positive or negative where the gain's interval leaves out zero, neutral where it "
     "holds zero, and unknown with fewer than three seeds; p is of the paired t test, adjusted for "
     "the arms of the same source, target and budget (Holm). † marks an arm whose mean the "
@@ -50,7 +61,7 @@ _HOW_TO_READ = (
 )
 _CURVES = "Mean over seeds with its 95 % band; controls dashed."
 _FOREST = (
-    "Gain over scratch with its 95 % interval: blue triangles are positive, orange ones negative, "
+    "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative, "
     "grey neutral, hollow unknown. The dotted line is the strongest control."
 )
 
@@ -104,8 +115,9 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
     yield from _overview(table)
     yield from _searches(found, table)
     for number, panel in enumerate(cut[:_DRAWN_PANELS]):
+        yield from autoencoders.sections(panel)
         yield _panel(panel, number)
-    yield section("All rows", _comparison(cut), note=_HOW_TO_READ)
+    yield section("All rows", _comparison(cut), note=_HOW_TO_READ.format(twin=_twin(table)))
     first = f"Pictures of the first {_PICTURED_ROWS} rows only; every run's page has its own."
     yield section("Runs", _runs(table, home), note=first if len(table) > _PICTURED_ROWS else None)
     yield section("Without a result", _unfinished(found, home))
@@ -126,7 +138,7 @@ def _header(found: Found, table: Sequence[Row]) -> Html:
     return tag(
         "header",
         tag("p", "aetl compare", class_="eyebrow"),
-        tag("h1", "Does transfer help?"),
+        tag("h1", _question(table)),
         tag("ul", *badges, class_="chips verdicts") if badges else None,
         chips(told),
     )
@@ -138,7 +150,7 @@ def _overview(table: Sequence[Row]) -> Iterable[Html | None]:
 
     for number, metric in enumerate(dict.fromkeys(row.metric for row in table)):
         drawing = gain_map([row for row in table if row.metric == metric])
-        title = f"Gain in {metric} over scratch"
+        title = f"Gain in {metric} over {baseline_text(table)}"
         yield section(title, _drawing(drawing, f"gain map {number}", _MAP))
     for number, standing in enumerate(standings(table)):
         drawing = rank_diagram(standing)
@@ -181,6 +193,16 @@ def _places(standing: Standing, number: int) -> Html:
         for place in standing.places
     ]
     return live_table(f"ranks-{number}", columns, body)
+
+
+def _question(table: Sequence[Row]) -> str:
+    several = len({row.autoencoder for row in table if not row.is_control}) > 1
+    return "Which autoencoder, and does transfer help?" if several else "Does transfer help?"
+
+
+def _twin(table: Sequence[Row]) -> str:
+    name = baseline_text(table)
+    return "the same network trained from scratch" if name == "scratch" else name
 
 
 def _badge(verdict: str) -> Html:
@@ -247,13 +269,15 @@ def _strongest(panel: Panel, row: Row) -> str:
 
 def _panel(panel: Panel, number: int) -> Html | None:
     """Arms x budgets as a table, as curves and as gains."""
-    curves = _drawing(budget_curves(panel), f"scores over budgets {number}", _CURVES)
+    legible = len(panel.arms) <= _DRAWN_ARMS
+    curves, forest = (draw(panel) if legible else None for draw in (budget_curves, gain_forest))
     return section(
         panel.title,
         tag("p", panel.subtitle(), class_="note"),
-        tag("div", _matrix(panel), curves, class_="side"),
-        _drawing(gain_forest(panel), f"gains {number}", _FOREST),
-    )
+        tag("div", _matrix(panel), _drawing(curves, f"scores over budgets {number}", _CURVES),
+            class_="side"),
+        _drawing(forest, f"gains {number}", _FOREST),
+    )  # fmt: skip
 
 
 def _matrix(panel: Panel) -> Html:
@@ -305,7 +329,7 @@ def _runs(table: Sequence[Row], home: Path) -> Html | None:
     """Every run of every row with a link to its page, and pictures of each row's first seed."""
     differ = _differing(table)
     columns = [("run", False), *((name, False) for name in differ), ("arm", False)]
-    columns += [("labels", True), ("seed", True), ("score", True), ("from scratch", True)]
+    columns += [("labels", True), ("seed", True), ("score", True), ("twin", True)]
     columns += [("gain", True), ("pictures", False)]
     pictured = {id(row.runs[0]) for row in table[:_PICTURED_ROWS]}
     body = [

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 
 from aetl.files import write_text
 from aetl.report.compare import Row
-from aetl.report.panel import NO_VALUE, SYMBOLS, Arm, Panel, budget_text, p_text, panels
+from aetl.report.panel import (
+    NO_VALUE,
+    SYMBOLS,
+    Arm,
+    Panel,
+    baseline_text,
+    budget_text,
+    p_text,
+    panels,
+)
 from aetl.report.standing import Standing, standing_text, standings
 
 if TYPE_CHECKING:
@@ -169,7 +178,7 @@ def _verdict(row: Row) -> str:
 
 
 def _legend(rows: Sequence[Row]) -> str:
-    parts = ["± 95 % over seeds", "gain over scratch:"]
+    parts = ["± 95 % over seeds", f"gain over {baseline_text(rows)}:"]
     parts += [f"{SYMBOLS[v]} {v}" for v in SYMBOLS if any(row.verdict == v for row in rows)]
     if any(row.beaten for row in rows):
         parts.append("† a control does better")
@@ -193,7 +202,8 @@ def _latex_panel(panel: Panel) -> str:
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{tex(panel.title)}: {tex(panel.subtitle())}. Mean $\pm$ 95\,\% interval; "
-        r"gain over scratch below; \textbf{best}; $^\dagger$ a control does better.}",
+        rf"gain over {tex(panel.baseline)} below; "
+        r"\textbf{best}; $^\dagger$ a control does better.}",
         rf"  \begin{{tabular}}{{l{'r' * len(panel.budgets)}}}",
         r"    \toprule",
         "    " + " & ".join(["labels", *(tex(str(budget)) for budget in panel.budgets)]) + r" \\",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from omegaconf import DictConfig
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.files import atomic, read_json
+from aetl.loss.bound import bits_per_dim
 from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.rng import Rng
 from aetl.stage.domains import Domains
-from aetl.stage.pretrain import Pretrained, pretrained_autoencoder
+from aetl.stage.pretrain import Pretrained, pretrained_autoencoder, trained_objective
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import numpy
@@ -69,25 +71,48 @@ def evaluate(
         "gain": {name: arm[name] - twin[name] for name in metrics},
         "receipt": read_json(arms["transfer"].path / "receipt.json"),
         "classes": list(domains.target.pool.classes),
-        "reconstruction": picture(cfg, domains, autoencoder, folder) if autoencoder else {},
-        "transferability": transferability(cfg, domains, autoencoder) if autoencoder else {},
+        **_of_pretraining(cfg, domains, pretrained, autoencoder, folder),
+    }
+
+
+def _of_pretraining(
+    cfg: DictConfig,
+    domains: Domains,
+    pretrained: Pretrained | None,
+    autoencoder: Autoencoder | None,
+    folder: Path,
+) -> dict[str, Any]:
+    if pretrained is None or autoencoder is None:
+        return {"reconstruction": {}, "transferability": {}}
+    return {
+        **picture(cfg, domains, pretrained, autoencoder, folder),
+        "transferability": transferability(cfg, domains, autoencoder),
     }
 
 
 @torch.no_grad()
 def picture(
-    cfg: DictConfig, domains: Domains, autoencoder: Autoencoder, folder: Path
-) -> dict[str, float]:
-    """Write ``reconstructions.npz`` and ``latents.npz``; the mean squared error of each domain."""
-    objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    cfg: DictConfig,
+    domains: Domains,
+    pretrained: Pretrained,
+    autoencoder: Autoencoder,
+    folder: Path,
+) -> dict[str, Any]:
+    """Write ``reconstructions.npz`` and ``latents.npz``; what the pretraining gave, for the record.
+
+    ``reconstruction`` is the mean squared error per element of each domain, in the units of the
+    data (of hidden parts where a variant predicts those: see its ``reconstruct``);
+    ``bits_per_dim`` a bound on held-out source data, where the objective is one; ``parameters`` and
+    ``latent`` the size of the autoencoder. From at most ``MAPPED`` examples of each domain.
+    """
+    objective = trained_objective(cfg, pretrained)
     held_out = domains.source.split.validation
     source = domains.source.pool.subset(held_out if len(held_out) else domains.source.split.train)
     sets = {"source": source, "target": domains.target.test}
     errors, latents, shown = {}, [], []
     for number, (name, examples) in enumerate(sets.items()):
         x = examples.inputs(torch.arange(min(MAPPED, len(examples))))
-        output = autoencoder(x)
-        mean = objective.mean(output.reconstruction)
+        mean = objective.mean(autoencoder.reconstruct(x))
         errors[name] = float((mean - x).square().mean())
         latents.append((autoencoder.features(x).flatten(1), examples.y[: len(x)], number))
         if x.dim() == 4:
@@ -104,17 +129,31 @@ def picture(
             folder / "reconstructions.npz",
             {k: np.concatenate([s[k] for s in shown]) for k in shown[0]},
         )
-    return errors
+    x = source.inputs(torch.arange(min(MAPPED, len(source))))
+    rng = Rng.of(cfg.seed, "bits_per_dim")
+    bits = bits_per_dim(autoencoder, objective, x, images=source.is_image, rng=rng)
+    return {
+        "reconstruction": errors,
+        "bits_per_dim": dataclasses.asdict(bits) if bits else None,
+        "parameters": sum(p.numel() for p in autoencoder.parameters()),
+        "latent": list(autoencoder.latent_shape),
+    }
 
 
 def _reconstructions(
     autoencoder: Autoencoder, objective: Objective, x: torch.Tensor, seed: int
 ) -> dict[str, Any]:
+    """Of corrupted inputs, where there is a corruption, and of clean ones."""
+    clean = objective.mean(autoencoder.reconstruct(x))
     output = autoencoder(x, Rng.of(seed, "picture"))
+    repaired = objective.mean(output.reconstruction)
+    # A variant that reports in its own way predicts something else than the data in training.
+    own_way = type(autoencoder).reconstruct is not Autoencoder.reconstruct
     images = {
         "x": x,
         "corrupted": output.corrupted,
-        "reconstruction": objective.mean(output.reconstruction),
+        "reconstruction": clean if own_way or torch.equal(output.corrupted, x) else repaired,
+        "clean": clean,
     }
     return {name: numpy(image.clamp(0, 1)).astype(np.float32) for name, image in images.items()}
 

@@ -31,6 +31,8 @@ from aetl.types import Batch, UserError, field_values
 
 log = logging.getLogger(__name__)
 
+OBJECTIVE = "objective.pt"
+
 
 class Pretrained(NamedTuple):
     """Weights of an autoencoder by name, and where they came from."""
@@ -137,6 +139,14 @@ def objective_of(cfg: DictConfig) -> Objective:
     return Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
 
 
+def trained_objective(cfg: DictConfig, pretrained: Pretrained) -> Objective:
+    """The objective with what it learned in pretraining (a likelihood's scale), where it did."""
+    objective = objective_of(cfg)
+    if pretrained.entry is not None and (file := pretrained.entry.path / OBJECTIVE).exists():
+        objective.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    return objective
+
+
 def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
     """What the result of pretraining depends on."""
     plain = resolved(cfg)
@@ -228,6 +238,8 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
         write_history(path / "metrics.csv", rows)
         state = {name: tensor.cpu() for name, tensor in autoencoder.state_dict().items()}
         write_torch(path / "autoencoder.pt", state)
+        if list(objective.parameters()):
+            write_torch(path / OBJECTIVE, objective.cpu().state_dict())
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:

@@ -91,3 +91,34 @@ def test_other_backbones_are_refused_with_what_to_use() -> None:
     mlp = MLP(hidden=[4], activation="relu", norm="none", dropout=0.0)
     with pytest.raises(UserError, match="MLP cannot: use backbone=vit, or autoencoder=masked"):
         MAE(SHAPE, backbone=mlp, mask_fraction=0.5, normalise=False)
+
+
+@pytest.mark.parametrize("mask_fraction", [0.2, 0.75])
+def test_what_is_reported_of_a_patch_was_predicted_without_that_patch(mask_fraction: float) -> None:
+    model, x = mae(mask_fraction=mask_fraction), images(1)
+    for row in range(0, 7, 2):
+        for column in range(0, 5, 2):
+            patch = (slice(None), slice(None), slice(row, row + 2), slice(column, column + 2))
+            x.requires_grad_().grad = None
+            model.reconstruct(x)[patch].sum().backward()
+            assert x.grad is not None
+            assert not x.grad[patch].any()
+            assert x.grad.any()
+
+
+def test_normalised_predictions_are_reported_on_the_scale_of_their_true_patches() -> None:
+    """A decoder that says -1 and 1 by turns gives each patch's mean and standard deviation."""
+    model, x = mae(normalise=True), images(2)
+    signs = torch.ones(SHAPE, dtype=x.dtype)
+    signs[:, ::2] = -1.0
+
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        return signs.expand(len(z), *SHAPE)
+
+    model.decode = decode  # type: ignore[method-assign]
+    found = model.reconstruct(x)
+    patch = x[0, :, 2:4, 2:4]
+    mean, std = patch.mean(), (patch.var() + 1e-6).sqrt()
+    for row, sign in ((2, -1.0), (3, 1.0)):
+        expected = (mean + sign * std).expand(3, 2)
+        torch.testing.assert_close(found[0, :, row, 2:4], expected)

@@ -102,7 +102,7 @@ def test_learning_curves_hold_the_values_of_the_file() -> None:
         figure = learning_curves(curves, "accuracy")
         assert figure is not None
         drawn = {line.get_label(): list(line.get_ydata()) for line in figure.axes[0].lines}
-        assert drawn == {"train": [3.0, 4.0], "scratch twin": [5.0, float(len(split))]}
+        assert drawn == {"train": [3.0, 4.0], "twin": [5.0, float(len(split))]}
 
 
 def test_a_loss_over_several_decades_is_drawn_on_a_log_axis() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from sklearn.metrics import f1_score
 
 from aetl.config import resolved
+from aetl.rng import Rng
 from aetl.stage.evaluate import evaluate
-from aetl.stage.pretrain import Pretrained, build_autoencoder
+from aetl.stage.pretrain import Pretrained, build_autoencoder, trained_objective
 from tests.tiny import CONV, MLP, World
 
 
@@ -119,3 +121,41 @@ def test_an_arm_without_pretraining_has_no_pictures(tmp_path: Path) -> None:
     result = evaluate(world.cfg, world.domains, None, arms, tmp_path / "run")
     assert result["reconstruction"] == {}
     assert {f.name for f in (tmp_path / "run").iterdir()} == {"predictions.npz"}
+
+
+def test_bits_per_dimension_are_of_the_trained_likelihood(tmp_path: Path) -> None:
+    """The learned sigma belongs to the objective, not to the autoencoder: it is kept as well."""
+    learned = (
+        "loss=[gaussian_learned,kl]",
+        "loss.reconstruction.sigma=1.0",
+        "pretrain.max_steps=60",
+    )
+    world = World(tmp_path, "autoencoder=vae", *MLP, *learned)
+    pretrained = world.pretrain()
+    assert pretrained.entry is not None
+    term = trained_objective(world.cfg, pretrained).terms["reconstruction"]
+    sigma = math.exp(float(term.log_sigma.detach()))
+    assert sigma < 0.97
+    result = done(world, tmp_path / "run")["bits_per_dim"]
+    source = world.domains.source
+    model = build_autoencoder(world.cfg, (1, 8, 8)).eval()
+    model.load_state_dict(dict(pretrained.state))
+    x = source.pool.subset(source.split.validation).inputs()
+    with torch.no_grad():
+        output = model(x, Rng.of(9))
+    likelihood = torch.distributions.Normal(output.reconstruction, sigma).log_prob(x)
+    rate = torch.distributions.kl_divergence(
+        torch.distributions.Normal(output.code.mean, (0.5 * output.code.logvar).exp()),
+        torch.distributions.Normal(0.0, 1.0),
+    )
+    nats = rate.sum(1).mean() - likelihood.sum((1, 2, 3)).mean()
+    # Another draw of the posterior, and no noise of half a grey value.
+    assert result["value"] == pytest.approx(float(nats) / (64 * math.log(2)) + 8, abs=0.05)
+    assert (result["bound"], result["data"]) == ("ELBO", "dequantised")
+
+
+def test_an_objective_that_is_no_bound_has_no_bits_and_every_model_a_size(tmp_path: Path) -> None:
+    result = done(World(tmp_path, *MLP), tmp_path / "run")
+    assert result["bits_per_dim"] is None
+    assert result["latent"] == [4]
+    assert result["parameters"] == (64 * 16 + 16) + (16 * 4 + 4) + (4 * 16 + 16) + (16 * 64 + 64)

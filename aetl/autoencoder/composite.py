@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.backbone.base import Backbone, Shape
+from aetl.backbone.switches import SwitchEncoder
+from aetl.backbone.tied import tie
 from aetl.bottleneck.base import Bottleneck
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng
@@ -42,10 +44,16 @@ class Composite(Autoencoder):
         self.bottleneck = bottleneck(hidden_shape)
         self.latent_shape = self.bottleneck.latent_shape
         self.decoder = backbone.decoder((outputs * shape[0], *shape[1:]), self.latent_shape)
+        tie([self.encoder, self.bottleneck], self.decoder)
 
     def forward(self, x: Float[Tensor, "B ..."], rng: Rng | None = None) -> Output:
         corrupted = x if rng is None else self.corruption(x, rng.fork("corruption"))
-        code = self.bottleneck(self.encoder(corrupted), rng and rng.fork("posterior"))
+        posterior = rng and rng.fork("posterior")
+        if isinstance(self.encoder, SwitchEncoder):
+            hidden, switches = self.encoder.with_switches(corrupted)
+            code = self.bottleneck(hidden, posterior)
+            return Output(self.decoder(code.latent, switches), corrupted, code)
+        code = self.bottleneck(self.encoder(corrupted), posterior)
         return Output(self.decode(code.latent), corrupted, code)
 
     def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:

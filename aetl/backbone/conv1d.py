@@ -8,7 +8,8 @@ from typing import Literal
 
 from torch import nn
 
-from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape
+from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
+from aetl.backbone.feature_map import groups_of
 from aetl.types import UserError
 
 
@@ -24,13 +25,15 @@ class Conv1d(Backbone):
         channels: Sequence[int],
         kernel_size: int,
         activation: Activation,
-        norm: Literal["none", "batch"],
+        norm: Literal["none", "batch", "group"],
         dropout: float,
+        spectral_norm: Sides,
     ) -> None:
         if kernel_size % 2 == 0:
             raise UserError(f"backbone.kernel_size={kernel_size}: must be odd (3, 5, 7, ...)")
         self.channels, self.kernel_size = tuple(channels), kernel_size
         self.activation, self.norm, self.dropout = activation, norm, dropout
+        self.spectral_norm = spectral_norm
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         channels, lengths = self._lengths(shape)
@@ -43,7 +46,7 @@ class Conv1d(Backbone):
         ]
         if len(shape) == 1:
             blocks.insert(0, nn.Unflatten(1, (1, shape[0])))
-        return nn.Sequential(*blocks), (self.channels[-1], lengths[-1])
+        return self.sided("encoder", nn.Sequential(*blocks)), (self.channels[-1], lengths[-1])
 
     def decoder(self, shape: Shape, latent_shape: Shape) -> nn.Sequential:
         channels, lengths = self._lengths(shape)
@@ -65,7 +68,7 @@ class Conv1d(Backbone):
             blocks.append(nn.Sequential(up, *([] if last else self._after(widths[i + 1]))))
         if len(shape) == 1:
             blocks.append(nn.Flatten())
-        return nn.Sequential(*blocks)
+        return self.sided("decoder", nn.Sequential(*blocks))
 
     def _lengths(self, shape: Shape) -> tuple[int, list[int]]:
         if len(shape) not in (1, 2):
@@ -79,6 +82,10 @@ class Conv1d(Backbone):
         return (1 if len(shape) == 1 else shape[0]), lengths
 
     def _after(self, width: int) -> list[nn.Module]:
-        norms: list[nn.Module] = [nn.BatchNorm1d(width)] if self.norm == "batch" else []
+        norms: dict[str, list[nn.Module]] = {
+            "none": [],
+            "batch": [nn.BatchNorm1d(width)],
+            "group": [nn.GroupNorm(groups_of(width), width)],
+        }
         dropout = [nn.Dropout1d(self.dropout)] if self.dropout else []
-        return [*norms, ACTIVATIONS[self.activation](), *dropout]
+        return [*norms[self.norm], ACTIVATIONS[self.activation](), *dropout]

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Shape
+from aetl.backbone.tied import TiedConvTranspose2d, TiedLinear
 from aetl.types import UserError
 
 MapNorm = Literal["none", "batch", "group"]
@@ -31,22 +32,30 @@ def halved(size: tuple[int, int], times: int) -> list[tuple[int, int]]:
     return sizes
 
 
+def groups_of(width: int) -> int:
+    """Groups for a normalisation: as many as divide the channels, 8 at most."""
+    return max(g for g in range(1, 9) if width % g == 0)
+
+
 def after_convolution(
     width: int, norm: MapNorm, activation: Activation, dropout: float
 ) -> list[nn.Module]:
     """Normalisation, activation and dropout of whole channels."""
-    groups = max(g for g in range(1, 9) if width % g == 0)
     norms: dict[MapNorm, list[nn.Module]] = {
         "none": [],
         "batch": [nn.BatchNorm2d(width)],
-        "group": [nn.GroupNorm(groups, width)],
+        "group": [nn.GroupNorm(groups_of(width), width)],
     }
     dropped = [nn.Dropout2d(dropout)] if dropout else []
     return [*norms[norm], ACTIVATIONS[activation](), *dropped]
 
 
-def from_latent(latent_shape: Shape, smallest: Shape) -> list[nn.Module]:
+def from_latent(latent_shape: Shape, smallest: Shape, tied: bool = False) -> list[nn.Module]:
     """Dense from a vector to the smallest feature map, 1x1 from a map of the same size."""
     if len(latent_shape) == 1:
-        return [nn.Linear(latent_shape[0], prod(smallest)), nn.Unflatten(1, smallest)]
+        dense = TiedLinear if tied else nn.Linear
+        return [dense(latent_shape[0], prod(smallest)), nn.Unflatten(1, smallest)]
+    if tied:
+        channels = (latent_shape[0], smallest[0])
+        return [TiedConvTranspose2d(*channels, 1, stride=1, padding=0, output_padding=(0, 0))]
     return [nn.Conv2d(latent_shape[0], smallest[0], 1)]

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from aetl.backbone.base import Backbone, Shape
+from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import from_latent, require_image
 from aetl.types import UserError
 
@@ -30,19 +30,25 @@ class ViT(Backbone):
         heads: int,
         decoder_dim: int,
         decoder_depth: int,
+        mlp_ratio: int,
+        activation: Activation,
         dropout: float,
+        spectral_norm: Sides,
     ) -> None:
         for name, width in (("dim", dim), ("decoder_dim", decoder_dim)):
             if width % heads:
                 raise UserError(f"backbone.{name}={width}: must be a multiple of heads={heads}")
         self.patch_size, self.dim, self.depth, self.heads = patch_size, dim, depth, heads
         self.decoder_dim, self.decoder_depth, self.dropout = decoder_dim, decoder_depth, dropout
+        self.mlp_ratio, self.activation = mlp_ratio, activation
+        self.spectral_norm = spectral_norm
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         grid = self.grid(shape)
         blocks = [self._block(self.dim) for _ in range(self.depth)]
         embedding = PatchEmbedding(shape[0], self.patch_size, grid, self.dim)
-        return nn.Sequential(embedding, *blocks, TokenMap(self.dim, grid)), (self.dim, *grid)
+        chain = nn.Sequential(embedding, *blocks, TokenMap(self.dim, grid))
+        return self.sided("encoder", chain), (self.dim, *grid)
 
     def decoder(self, shape: Shape, latent_shape: Shape) -> nn.Sequential:
         grid = self.grid(shape)
@@ -50,7 +56,7 @@ class ViT(Backbone):
         blocks = [self._block(self.decoder_dim) for _ in range(self.decoder_depth)]
         positions = Positions(self.decoder_dim, grid)
         end = PatchPixels(self.decoder_dim, self.patch_size, grid, shape)
-        return nn.Sequential(nn.Sequential(*start, positions), *blocks, end)
+        return self.sided("decoder", nn.Sequential(nn.Sequential(*start, positions), *blocks, end))
 
     def grid(self, shape: Shape) -> tuple[int, int]:
         """Rows and columns of patches, rounded up."""
@@ -58,9 +64,13 @@ class ViT(Backbone):
         return -(-shape[1] // self.patch_size), -(-shape[2] // self.patch_size)
 
     def _block(self, dim: int) -> nn.TransformerEncoderLayer:
+        # By name where torch knows the name, which has a faster path for these.
+        known = self.activation in ("relu", "gelu")
         return nn.TransformerEncoderLayer(
-            dim, self.heads, 4 * dim, self.dropout, "gelu", batch_first=True, norm_first=True
-        )
+            dim, self.heads, self.mlp_ratio * dim, self.dropout,
+            self.activation if known else ACTIVATIONS[self.activation](),
+            batch_first=True, norm_first=True,
+        )  # fmt: skip
 
 
 class PatchEmbedding(nn.Module):

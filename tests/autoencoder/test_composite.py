@@ -21,7 +21,14 @@ def model() -> Composite:
     return Composite(
         (1, 4, 4),
         corruption=Gaussian(std=0.5),
-        backbone=MLP(hidden=[12, 8], activation="tanh", norm="none", dropout=0.0),
+        backbone=MLP(
+            hidden=[12, 8],
+            activation="tanh",
+            norm="none",
+            dropout=0.0,
+            tied=False,
+            spectral_norm="none",
+        ),
         bottleneck=lambda shape: Normal(shape, latent_dim=3),
     )
 
@@ -78,7 +85,15 @@ def test_feature_maps_go_through_a_convolutional_composite() -> None:
     model = Composite(
         (2, 9, 5),
         corruption=Gaussian(std=0.1),
-        backbone=Conv(channels=[3, 4], kernel_size=3, activation="relu", norm="none", dropout=0.0),
+        backbone=Conv(
+            channels=[3, 4],
+            kernel_size=3,
+            activation="relu",
+            norm="none",
+            dropout=0.0,
+            tied=False,
+            spectral_norm="none",
+        ),
         bottleneck=lambda shape: Normal(shape, latent_dim=3),
     )
     x = torch.rand(2, 2, 9, 5)

@@ -20,7 +20,9 @@ def test_the_trained_decoder_spans_the_principal_subspace() -> None:
     model = Composite(
         (6,),
         corruption=NoCorruption(),
-        backbone=MLP(hidden=[], activation="relu", norm="none", dropout=0.0),
+        backbone=MLP(
+            hidden=[], activation="relu", norm="none", dropout=0.0, tied=False, spectral_norm="none"
+        ),
         bottleneck=lambda h: Linear(h, latent_dim=3, activation="none"),
     ).double()
     optimizer = torch.optim.LBFGS(

@@ -18,7 +18,18 @@ PATCHES = 4 * 3
 
 def mae(*, normalise: bool = False, mask_fraction: float = 0.75) -> MAE:
     torch.manual_seed(0)
-    vit = ViT(patch_size=2, dim=8, depth=2, heads=2, decoder_dim=4, decoder_depth=1, dropout=0.0)
+    vit = ViT(
+        patch_size=2,
+        dim=8,
+        depth=2,
+        heads=2,
+        decoder_dim=4,
+        decoder_depth=1,
+        dropout=0.0,
+        mlp_ratio=4,
+        activation="gelu",
+        spectral_norm="none",
+    )
     return MAE(SHAPE, backbone=vit, mask_fraction=mask_fraction, normalise=normalise).double()
 
 
@@ -88,7 +99,9 @@ def test_hiding_all_or_nothing_is_refused() -> None:
 
 
 def test_other_backbones_are_refused_with_what_to_use() -> None:
-    mlp = MLP(hidden=[4], activation="relu", norm="none", dropout=0.0)
+    mlp = MLP(
+        hidden=[4], activation="relu", norm="none", dropout=0.0, tied=False, spectral_norm="none"
+    )
     with pytest.raises(UserError, match="MLP cannot: use backbone=vit, or autoencoder=masked"):
         MAE(SHAPE, backbone=mlp, mask_fraction=0.5, normalise=False)
 

@@ -18,7 +18,14 @@ def vamp() -> Vamp:
         (1, 3, 4),
         pseudo_inputs=5,
         corruption=NoCorruption(),
-        backbone=MLP(hidden=[6], activation="tanh", norm="none", dropout=0.0),
+        backbone=MLP(
+            hidden=[6],
+            activation="tanh",
+            norm="none",
+            dropout=0.0,
+            tied=False,
+            spectral_norm="none",
+        ),
         bottleneck=lambda h: Normal(h, latent_dim=2),
     ).double()
 

@@ -12,7 +12,14 @@ from aetl.types import UserError
 
 
 def conv1d(depth: int = 2) -> Conv1d:
-    return Conv1d(channels=[4] * depth, kernel_size=3, activation="relu", norm="none", dropout=0.0)
+    return Conv1d(
+        channels=[4] * depth,
+        kernel_size=3,
+        activation="relu",
+        norm="none",
+        dropout=0.0,
+        spectral_norm="none",
+    )
 
 
 @settings(max_examples=25, deadline=None)

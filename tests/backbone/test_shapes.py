@@ -22,7 +22,13 @@ from aetl.types import UserError
 )
 def test_conv_returns_every_size_exactly(c: int, h: int, w: int, kernel: int, depth: int) -> None:
     conv = Conv(
-        channels=[4] * depth, kernel_size=kernel, activation="relu", norm="group", dropout=0.0
+        channels=[4] * depth,
+        kernel_size=kernel,
+        activation="relu",
+        norm="group",
+        dropout=0.0,
+        tied=False,
+        spectral_norm="none",
     )
     encoder, shape = conv.encoder((c, h, w))
     x = torch.rand(2, c, h, w)
@@ -33,7 +39,14 @@ def test_conv_returns_every_size_exactly(c: int, h: int, w: int, kernel: int, de
 
 
 def test_mlp_takes_images_and_vectors() -> None:
-    mlp = MLP(hidden=[8, 6], activation="relu", norm="batch", dropout=0.1)
+    mlp = MLP(
+        hidden=[8, 6],
+        activation="relu",
+        norm="batch",
+        dropout=0.1,
+        tied=False,
+        spectral_norm="none",
+    )
     for shape in ((3, 5, 7), (11,)):
         encoder, hidden = mlp.encoder(shape)
         assert hidden == (6,)
@@ -42,8 +55,24 @@ def test_mlp_takes_images_and_vectors() -> None:
 
 
 def test_conv_refuses_vectors_and_even_kernels() -> None:
-    conv = Conv(channels=[4], kernel_size=3, activation="relu", norm="none", dropout=0.0)
+    conv = Conv(
+        channels=[4],
+        kernel_size=3,
+        activation="relu",
+        norm="none",
+        dropout=0.0,
+        tied=False,
+        spectral_norm="none",
+    )
     with pytest.raises(UserError, match="backbone=mlp"):
         conv.encoder((10,))
     with pytest.raises(UserError, match="kernel_size=4"):
-        Conv(channels=[4], kernel_size=4, activation="relu", norm="none", dropout=0.0)
+        Conv(
+            channels=[4],
+            kernel_size=4,
+            activation="relu",
+            norm="none",
+            dropout=0.0,
+            tied=False,
+            spectral_norm="none",
+        )

@@ -15,7 +15,7 @@ from aetl.types import UserError
 def vit(patch_size: int = 2, depth: int = 1) -> ViT:
     return ViT(
         patch_size=patch_size, dim=8, depth=depth, heads=2, decoder_dim=4, decoder_depth=1,
-        dropout=0.0,
+        dropout=0.0, mlp_ratio=4, activation="gelu", spectral_norm="none",
     )  # fmt: skip
 
 
@@ -61,4 +61,15 @@ def test_vectors_and_widths_that_heads_cannot_share_are_refused() -> None:
     with pytest.raises(UserError, match="backbone=mlp"):
         vit().encoder((10,))
     with pytest.raises(UserError, match="decoder_dim=5: must be a multiple of heads=2"):
-        ViT(patch_size=2, dim=8, depth=1, heads=2, decoder_dim=5, decoder_depth=1, dropout=0.0)
+        ViT(
+            patch_size=2,
+            dim=8,
+            depth=1,
+            heads=2,
+            decoder_dim=5,
+            decoder_depth=1,
+            dropout=0.0,
+            mlp_ratio=4,
+            activation="gelu",
+            spectral_norm="none",
+        )

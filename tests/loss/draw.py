@@ -22,6 +22,13 @@ def small_autoencoder(*shape: int, latent_dim: int = 3) -> Composite:
         return Composite(
             shape,
             corruption=NoCorruption(),
-            backbone=MLP(hidden=[7], activation="tanh", norm="none", dropout=0.0),
+            backbone=MLP(
+                hidden=[7],
+                activation="tanh",
+                norm="none",
+                dropout=0.0,
+                tied=False,
+                spectral_norm="none",
+            ),
             bottleneck=lambda h: Linear(h, latent_dim=latent_dim, activation="sigmoid"),
         ).double()

@@ -72,7 +72,18 @@ def test_it_can_be_computed_in_inference_mode_where_lightning_validates() -> Non
 
 
 def test_it_differentiates_attention_twice() -> None:
-    vit = ViT(patch_size=2, dim=4, depth=1, heads=2, decoder_dim=4, decoder_depth=1, dropout=0.0)
+    vit = ViT(
+        patch_size=2,
+        dim=4,
+        depth=1,
+        heads=2,
+        decoder_dim=4,
+        decoder_depth=1,
+        dropout=0.0,
+        mlp_ratio=4,
+        activation="gelu",
+        spectral_norm="none",
+    )
     model = Composite(
         (1, 4, 4),
         corruption=NoCorruption(),

@@ -21,7 +21,9 @@ def linear_vae(input_dim: int, latent_dim: int) -> Composite:
     return Composite(
         (input_dim,),
         corruption=NoCorruption(),
-        backbone=MLP(hidden=[], activation="relu", norm="none", dropout=0.0),
+        backbone=MLP(
+            hidden=[], activation="relu", norm="none", dropout=0.0, tied=False, spectral_norm="none"
+        ),
         bottleneck=lambda h: NormalBottleneck(h, latent_dim=latent_dim),
     ).double()
 

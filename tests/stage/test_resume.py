@@ -94,6 +94,11 @@ def test_resumed_pretraining_equals_the_uninterrupted_one(
             id="noise, dropout and batch norm",
         ),
         pytest.param(("optimizer=sgd", "optimizer.lr=0.01"), [6], id="momentum"),
+        pytest.param(
+            ("backbone.tied=true", "backbone.spectral_norm=encoder"),
+            [4],
+            id="tied weights and power iteration",
+        ),
     ],
 )
 def test_every_state_of_pretraining_is_resumed(

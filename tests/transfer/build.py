@@ -31,8 +31,23 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def small_network(backbone: str = "mlp", seed: int = 0) -> Network:
     """Two encoder layers with batch normalisation, a latent of four, three classes."""
     parts: dict[str, Backbone] = {
-        "mlp": MLP(hidden=[6, 5], activation="tanh", norm="batch", dropout=0.0),
-        "conv": Conv(channels=[3, 4], kernel_size=3, activation="tanh", norm="batch", dropout=0.0),
+        "mlp": MLP(
+            hidden=[6, 5],
+            activation="tanh",
+            norm="batch",
+            dropout=0.0,
+            tied=False,
+            spectral_norm="none",
+        ),
+        "conv": Conv(
+            channels=[3, 4],
+            kernel_size=3,
+            activation="tanh",
+            norm="batch",
+            dropout=0.0,
+            tied=False,
+            spectral_norm="none",
+        ),
     }
     torch.manual_seed(seed)
     autoencoder = Composite(

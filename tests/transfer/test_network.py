@@ -17,7 +17,15 @@ def network(layer: str = "latent", pool: bool = False, **scale: float) -> Networ
     autoencoder = Composite(
         (1, 8, 8),
         corruption=Gaussian(std=1.0),
-        backbone=Conv(channels=[4, 6], kernel_size=3, activation="relu", norm="batch", dropout=0.3),
+        backbone=Conv(
+            channels=[4, 6],
+            kernel_size=3,
+            activation="relu",
+            norm="batch",
+            dropout=0.3,
+            tied=False,
+            spectral_norm="none",
+        ),
         bottleneck=lambda shape: Normal(shape, latent_dim=5),
     )
     representation = Representation(layer=layer, pool=pool)

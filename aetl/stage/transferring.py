@@ -244,6 +244,7 @@ def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[
         known = {id(p) for p in used.values()} | {id(p) for g in groups for p in g.parameters}
         rest = [p for p in network.autoencoder.parameters() if id(p) not in known]
         groups = [*groups, Group(rest, 1.0)]
+    groups = [group for group in groups if group.scale != 0.0]
     trained = {id(p) for group in groups for p in group.parameters}
     for parameter in network.parameters():
         parameter.requires_grad_(id(parameter) in trained)

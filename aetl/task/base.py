@@ -46,6 +46,10 @@ class Task(ABC):
         """Predictions from the head's output."""
 
     @abstractmethod
+    def risk(self, prediction: Prediction, y: np.ndarray, scale: float) -> float:
+        """The mean of ``loss`` over predictions that were made by whatever means."""
+
+    @abstractmethod
     def linear_head(self, l2: float) -> Any:
         """scikit-learn's linear estimator for this task with an L2 penalty of strength ``l2``."""
 

@@ -68,6 +68,11 @@ class Classification(Task):
         probability = numpy(torch.softmax(output.double(), 1))
         return Prediction(probability.argmax(1), probability)
 
+    def risk(self, prediction: Prediction, y: np.ndarray, scale: float) -> float:
+        assert prediction.probability is not None
+        chosen = prediction.probability[np.arange(len(y)), y]
+        return float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).mean())
+
     def linear_head(self, l2: float) -> ConstantOrLogistic:
         return ConstantOrLogistic(l2)
 

@@ -65,6 +65,9 @@ class Regression(Task):
     def predict(self, output: Float[Tensor, "B K"]) -> Prediction:
         return Prediction(numpy(output.squeeze(1)), None)
 
+    def risk(self, prediction: Prediction, y: np.ndarray, scale: float) -> float:
+        return float((((prediction.value - y) / scale) ** 2).mean())
+
     def linear_head(self, l2: float) -> StandardisedRidge:
         return StandardisedRidge(l2)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -73,3 +73,16 @@ def layer_outputs(network: Network, x: Tensor, state: dict[str, Tensor] | None) 
         for handle in handles:
             handle.remove()
     return outputs
+
+
+def features_at(network: Network, x: Tensor, state: Mapping[str, Tensor]) -> Tensor:
+    """The features of ``x`` by other weights (by name), in eval mode and without gradients."""
+    seen: list[Tensor] = []
+    handle = network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    try:
+        own = {name: tensor.to(x.device) for name, tensor in state.items()}
+        with torch.no_grad(), eval_mode(network):
+            torch.func.functional_call(network, own, (x,))
+    finally:
+        handle.remove()
+    return seen[0]

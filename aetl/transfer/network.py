@@ -79,9 +79,10 @@ class Network(nn.Module):
         Found by asking autograd, so that it holds for any autoencoder.
         """
         parameters = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        with evaluating(self):
-            output = self(torch.rand(2, *self.autoencoder.shape, device=self.scale.device))
-        gradients = torch.autograd.grad(output.sum(), list(parameters.values()), allow_unused=True)
+        with evaluating(self), torch.enable_grad():
+            x = torch.rand(2, *self.autoencoder.shape, device=self.scale.device)
+            total = self(x).sum()
+        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
         return {
             name: parameter
             for (name, parameter), gradient in zip(parameters.items(), gradients, strict=True)

@@ -120,14 +120,21 @@ def test_every_state_of_pretraining_is_resumed(
         pytest.param("selector=target_validation", 4, [9], id="selection"),
         pytest.param("selector=target_validation", 20, [22], id="selection, after a look"),
         pytest.param("selector=target_validation", 10, [20, 21], id="selection, twice"),
+        # Of two layers one wakes at step 6 and the other at step 12, each over 2 or 3 steps.
+        pytest.param("transfer=parameter/gradual_unfreezing", 1, [7, 9, 12, 13], id="unfreezing"),
+        pytest.param("transfer=parameter/gradual_unfreezing", 5, [8], id="with a layer asleep"),
+        pytest.param("transfer=parameter/lp_ft", 11, [14], id="a probe, then all of it"),
+        pytest.param("transfer=parameter/delta", 4, [9], id="measured attention"),
+        pytest.param("transfer=feature/domain_separation", 4, [9], id="private encoders"),
     ],
 )
 def test_resumed_transfer_equals_the_uninterrupted_one(
     overrides: str, every: int, cuts: list[int], tmp_path: Path
 ) -> None:
-    plain = World(tmp_path / "plain", *MLP, *STEPS, overrides)
+    norm = "backbone.norm=batch"
+    plain = World(tmp_path / "plain", *MLP, *STEPS, norm, overrides)
     saving = f"callback.resume_point.every_n_steps={every}"
-    resumed = interrupted(tmp_path / "cut", "transfer", cuts, overrides, saving)
+    resumed = interrupted(tmp_path / "cut", "transfer", cuts, norm, overrides, saving)
     assert_equal(resumed, result(compute(plain, "transfer")))
 
 

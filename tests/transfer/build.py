@@ -97,8 +97,10 @@ def view(network: Network, **parts: Tensor | Examples) -> View:
         for name, part in parts.items()
     }
 
-    def features(of: Examples) -> Tensor:
+    def features(of: Examples, layer: str | None) -> Tensor:
         with torch.no_grad():
+            if layer is not None:
+                return network.autoencoder.features(of.inputs(), layer).flatten(1)
             return network.features(of.inputs())
 
     return View("test", frozenset(given), given, features, Rng.of("test", "view"))

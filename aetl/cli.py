@@ -179,7 +179,7 @@ def _report(arguments: list[str]) -> int:
 def _sweep(arguments: list[str]) -> int:
     from aetl.sweep.command import main as sweep_main
 
-    return sweep_main(arguments)
+    return sweep_main(arguments, _run)
 
 
 if __name__ == "__main__":

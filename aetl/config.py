@@ -142,7 +142,7 @@ def _check_keys(plain: Mapping[str, Any]) -> None:
 
 def _check_node(path: str, node: Mapping[str, Any]) -> None:
     if "_target_" in node:
-        _check_target(path, node)
+        check_target(path, node)
         return
     for key, value in node.items():
         if isinstance(value, Mapping):
@@ -151,7 +151,8 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
             raise _Unknown(f"{path}.{key}", node.keys() - {key})
 
 
-def _check_target(path: str, node: Mapping[str, Any]) -> None:
+def check_target(path: str, node: Mapping[str, Any]) -> None:
+    """Refuse a node that does not fit the constructor that it names."""
     target = locate(path, node["_target_"])
     constructor = target.__init__ if inspect.isclass(target) else target
     parameters = {
@@ -174,7 +175,7 @@ def _check_target(path: str, node: Mapping[str, Any]) -> None:
     hints = _hints(constructor)
     for key, value in given.items():
         if isinstance(value, Mapping) and "_target_" in value:
-            _check_target(f"{path}.{key}", value)
+            check_target(f"{path}.{key}", value)
         elif key in hints:
             _check_value(f"{path}.{key}", value, hints[key])
 

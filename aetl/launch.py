@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +34,7 @@ def run_hydra(arguments: list[str]) -> int:
     sys.argv = ["aetl", *arguments]
     failed: list[BaseException] = []
 
-    def task(cfg: DictConfig) -> float | None:
+    def task(cfg: DictConfig) -> float | list[float] | None:
         try:
             return _task(cfg)
         except BaseException as error:
@@ -53,6 +54,10 @@ def run_hydra(arguments: list[str]) -> int:
     return 0
 
 
+def _first(node: Mapping[str, Any]) -> str:
+    return next(str(name) for name, value in node.items() if value)
+
+
 def _compare_sweeps() -> None:
     """The comparison of each sweep that ended, and the path of its page."""
     from aetl.report.compare import compare
@@ -66,18 +71,23 @@ def _compare_sweeps() -> None:
             print(write_sweep_page([folder]))
 
 
-def _task(cfg: DictConfig) -> float:
-    """What hydra calls for a run; the first metric is the objective of an optimiser."""
+def _task(cfg: DictConfig) -> float | list[float]:
+    """What hydra calls for a run: its score, or of a search the values of its objectives."""
     from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
 
     from aetl.pipeline import run
+    from aetl.sweep.intermediate import Reporter
+    from aetl.sweep.objective import objectives_of
     from aetl.tracking.record import Job
 
     hydra_node = HydraConfig.get()
     folder = Path(hydra_node.runtime.output_dir)
     choices = dict(hydra_node.runtime.choices)
     alone = hydra_node.mode is None or hydra_node.mode.name == "RUN"
-    job = Job(cfg, folder, choices, list(hydra_node.overrides.task), sys.argv)
+    objective = None if alone else OmegaConf.select(hydra_node.sweeper, "objective")
+    watch = Reporter(folder, _first(cfg.metric)) if objective else None
+    job = Job(cfg, folder, choices, list(hydra_node.overrides.task), sys.argv, watch=watch)
     try:
         record = run(job)
     finally:
@@ -86,6 +96,8 @@ def _task(cfg: DictConfig) -> float:
             shutil.rmtree(folder, ignore_errors=True)
     if alone:
         print(summary_of(record, folder))
+    if objective:
+        return objectives_of(folder, objective)
     return float(record["scores"][record["metric"]])
 
 

@@ -43,7 +43,7 @@ def run(job: Job) -> dict[str, Any]:
             },
             dropped=domains.dropped,
         )
-        with Track(_trackers(cfg, record), _about(job, record, plain, group)) as track:
+        with Track(_trackers(cfg, record), _about(job, record, plain, group), job.watch) as track:
             nodes = {"transfer": plain["transfer"], "twin": {"control": plain["twin"]}}
             warm = {name: starts_pretrained(strategies_of(node)) for name, node in nodes.items()}
             pretrained = None

@@ -62,6 +62,10 @@ def field_values(*values: object) -> dict[str, object]:
     return found
 
 
+class Pruned(Exception):
+    """The search that this run belongs to has given it up; nothing went wrong."""
+
+
 @dataclass(frozen=True)
 class Prediction:
     """Predictions for a data set: classes with probabilities, or values without."""

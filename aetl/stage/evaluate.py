@@ -70,6 +70,7 @@ def evaluate(
         "twin": twin,
         "gain": {name: arm[name] - twin[name] for name in metrics},
         "receipt": read_json(arms["transfer"].path / "receipt.json"),
+        "selection": _selection(arms["transfer"]),
         "classes": list(domains.target.pool.classes),
         **_of_pretraining(cfg, domains, pretrained, autoencoder, folder),
     }
@@ -88,6 +89,12 @@ def _of_pretraining(
         **picture(cfg, domains, pretrained, autoencoder, folder),
         "transferability": transferability(cfg, domains, autoencoder),
     }
+
+
+def _selection(arm: Entry) -> dict[str, Any] | None:
+    """The score on the labels that the selector held out, where it holds any out."""
+    path = arm.path / "selection.json"
+    return dict(read_json(path)) if path.exists() else None
 
 
 @torch.no_grad()

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.stage.arm import Strategies, mapped
-from aetl.stage.domains import Domains
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, Sample, Samples, TransferStrategy, View
 from aetl.transfer.network import Network
@@ -42,9 +41,10 @@ def _trains(strategy: TransferStrategy) -> bool:
 
 def fit_head(
     strategy: TransferStrategy, estimator: Any, task: Task, network: Network,
-    parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor], domains: Domains, view: View,
-) -> Prediction:  # fmt: skip
-    """Fit the head on frozen features of the labelled targets and the weighted sources."""
+    parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor], output_dim: int, view: View,
+) -> Callable[[Examples], Prediction]:  # fmt: skip
+    """Fit the head on frozen features of the labelled targets and the weighted sources; what it
+    predicts for target examples."""
     identity = Alignment(lambda z: z, lambda z: z)
     to_source, to_target = strategy.align(view) or identity
 
@@ -65,5 +65,8 @@ def fit_head(
         view.rng,
     )
     fitted = strategy.fit(estimator, samples)
-    output_dim = task.output_dim(domains.target.pool)
-    return task.predict_with(fitted, to_target(features(domains.target.test)), output_dim)
+
+    def predict(examples: Examples) -> Prediction:
+        return task.predict_with(fitted, to_target(features(examples)), output_dim)
+
+    return predict

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.files import atomic, write_json, write_torch
+from aetl.metric.base import Metric
 from aetl.stage.arm import (
     Strategies,
     augmented,
@@ -132,6 +133,7 @@ def _compute(
     trained, weights = _trained_on(strategies, views, parts, source_weights)
     estimator, family = closed_form_head(strategies, task)
     rows: list[Row] = []
+    predicted: Callable[[Examples], Prediction]
     if estimator is None:
         streams = streams_of(cfg, trained, weights)
         views = views_of(strategies, parts, network, cfg.seed, "module")
@@ -151,8 +153,8 @@ def _compute(
         if any(strategy.reconstructs for strategy in strategies.values()):
             module.objective = objective_of(cfg)
         if held_out is not None:
-            name, metric = next((str(name), m) for name, m in cfg.metric.items() if m)
-            module.selection = Selection(task, name, instantiate(metric), held_out)
+            name, metric = first_metric(cfg)
+            module.selection = Selection(task, name, metric, held_out)
         rows = run_fit(
             module, streams, None,
             trainer=instantiate(cfg.trainer),
@@ -163,19 +165,36 @@ def _compute(
             network.load_state_dict(module.selection.best[2])
         settle(strategies, parts, network, cfg.seed)
         receipt.trained(network, [p for g in module.groups for p in g.parameters])
-        if ranks.rank() == 0:
-            prediction = predict(network, task, domains.target.test)
+        predicted = partial(predict, network, task)
     elif ranks.rank() == 0:
         settle(strategies, parts, network, cfg.seed)
         view = views_of(strategies, parts, network, cfg.seed, "align")[family]
-        prediction = fit_head(
-            strategies[family], estimator, task, network, trained, weights, domains, view
+        output_dim = task.output_dim(domains.target.pool)
+        predicted = fit_head(
+            strategies[family], estimator, task, network, trained, weights, output_dim, view
         )
         receipt.trained(network, [])
     if ranks.rank() == 0:
         if source_weights is not None:
             receipt.effective_sample_size = effective_sample_size(source_weights)
+        prediction = predicted(domains.target.test)
         _write(path, network, prediction, receipt, rows, domains.target.with_targets(task))
+        if held_out is not None:
+            write_json(path / "selection.json", _validated(cfg, predicted(held_out), held_out))
+
+
+def _validated(cfg: DictConfig, prediction: Prediction, held_out: Examples) -> dict[str, Any]:
+    """The score of the state that was chosen, on the labels that it was chosen by: what a search
+    may look at, while it may not look at test scores."""
+    name, metric = first_metric(cfg)
+    score = metric(prediction, numpy(held_out.y))
+    return {"metric": name, "score": score, "higher_is_better": metric.higher_is_better,
+            "labels": len(held_out)}  # fmt: skip
+
+
+def first_metric(cfg: DictConfig) -> tuple[str, Metric]:
+    """The metric that states are selected by and verdicts are about."""
+    return next((str(name), instantiate(node)) for name, node in cfg.metric.items() if node)
 
 
 def _adapted(strategy: TransferStrategy, network: Network) -> Network:

@@ -6,12 +6,13 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from aetl.config import ConfigError
 from aetl.sweep.manifest import (
+    ENDED,
     JobEntry,
     Manifest,
     State,
@@ -24,16 +25,29 @@ from aetl.sweep.manifest import (
 )
 
 COLORS: dict[State, str] = {
-    "waiting": "dim", "running": "cyan", "done": "green", "failed": "red", "interrupted": "yellow",
+    "waiting": "dim", "running": "cyan", "done": "green", "pruned": "blue", "failed": "red",
+    "interrupted": "yellow",
 }  # fmt: skip
 
 
-def main(argv: Sequence[str]) -> int:
-    """Do the command; the exit code is 0 when all that was asked for is done."""
+Start = Callable[[list[str]], int]
+
+
+def main(argv: Sequence[str], start: Start) -> int:
+    """Do the command; the exit code is 0 when all that was asked for is done.
+
+    ``start`` does a multirun's command line: a search goes on by doing its own again.
+    """
     options = _parser().parse_args(argv)
     if options.command == "status":
         return status(options.folder, as_json=options.json)
-    return rerun(options.folder, only_failed=options.command == "retry", at_once=options.jobs)
+    if options.jobs is not None and options.jobs < 1:
+        raise ConfigError(f"--jobs={options.jobs}: expected a whole number from 1 on")
+    only_failed = options.command == "retry"
+    if Manifest.load(options.folder).study is not None:
+        trials = None if only_failed else options.trials
+        return search_on(options.folder, only_failed, options.jobs, trials, start)
+    return rerun(options.folder, only_failed, options.jobs)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON alone")
         else:
             command.add_argument("--jobs", type=int, help="how many at a time")
+        if name == "resume":
+            command.add_argument("--trials", type=int, help="of a search: go on to so many")
     return parser
 
 
@@ -97,20 +113,17 @@ def _print(manifest: Manifest, live: bool) -> None:
     numbers = counts(manifest.jobs)
     said = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
     console.print(f"{said or 'no jobs'}" + (" (a launcher is at work)" if live else ""))
-    if not live and numbers["done"] < len(manifest.jobs):
+    if not live and any(job.state not in ENDED for job in manifest.jobs):
         console.print(f"aetl sweep resume {shown(manifest.folder)}", highlight=False)
 
 
 def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:
     """Run the jobs of a sweep that are not done, or only the failed ones, in their own folders."""
-    if at_once is not None and at_once < 1:
-        raise ConfigError(f"--jobs={at_once}: expected a whole number from 1 on")
-    Manifest.load(folder)  # a folder that is no sweep's is refused before it is locked
     with locked(folder):
         manifest = Manifest.load(folder)
         mark_cut_off(manifest)
         _believe_records(manifest)
-        jobs = [j for j in manifest.jobs if j.state != "done"]
+        jobs = [j for j in manifest.jobs if j.state not in ENDED]
         if only_failed:
             jobs = [j for j in jobs if j.state == "failed"]
         if at_once is not None:
@@ -120,6 +133,35 @@ def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:
             return 0
         run_jobs(manifest, jobs)
     return 0
+
+
+def search_on(
+    folder: Path, only_failed: bool, at_once: int | None, trials: int | None, start: Start
+) -> int:
+    """Go on with a search: what was cut off, then the trials that are missing; of the trials that
+    have failed nothing is learnt by failing again, so that only ``retry`` runs them."""
+    from aetl.sweep.plugin import ProcessLauncher
+
+    folder = folder.absolute()
+    with locked(folder):
+        manifest = Manifest.load(folder)
+        mark_cut_off(manifest)
+        _believe_records(manifest)
+        command = [*manifest.command[1:], f"hydra.sweep.dir='{folder}'"]
+        command += [f"hydra.launcher.jobs={at_once}"] if at_once else []
+        command += [f"hydra.sweeper.n_trials={trials}"] if trials else []
+        find_users_classes(manifest.paths)
+        ProcessLauncher.going_on = manifest
+        ProcessLauncher.again = frozenset(
+            ("failed",) if only_failed else ("interrupted", "waiting")
+        )
+        here = os.getcwd()
+        try:
+            os.chdir(manifest.cwd)  # relative paths of the command start there
+            return start(command)
+        finally:
+            os.chdir(here)
+            ProcessLauncher.going_on = None
 
 
 def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
@@ -133,7 +175,7 @@ def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
             raise SweepRefused(f"{manifest.job_folder(job)}: the job's config.yaml is missing")
         job.state = "waiting"
     run_sweep(manifest, jobs, start_server(max(job.threads for job in jobs)))
-    bad = [job for job in jobs if job.state != "done"]
+    bad = [job for job in jobs if job.state not in ENDED]
     print(f"aetl compare {shown(manifest.folder)}")
     if bad:
         raise SweepFailed(len(bad), manifest.folder)
@@ -157,6 +199,8 @@ def _believe_records(manifest: Manifest) -> None:
                 record = read_json(manifest.job_folder(job) / "run.json")
             except (OSError, ValueError):
                 continue
+            if record["status"] == "pruned":
+                job.state, job.error = "pruned", None
             if record["status"] == "done":
                 metric = record["metric"]
                 job.state, job.error = "done", None

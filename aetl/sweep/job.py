@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from aetl.sweep.intermediate import forget
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -68,7 +70,7 @@ class Work:
 class Outcome:
     """What a job says of itself at its end; one that is killed says nothing."""
 
-    state: Literal["done", "failed", "interrupted"]
+    state: Literal["done", "pruned", "failed", "interrupted"]
     value: Any = None
     error: str | None = None
 
@@ -85,7 +87,7 @@ def work(job: Work, launcher: Connection) -> None:
     sys.stderr.flush()
     with suppress(OSError):  # the launcher may be gone
         launcher.send(outcome)
-    code = {"done": 0, "failed": 1, "interrupted": EXIT_INTERRUPTED}[outcome.state]
+    code = {"done": 0, "pruned": 0, "failed": 1, "interrupted": EXIT_INTERRUPTED}[outcome.state]
     raise SystemExit(code)
 
 
@@ -98,6 +100,8 @@ def _outcome(job: Work) -> Outcome:
         with _alone(job.folder), _few_threads(job.threads):
             return Outcome("done", value=_do(job))
     except BaseException as error:
+        if type(error).__name__ == "Pruned":
+            return Outcome("pruned")
         traceback.print_exc()
         # Lightning turns Ctrl-C into SystemExit.
         if isinstance(error, KeyboardInterrupt) or (
@@ -120,6 +124,7 @@ def _do(job: Work) -> Any:
     node = config.hydra
     configure_log(node.job_logging, node.verbose)
     _set_aside(job.folder / "run.json", job.number_of_try)
+    forget(job.folder)
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     if node.job.chdir:
         os.chdir(job.folder)

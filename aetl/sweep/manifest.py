@@ -18,8 +18,10 @@ from typing import Literal, get_args
 from aetl.config import ConfigError
 from aetl.files import read_json, write_json
 
-State = Literal["waiting", "running", "done", "failed", "interrupted"]
+State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
+ENDED: tuple[State, ...] = ("done", "pruned")
+"""The states of a job that needs nothing more; a search gives some up on purpose."""
 
 
 class SweepRefused(ConfigError):
@@ -48,6 +50,8 @@ class JobEntry:
     error: str | None = None
     metric: str | None = None
     score: float | None = None
+    trial: int | None = None  # its number in the sweep's study
+    values: list[float] | None = None  # of the study's objectives
 
 
 @dataclass
@@ -63,6 +67,7 @@ class Manifest:
     retries: int
     started: str
     ended: str | None = None
+    study: str | None = None  # the name of the search that makes the jobs, if one does
     jobs: list[JobEntry] = field(default_factory=list)
 
     def save(self) -> None:

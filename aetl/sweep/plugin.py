@@ -11,6 +11,7 @@ import sys
 import types
 import weakref
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,12 +23,16 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from aetl.config import ConfigError
+from aetl.sweep.conclusion import conclude
 from aetl.sweep.job import Surroundings
-from aetl.sweep.manifest import Claim, JobEntry, Manifest, locked, names_of, now
+from aetl.sweep.manifest import ENDED, Claim, JobEntry, Manifest, State, locked, names_of, now
 from aetl.sweep.pool import start_server
 from aetl.sweep.prepare import Plan, prepare
 from aetl.sweep.progress import checking
 from aetl.sweep.run import SweepFailed, run_sweep
+from aetl.sweep.space import Space
+from aetl.sweep.study import Search, Settings
+from aetl.sweep.sweeper import OptunaSweeper
 
 ALIAS = "hydra_plugins.aetl_process"
 TASK = "aetl.launch:_task"
@@ -45,9 +50,10 @@ def register() -> None:
         parent.__path__ = []
     module = sys.modules[ALIAS] = types.ModuleType(ALIAS)
     setattr(parent, name, module)
-    ProcessLauncher.__module__ = ALIAS
-    module.ProcessLauncher = ProcessLauncher  # type: ignore[attr-defined]
-    plugins.register(ProcessLauncher)
+    for plugin in (ProcessLauncher, OptunaSweeper):
+        plugin.__module__ = ALIAS
+        setattr(module, plugin.__name__, plugin)
+        plugins.register(plugin)
 
 
 class ProcessLauncher(Launcher):
@@ -60,6 +66,10 @@ class ProcessLauncher(Launcher):
     ended: ClassVar[list[Path]] = []
     """The folders of the sweeps of this process whose jobs have all had their turn."""
 
+    going_on: ClassVar[Manifest | None] = None
+    """A search's manifest that is gone on with, its lock held; ``again`` are the states to redo."""
+    again: ClassVar[frozenset[State]] = frozenset()
+
     def __init__(self, jobs: int | None, retries: int) -> None:
         self.jobs, self.retries = jobs, retries
 
@@ -70,9 +80,20 @@ class ProcessLauncher(Launcher):
         _at_least("jobs", self.jobs, 1, or_null=True)
         _at_least("retries", self.retries, 0)
         self.loader, self.config = hydra_context.config_loader, config
-        claim = Claim(Path(str(config.hydra.sweep.dir)).absolute())
+        folder = Path(str(config.hydra.sweep.dir)).absolute()
+        if self.going_on is None:
+            self._claim(folder)
+        else:
+            self.manifest = self.going_on
+            self.manifest.jobs_at_once = self.jobs
+            self._refuse = weakref.finalize(self, lambda: None)
+        self.context = start_server(_threads(config), ["wandb"] if _uses_wandb(config) else [])
+
+    def _claim(self, folder: Path) -> None:
+        """Make the sweep's folder; one that is refused, here or by the sweeper, is removed."""
+        claim = Claim(folder)
         self.manifest = Manifest(
-            folder=claim.folder,
+            folder=folder,
             command=list(sys.argv),
             cwd=os.getcwd(),
             paths=[p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p],
@@ -81,9 +102,7 @@ class ProcessLauncher(Launcher):
             retries=self.retries,
             started=now(),
         )
-        # A sweep that is refused, here or by the sweeper, leaves nothing behind.
         self._refuse = weakref.finalize(self, claim.give_back)
-        self.context = start_server(_threads(config), ["wandb"] if _uses_wandb(config) else [])
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -91,14 +110,14 @@ class ProcessLauncher(Launcher):
         """Run a batch of the sweep's jobs; a sweeper may come with several."""
         if not job_overrides:
             raise ConfigError("the sweep has no jobs: one of its lists or globs is empty")
-        setup_globals()
         folder = self.manifest.folder
-        plan = Plan(self.loader, self.config, folder, Surroundings.here(), str(version.getbase()))
         with locked(folder):
             try:
                 with checking(len(job_overrides)):
                     names = names_of(job_overrides, self.config.hydra.runtime.choices)
-                    jobs = prepare(plan, names, job_overrides, initial_job_idx, self.context)
+                    jobs = prepare(
+                        self._plan(), names, job_overrides, initial_job_idx, self.context
+                    )
             except BaseException:
                 if initial_job_idx == 0:
                     self._refuse()
@@ -108,8 +127,42 @@ class ProcessLauncher(Launcher):
             values = run_sweep(self.manifest, jobs, self.context)
         if folder not in self.ended:
             self.ended.append(folder)
-        failed = SweepFailed(sum(job.state != "done" for job in self.manifest.jobs), folder)
+        failed = SweepFailed(sum(job.state not in ENDED for job in self.manifest.jobs), folder)
         return [_returned(job, self.manifest, values, failed) for job in jobs]
+
+    def search(self, settings: Settings, space: Space, fixed: Sequence[str]) -> None:
+        """Run the jobs that a study asks for; of one that goes on, first what was cut off."""
+        folder, plan = self.manifest.folder, self._plan()
+
+        def prepare_one(name: str, overrides: Sequence[str], number: int) -> JobEntry:
+            (job,) = prepare(plan, [name], [overrides], number, self.context)
+            return job
+
+        with nullcontext() if self.going_on else locked(folder):
+            self.manifest.study = settings.name
+            search = Search(settings, space, fixed, self.manifest, prepare_one)
+            again = []
+            if self.going_on:
+                search.reconcile()
+                again = [job for job in self.manifest.jobs if job.state in self.again]
+            if not self.manifest.jobs:
+                first = search.next()  # where it is refused, the whole sweep is
+                again = [first] if first else []
+            self._refuse.detach()
+            try:
+                run_sweep(self.manifest, again, self.context, search)
+            finally:
+                lines = conclude(search.study, self.manifest)
+            print("\n".join(lines))
+        self.ended.append(folder)
+        bad = sum(job.state not in ENDED for job in self.manifest.jobs)
+        if bad:
+            raise SweepFailed(bad, folder)
+
+    def _plan(self) -> Plan:
+        setup_globals()
+        here = Surroundings.here()
+        return Plan(self.loader, self.config, self.manifest.folder, here, str(version.getbase()))
 
 
 class Returned(JobReturn):

@@ -20,11 +20,11 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, Protocol
 
 from aetl.files import read_json
 from aetl.sweep.job import Outcome, Surroundings, Work, environment_of_threads, work
-from aetl.sweep.manifest import JobEntry, Manifest, now
+from aetl.sweep.manifest import ENDED, JobEntry, Manifest, now
 from aetl.sweep.progress import Progress
 
 
@@ -70,6 +70,23 @@ class Running:
             os.killpg(self.process.pid, signal.SIGKILL)
 
 
+class Supply(Protocol):
+    """Makes further jobs while a sweep runs, in the light of how the others ended."""
+
+    @property
+    def expected(self) -> int:
+        """How many jobs are still to run, for the display of progress."""
+
+    def next(self) -> JobEntry | None:
+        """A further job, in the manifest already; ``None`` when there is none any more."""
+
+    def look(self, running: Sequence[JobEntry]) -> None:
+        """Called about twice a second."""
+
+    def ended(self, job: JobEntry) -> None:
+        """A job has ended for good, or was interrupted."""
+
+
 class Pool:
     """Runs jobs of a manifest until all have ended, or until Ctrl-C."""
 
@@ -84,27 +101,41 @@ class Pool:
         self._cores = len(os.sched_getaffinity(0))
         self._running: list[Running] = []
 
-    def run(self, jobs: Sequence[JobEntry]) -> None:
-        """Run ``jobs``; their entries say how they ended, ``values`` what their tasks returned."""
+    def run(self, jobs: Sequence[JobEntry], supply: Supply | None = None) -> None:
+        """Run ``jobs`` and those of ``supply``; their entries say how they ended, ``values`` what
+        their tasks returned."""
         waiting = spread(jobs)
-        tries_before = {job.number: job.tries for job in jobs}
+        tries_before = Counter({job.number: job.tries for job in jobs})
         with self._interruptible():
-            while self._running or (waiting and not self.interrupted):
-                while not self.interrupted and (job := self._next(waiting)):
+            while True:
+                while not self.interrupted and (job := self._next(waiting, supply)):
                     waiting.remove(job)
                     self._start(job)
+                if not self._running:
+                    return
+                if supply is not None:
+                    supply.look([running.job for running in self._running])
                 for ended in self._ended():
                     self._finish(ended)
                     tries = ended.job.tries - tries_before[ended.job.number]
                     if ended.job.state == "failed" and tries <= self.manifest.retries:
                         ended.job.state = "waiting"
                         waiting.append(ended.job)
+                    elif supply is not None:
+                        supply.ended(ended.job)
                     self.manifest.save()
                     self.progress.ended(ended.job)
 
-    def _next(self, waiting: Sequence[JobEntry]) -> JobEntry | None:
+    def _next(self, waiting: list[JobEntry], supply: Supply | None = None) -> JobEntry | None:
         """The first that there is room for: a job of several ranks does not hold up the others."""
+        # A search knows more the later it is asked.
+        if supply is not None and not waiting and len(self._running) < self._most():
+            job = supply.next()
+            waiting += [job] if job else []
         return next((job for job in waiting if self._has_room(job)), None)
+
+    def _most(self) -> int:
+        return self.manifest.jobs_at_once or self._cores
 
     def _has_room(self, job: JobEntry) -> bool:
         if not self._running:
@@ -166,7 +197,7 @@ class Pool:
         if self.interrupted and outcome.state == "failed":
             outcome = Outcome("interrupted", error="stopped with the sweep")
         job.state, job.error = outcome.state, outcome.error
-        if job.state == "done":
+        if job.state in ENDED:
             self.values[job.number] = outcome.value
             note_score(job, self.manifest.job_folder(job), outcome.value)
         process.close()
@@ -213,9 +244,13 @@ def spread(jobs: Sequence[JobEntry]) -> list[JobEntry]:
 
 def note_score(job: JobEntry, folder: Path, value: Any) -> None:
     """A finished job's score, for the lines that people read."""
-    with suppress(OSError, ValueError, KeyError):
-        job.metric = read_json(folder / "run.json")["metric"]
     job.score = value if isinstance(value, float) else None
+    with suppress(OSError, ValueError, KeyError):
+        record = read_json(folder / "run.json")
+        job.metric = record["metric"]
+        job.score = record["scores"][job.metric]
+    if isinstance(value, list):
+        job.values = [float(one) for one in value]
 
 
 def _received(outcome: Connection) -> Outcome | None:

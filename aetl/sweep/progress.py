@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,9 +23,9 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
-def progress_of(jobs: Sequence[JobEntry]) -> Progress:
-    """The display that fits where stderr goes; ``jobs`` are those that will run."""
-    return Live(len(jobs)) if sys.stderr.isatty() else Lines(len(jobs))
+def progress_of(jobs: int) -> Progress:
+    """The display that fits where stderr goes; ``jobs`` will run."""
+    return Live(jobs) if sys.stderr.isatty() else Lines(jobs)
 
 
 @contextmanager
@@ -84,7 +84,7 @@ class Live:
 
     def ended(self, job: JobEntry) -> None:
         self._running.pop(job.number, None)
-        self.done += job.state in ("done", "failed")
+        self.done += job.state in ("done", "pruned", "failed")
         self.failed += job.state == "failed"
         if job.state != "done":
             self.say(line_of(job))
@@ -116,7 +116,9 @@ def line_of(job: JobEntry) -> str:
     """``ok  parameter/finetune budget=100 seed=2  accuracy 0.81  3.2 s``."""
     word = {"done": "ok", "waiting": "failed"}.get(job.state, job.state)
     parts = [word, job.name]
-    if job.score is not None:
+    if job.values is not None:
+        parts.append(" ".join(f"{value:.4g}" for value in job.values))
+    elif job.score is not None:
         parts.append(f"{job.metric or 'value'} {job.score:.4g}")
     if job.state != "done":
         parts.append(job.error or "")

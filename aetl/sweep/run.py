@@ -8,8 +8,8 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
-from aetl.sweep.manifest import JobEntry, Manifest, counts, now, shown
-from aetl.sweep.pool import Pool
+from aetl.sweep.manifest import ENDED, JobEntry, Manifest, counts, now, shown
+from aetl.sweep.pool import Pool, Supply
 from aetl.sweep.prepare import visible_gpus
 from aetl.sweep.progress import print_failures, progress_of
 
@@ -41,33 +41,39 @@ class SweepInterrupted(Exception):
         return f"interrupted; aetl sweep resume {shown(self.folder)}"
 
 
-def run_sweep(manifest: Manifest, jobs: Sequence[JobEntry], context: BaseContext) -> dict[int, Any]:
-    """Run ``jobs`` of a sweep whose lock is held; what the tasks returned, by number.
+def run_sweep(
+    manifest: Manifest, jobs: Sequence[JobEntry], context: BaseContext, supply: Supply | None = None
+) -> dict[int, Any]:
+    """Run ``jobs`` of a sweep whose lock is held, and those that ``supply`` makes meanwhile; what
+    the tasks returned, by number.
 
     Raises ``SweepInterrupted`` after Ctrl-C. Failed jobs are in the manifest, not raised.
     """
     manifest.ended = None
     manifest.save()
-    progress = progress_of(jobs)
-    pool = Pool(manifest, context, _gpus(jobs, context), progress)
+    asked = supply is not None or any(job.on_gpu for job in jobs)
+    gpus = _gpus(context) if asked else ()
+    progress = progress_of(len(jobs) if supply is None else supply.expected)
+    pool = Pool(manifest, context, gpus, progress)
     try:
-        pool.run(jobs)
+        pool.run(jobs, supply)
     finally:
         progress.close()
         manifest.ended = now()
         manifest.save()
-    if pool.interrupted and any(job.state != "done" for job in manifest.jobs):
+    if pool.interrupted and (
+        supply is not None or any(job.state not in ENDED for job in manifest.jobs)
+    ):
         raise SweepInterrupted(manifest.folder)
     print_failures(manifest)
     folder = shown(manifest.folder)
-    done = counts(manifest.jobs)["done"]
-    print(f"{done} of {len(manifest.jobs)} jobs done: {folder}")
+    numbers = counts(manifest.jobs)
+    pruned = f", {numbers['pruned']} pruned" if numbers["pruned"] else ""
+    print(f"{numbers['done']} of {len(manifest.jobs)} jobs done{pruned}: {folder}")
     return pool.values
 
 
-def _gpus(jobs: Sequence[JobEntry], context: BaseContext) -> tuple[str, ...]:
+def _gpus(context: BaseContext) -> tuple[str, ...]:
     """Asked in a process of its own, since the launcher does not load torch."""
-    if not any(job.on_gpu for job in jobs):
-        return ()
     with ProcessPoolExecutor(1, context) as pool:
         return pool.submit(visible_gpus).result()

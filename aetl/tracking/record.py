@@ -27,6 +27,7 @@ from aetl.files import link, read_json, write_json, write_text
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
 from aetl.tracking.base import status_of
+from aetl.tracking.history import Listener
 from aetl.types import UserError
 
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
@@ -36,7 +37,8 @@ VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", 
 class Job:
     """A run to be done: its config, its folder, and how it was asked for.
 
-    With ``fresh`` nothing is taken from the store, whatever the config says.
+    With ``fresh`` nothing is taken from the store, whatever the config says. ``watch`` sees the
+    rows of every stage while it trains, and may stop the run by raising ``Pruned``.
     """
 
     cfg: DictConfig
@@ -45,6 +47,7 @@ class Job:
     overrides: Sequence[str]
     command: Sequence[str]
     fresh: bool = False
+    watch: Listener | None = None
 
 
 class Record:

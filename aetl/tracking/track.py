@@ -24,8 +24,10 @@ class Track:
     Losing the network or a tracker's quota must not lose the run: the folder is the truth.
     """
 
-    def __init__(self, trackers: Sequence[Tracker], about: About) -> None:
-        self.about = about
+    def __init__(
+        self, trackers: Sequence[Tracker], about: About, watch: Listener | None = None
+    ) -> None:
+        self.about, self._watch = about, watch
         self.rows: list[Row] = []
         self._trackers = list(trackers)
         self._live: set[str] = set()
@@ -48,7 +50,10 @@ class Track:
 
         def listen(rows: list[Row]) -> None:
             self._live.add(stage)
-            self._each("log", [row._replace(stage=stage) for row in rows])
+            named = [row._replace(stage=stage) for row in rows]
+            self._each("log", named)
+            if self._watch is not None:
+                self._watch(named)
 
         return listen
 

@@ -34,3 +34,13 @@ class Fault(pl.Callback):
         if kind == "deaf":
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         time.sleep(60)  # the handler of SIGINT runs in here
+
+
+class Slow(pl.Callback):
+    """Takes its time over each epoch of the fine-tuning."""
+
+    def __init__(self, *, seconds: float) -> None:
+        self.seconds = seconds
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
+        time.sleep(self.seconds if module.stage == "transfer" else 0)

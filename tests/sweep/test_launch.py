@@ -175,7 +175,7 @@ def test_as_many_jobs_at_a_time_as_asked(sweep: Sweep, tmp_path: Path) -> None:
 def test_a_job_sees_its_own_share_of_threads_and_gpus(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aetl.sweep.run._gpus", lambda jobs, context: ("4", "7"))
+    monkeypatch.setattr("aetl.sweep.run._gpus", lambda context: ("4", "7"))
     arguments = ("tags=[surroundings]", "threads=1,2", "hydra.launcher.jobs=2")
     assert sweep(*arguments) == 0
     one, two = (
@@ -192,7 +192,7 @@ def test_a_job_sees_its_own_share_of_threads_and_gpus(
 def test_a_job_for_the_cpu_keeps_its_sight_of_the_gpus(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("aetl.sweep.run._gpus", lambda jobs, context: ("4", "7"))
+    monkeypatch.setattr("aetl.sweep.run._gpus", lambda context: ("4", "7"))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert sweep("tags=[surroundings]", "trainer=cpu") == 0
     found = json.loads((tmp_path / "sweep" / "0" / "surroundings.json").read_text())

@@ -158,6 +158,12 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield name, f"{score:.4f}   {baseline} twin {twin:.4f}   gain {gain:+.4f}"
     for domain, error in record.get("reconstruction", {}).items():
         yield f"reconstruction {domain}", f"{error:.5f} (mean squared error per element)"
+    if bits := record.get("bits_per_dim"):
+        yield "bits/dim", f"{bits['value']:.4f} ({bits['bound']}, {bits['data']})"
+    for name, value in (record.get("monitor") or {}).items():
+        yield name.replace("_", " "), f"{value:.4g}"
+    for line in record.get("warnings") or ():
+        yield "warning", line
     receipt = record.get("receipt") or {}
     for part in ("matched", "missing", "skipped", "frozen", "trainable", "changed"):
         if receipt.get(part):

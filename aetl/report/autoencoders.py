@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,7 +79,7 @@ def sections(panel: Panel) -> Iterable[Html | None]:
     columns = [*_readings(panel, rows), *_of_pretraining(variants)]
     order = sorted(variants, key=lambda name: (_rank(columns, name) or math.inf, name))
     where = f"Autoencoders: {panel.title}"
-    yield section(where, _table(panel, order, columns), note=_note(rows))
+    yield section(where, _table(panel, order, variants, columns), note=_note(rows))
     yield section("Reconstructions side by side", _pictures(order, variants, columns))
 
 
@@ -203,17 +203,26 @@ def _note(rows: Sequence[Row]) -> str:
     return _NOTE.format(data=f" (of {told})" if told else "", twin=" or ".join(twins))
 
 
-def _table(panel: Panel, order: Sequence[str], columns: Sequence[Measure]) -> Html:
+def _table(
+    panel: Panel, order: Sequence[str], variants: Variants, columns: Sequence[Measure]
+) -> Html:
     heads = [("rank", True), ("autoencoder", False), *((c.title, True) for c in columns)]
     body = []
     for name in order:
         rank = _rank(columns, name)
         cells = [Cell("" if rank is None else f"{rank:.1f}", "" if rank is None else rank, True)]
-        cells.append(Cell(tag("strong", name), name))
+        cells.append(Cell(join([tag("strong", name), _warned(variants[name])]), name))
         cells += [_cell(column, name) for column in columns]
         body.append((cells, ""))
     identity = "ranking-" + "".join(c if c.isalnum() else "-" for c in panel.title + panel.metric)
     return tag("div", live_table(identity, heads, body), class_="ranking")
+
+
+def _warned(runs: Mapping[int, Run]) -> Html | None:
+    """A mark where runs warn of a latent that is hardly used; it says of what."""
+    lines = [line for run in runs.values() for line in run.record.get("warnings") or ()]
+    said = "; ".join(f"{line} ({n} of {len(runs)} seeds)" for line, n in Counter(lines).items())
+    return tag("span", " ⚠", title=said, class_="worse") if lines else None
 
 
 def _cell(column: Measure, name: str) -> Cell:

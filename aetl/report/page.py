@@ -104,7 +104,13 @@ def _header(run: Run) -> Html:
         badge = tag("span", run.status, class_=f"badge {run.status}")
         error = tag("p", badge, " ", said if said else "This run has no result.")
     title = tag("h1", f"{run.source} → {run.target}")
-    return tag("header", tag("p", "aetl run", class_="eyebrow"), title, chips(pairs), error)
+    eyebrow = tag("p", "aetl run", class_="eyebrow")
+    return tag("header", eyebrow, title, chips(pairs), error, *_warnings(run))
+
+
+def _warnings(run: Run) -> Iterable[Html]:
+    for line in run.record.get("warnings") or ():
+        yield tag("p", tag("span", "warning", class_="badge failed"), " ", line)
 
 
 def _numbers(run: Run) -> Html | None:
@@ -161,7 +167,13 @@ def _errors(run: Run) -> Html | None:
     if not errors:
         return None
     said = ", ".join(f"{domain} {error:.5f}" for domain, error in errors.items())
-    return tag("p", f"Mean squared error per element: {said}.", class_="note")
+    told = [f"Mean squared error per element: {said}."]
+    if bits := run.record.get("bits_per_dim"):
+        told.append(f"At most {bits['value']:.4f} bits/dim ({bits['bound']}, {bits['data']}).")
+    if signs := run.record.get("monitor"):
+        named = (f"{name.replace('_', ' ')} {value:.4g}" for name, value in signs.items())
+        told.append(f"On held-out source data: {', '.join(named)}.")
+    return tag("p", " ".join(told), class_="note")
 
 
 def _receipt(receipt: Mapping[str, Any]) -> Iterable[Html | None]:

@@ -26,6 +26,7 @@ def fit_closed_form(
     for split, loader in zip(("train", "validation"), loaders, strict=True):
         module.train(split == "train")
         rows += [Row(module.stage, split, 0, 0, k, v) for k, v in _means(module, loader).items()]
+    rows += [Row(module.stage, "validation", 0, 0, k, v) for k, v in module.observed().items()]
     listener(rows)
     return rows
 

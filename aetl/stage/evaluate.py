@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.files import atomic, read_json
 from aetl.loss.bound import bits_per_dim
 from aetl.loss.objective import Objective
@@ -24,6 +26,8 @@ from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import numpy
 from aetl.types import Prediction
+
+log = logging.getLogger(__name__)
 
 SHOWN = 8
 """Examples of each domain in the picture of reconstructions."""
@@ -84,7 +88,7 @@ def _of_pretraining(
     folder: Path,
 ) -> dict[str, Any]:
     if pretrained is None or autoencoder is None:
-        return {"reconstruction": {}, "transferability": {}}
+        return {"reconstruction": {}, "transferability": {}, "warnings": []}
     return {
         **picture(cfg, domains, pretrained, autoencoder, folder),
         "transferability": transferability(cfg, domains, autoencoder),
@@ -109,8 +113,9 @@ def picture(
 
     ``reconstruction`` is the mean squared error per element of each domain, in the units of the
     data (of hidden parts where a variant predicts those: see its ``reconstruct``);
-    ``bits_per_dim`` a bound on held-out source data, where the objective is one; ``parameters`` and
-    ``latent`` the size of the autoencoder. From at most ``MAPPED`` examples of each domain.
+    ``bits_per_dim`` a bound on held-out source data, where the objective is one; ``monitor`` and
+    ``warnings`` the vital signs of the latent there; ``parameters`` and ``latent`` the size of the
+    autoencoder. From at most ``MAPPED`` examples of each domain.
     """
     objective = trained_objective(cfg, pretrained)
     held_out = domains.source.split.validation
@@ -138,10 +143,15 @@ def picture(
         )
     x = source.inputs(torch.arange(min(MAPPED, len(source))))
     rng = Rng.of(cfg.seed, "bits_per_dim")
+    signs = vitals(autoencoder, x[:EXAMPLES])
+    for line in signs.warnings:
+        log.warning("%s", line)
     bits = bits_per_dim(autoencoder, objective, x, images=source.is_image, rng=rng)
     return {
         "reconstruction": errors,
         "bits_per_dim": dataclasses.asdict(bits) if bits else None,
+        "monitor": signs.values,
+        "warnings": list(signs.warnings),
         "parameters": sum(p.numel() for p in autoencoder.parameters()),
         "latent": list(autoencoder.latent_shape),
     }

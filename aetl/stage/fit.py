@@ -30,6 +30,9 @@ for _name in ("pytorch_lightning", "lightning_fabric"):
 
 Optimizer = Callable[..., torch.optim.Optimizer]
 
+EXPLODED = 1e6
+"""A loss that is so many times its first value, or times 1 if that is smaller, has diverged."""
+
 
 class Fit:
     """How long and how fast a stage trains.
@@ -59,6 +62,7 @@ class Training(pl.LightningModule):
 
     stage: str
     history: History
+    first_loss: Tensor
 
     def __init__(
         self, *, seed: int, fit: Fit, optimizer: Optimizer, schedule: Schedule, total_steps: int
@@ -66,6 +70,8 @@ class Training(pl.LightningModule):
         super().__init__()
         self.seed, self.fit_settings, self.total_steps = seed, fit, total_steps
         self._optimizer, self._schedule = optimizer, schedule
+        # A buffer, so that a resumed training judges by the same number.
+        self.register_buffer("first_loss", torch.tensor(math.nan))
 
     def losses(self, batch: Any, rng: Rng, batch_index: int, progress: float) -> dict[str, Tensor]:
         """The values of a batch by name; ``loss`` is what is minimised."""
@@ -88,8 +94,7 @@ class Training(pl.LightningModule):
         key = (self.seed, self.stage, self.current_epoch, batch_idx)
         torch.manual_seed(key_seed(*key, ranks.rank()))  # dropout draws from the global source
         values = self.losses(batch, Rng.of(*key), batch_idx, self.progress)
-        if not torch.isfinite(values["loss"]):
-            self._diverged(values, batch)
+        self._refuse_divergence(values, batch)
         return values
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
@@ -111,12 +116,29 @@ class Training(pl.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
-    def _diverged(self, values: Mapping[str, Tensor], batch: Any) -> None:
-        bad = [name for name, value in values.items() if not torch.isfinite(value)]
+    def observed(self) -> dict[str, float]:
+        """More numbers at the end of a validation, by name: for the history alone."""
+        return {}
+
+    def _refuse_divergence(self, values: Mapping[str, Tensor], batch: Any) -> None:
+        loss = values["loss"].detach()
+        if not torch.isfinite(loss):
+            bad = [name for name, value in values.items() if not torch.isfinite(value)]
+            self._diverged(f"{', '.join(bad)} is not finite", values, batch)
+        if torch.isnan(self.first_loss):
+            self.first_loss.copy_(loss)
+        limit = EXPLODED * max(1.0, float(self.first_loss.abs()))
+        if float(loss.abs()) > limit:
+            told = ((name, float(value.detach())) for name, value in values.items())
+            terms = ", ".join(f"{name} {value:.3g}" for name, value in told)
+            said = f"the loss is more than {EXPLODED:.0e} times its first value ({terms})"
+            self._diverged(said, values, batch)
+
+    def _diverged(self, what: str, values: Mapping[str, Tensor], batch: Any) -> None:
         file = Path(self.trainer.default_root_dir) / "diverged.pt"
         write_torch(file, {"step": self.global_step, "terms": dict(values), "batch": batch})
         raise FloatingPointError(
-            f"{self.stage}: {', '.join(bad)} is not finite at step {self.global_step} "
+            f"{self.stage}: {what} at step {self.global_step} "
             f"(the batch is saved in {file}); lower the learning rate or clip the gradient"
         )
 

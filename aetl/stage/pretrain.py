@@ -17,6 +17,7 @@ from torch import Tensor
 from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
 from aetl.autoencoder.closed_form import ClosedForm
+from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.config import resolved
 from aetl.data.loader import Loader
 from aetl.files import write_torch
@@ -32,6 +33,8 @@ from aetl.types import Batch, UserError, field_values
 log = logging.getLogger(__name__)
 
 OBJECTIVE = "objective.pt"
+EVERY = 100
+"""Steps between two looks at the latent, at least."""
 
 
 class Pretrained(NamedTuple):
@@ -76,6 +79,7 @@ class Pretraining(Training):
         self.autoencoder, self.objective = autoencoder, objective
         self.loader = loader
         self.validation_loader: Loader | None = None
+        self.held_out: Tensor | None = None
 
     def losses(
         self, batch: Batch, rng: Rng, batch_index: int, progress: float
@@ -96,6 +100,15 @@ class Pretraining(Training):
         share = ranks.world() / joint
         values = {name: value.sum() * share for name, value in terms.items()}
         return {"loss": total.sum() * share} | {k: v.detach() for k, v in values.items()}
+
+    def observed(self) -> dict[str, float]:
+        """The vital signs of the latent on held-out examples, where ``EVERY`` steps went by."""
+        step, before = self.global_step, self.global_step - len(self.loader)
+        due = step // EVERY > before // EVERY or step >= self.total_steps
+        if self.held_out is None or not due:
+            return {}
+        x = self.held_out.to(next(self.autoencoder.parameters()))
+        return vitals(self.autoencoder.eval(), x).values
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         modules = [*self.autoencoder.parameters(), *self.objective.parameters()]
@@ -222,6 +235,7 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
         total_steps=settings.total_steps(len(loaders[0]), cfg.trainer.accumulate_grad_batches),
     )
     module.validation_loader = loaders[1]
+    module.held_out = source.pool.inputs(source.split.validation[:EXAMPLES])
     if isinstance(autoencoder, ClosedForm):
         rows = fit_closed_form(autoencoder, module, source, (loaders[0], loaders[1]), listener)
     else:

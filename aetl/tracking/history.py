@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,12 +54,19 @@ class History(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._flush("validation", trainer)
+        self.note(getattr(module, "observed", dict)(), trainer.global_step, trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._flush("train", trainer)
 
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._flush("train", trainer)
+
+    def note(self, values: Mapping[str, float], step: int, epoch: int) -> None:
+        """Add numbers that every rank has computed from the same examples."""
+        new = [Row(self.stage, "validation", step, epoch, k, v) for k, v in values.items()]
+        self.rows += new
+        self._listener(new)
 
     def state_dict(self) -> dict[str, Any]:
         # A checkpoint is rank 0's and is loaded by all: its sums are the means over the ranks.

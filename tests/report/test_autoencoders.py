@@ -161,6 +161,18 @@ def test_settings_and_losses_tell_variants_of_one_name_apart(tmp_path: Path) -> 
     }
 
 
+def test_a_variant_that_runs_warn_of_is_marked(tmp_path: Path) -> None:
+    zoo(tmp_path)
+    line = "posterior collapse: 0 of 8 latents are active"
+    write_run(
+        tmp_path / "vae-warned", autoencoder="vae", loss="loss of vae", seed=3, baseline=TWIN,
+        transfer="feature/knn", warnings=[line],
+    )  # fmt: skip
+    text = write_sweep_page([tmp_path]).read_text(encoding="utf-8")
+    assert text.count("⚠") == 1
+    assert f'title="{line} (1 of 4 seeds)"' in text
+
+
 def test_a_sweep_of_one_autoencoder_has_no_ranking(tmp_path: Path) -> None:
     zoo(tmp_path, autoencoder="vae", loss="elbo")
     page = Page(write_sweep_page([tmp_path]))

@@ -159,3 +159,11 @@ def test_an_objective_that_is_no_bound_has_no_bits_and_every_model_a_size(tmp_pa
     assert result["bits_per_dim"] is None
     assert result["latent"] == [4]
     assert result["parameters"] == (64 * 16 + 16) + (16 * 4 + 4) + (4 * 16 + 16) + (16 * 64 + 64)
+
+
+def test_a_collapsed_posterior_is_warned_of_in_the_record(tmp_path: Path) -> None:
+    """A heavy KL leaves nothing of the latent."""
+    heavy = ("autoencoder=vae", "loss.kl.weight=1000.0", "pretrain.max_steps=200")
+    result = done(World(tmp_path, *heavy, *MLP), tmp_path / "run")
+    assert result["monitor"]["active_units"] == 0.0
+    assert "posterior collapse: 0 of 4 latents are active" in result["warnings"]

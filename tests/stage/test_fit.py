@@ -164,6 +164,20 @@ def test_a_diverged_stage_is_not_done(diverged: tuple[World, str]) -> None:
     assert not (file.parent / "autoencoder.pt").exists()
 
 
+def test_a_loss_that_explodes_without_leaving_the_numbers_stops_and_is_kept(tmp_path: Path) -> None:
+    steps = ("optimizer=sgd", "pretrain.lr=1e3", "pretrain.max_steps=50", "autoencoder=linear")
+    world = World(tmp_path, *steps, "bottleneck.latent_dim=4")
+    with pytest.raises(FloatingPointError, match=r"loss is more than 1e\+06 times its first") as e:
+        world.pretrain()
+    (file,) = world.folder.glob("store/pretrain-*/diverged.pt")
+    saved = torch.load(file, weights_only=False)
+    assert torch.isfinite(saved["terms"]["loss"])
+    assert f"reconstruction {float(saved['terms']['reconstruction']):.3g}" in str(e.value)
+    assert f"at step {saved['step']} " in str(e.value)
+    assert str(file) in str(e.value)
+    assert Batch(*saved["batch"]).x.shape == (32, 1, 8, 8)
+
+
 def test_a_term_that_is_finite_is_not_named(tmp_path: Path) -> None:
     """An infinite weight: both terms are finite, their sum is not."""
     world = World(tmp_path, *MLP, "loss=[mse,l1_code]", "loss.reconstruction.weight=inf")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from aetl.autoencoder.monitor import vitals
 from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_digest, read_weights
 from aetl.types import UserError
-from tests.tiny import MLP, WATCH, World, differing, weights
+from tests.tiny import MLP, WATCH, World, differing, history, weights
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +113,27 @@ def test_what_is_no_checkpoint_is_refused_in_a_line(
     with pytest.raises(UserError, match=message) as caught:
         read_weights(file)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("autoencoder", ["vae", "vq", "pca"])
+def test_vital_signs_of_the_latent_are_in_the_history(autoencoder: str, tmp_path: Path) -> None:
+    small = MLP if autoencoder == "vae" else MLP[:1] if autoencoder == "vq" else ()
+    world = World(tmp_path, f"autoencoder={autoencoder}", *small, "pretrain.max_steps=10")
+    entry = world.pretrain().entry
+    assert entry is not None
+    names = {"vae": "active_units", "vq": "codes_used", "pca": "effective_rank"}
+    found = [r for r in history(entry) if r.name == names[autoencoder]]
+    assert [(r.split, r.step) for r in found] == [("validation", 0 if small == () else 10)]
+    model = build_autoencoder(world.cfg, (1, 8, 8)).eval()
+    model.load_state_dict(dict(world.pretrain().state))
+    source = world.domains.source
+    x = source.pool.inputs(source.split.validation[:256])
+    assert found[0].value == pytest.approx(vitals(model, x).values[names[autoencoder]])
+
+
+def test_the_latent_is_looked_at_about_every_hundred_steps(tmp_path: Path) -> None:
+    """160 examples, 144 of them to train on: 5 steps an epoch."""
+    entry = World(tmp_path, *MLP, "pretrain.max_steps=230", "pretrain.epochs=46").pretrain().entry
+    assert entry is not None
+    steps = [r.step for r in history(entry) if r.name == "effective_rank"]
+    assert steps == [100, 200, 230]

@@ -229,6 +229,7 @@ def _check_value(path: str, value: Any, hint: Any) -> None:
 def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     """Parts that do not fit: a loss that the autoencoder cannot feed, a metric of another task."""
     from aetl.autoencoder.fields import given_fields
+    from aetl.label import strategy_name
     from aetl.loss.objective import refuse_misfit
     from aetl.types import UserError
 
@@ -243,12 +244,12 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     except UserError as error:
         raise ConfigError(str(error)) from None
     kind = locate("task", plain["task"]["_target_"]).kind
+    given = given_fields(plain["autoencoder"])
     for family, node in plain["transfer"].items():
-        tasks = locate(f"transfer.{family}", node["_target_"]).tasks if node else {kind}
-        if kind not in tasks:
-            stem = node["_target_"].split(".")[-2]
-            allowed = " or ".join(sorted(tasks))
-            raise ConfigError(f"transfer={family}/{stem}: is for {allowed}, and the task is {kind}")
+        if node:
+            strategy = locate(f"transfer.{family}", node["_target_"])
+            name = f"transfer={strategy_name(family, node['_target_'])}"
+            _check_strategy(strategy, name, kind, given, str(choices.get("autoencoder", "?")))
     if plain["target"]["budget"] == 0:
         _check_unsupervised(plain)
     for name, node in plain["metric"].items():
@@ -277,6 +278,17 @@ def _check_unsupervised(plain: Mapping[str, Any]) -> None:
 def _needs_target_labels(path: str, node: Mapping[str, Any]) -> bool:
     uses = locate(path, node["_target_"]).uses
     return "target_labels" in uses and "source_labels" not in uses
+
+
+def _check_strategy(strategy: Any, name: str, kind: str, given: set[str], autoencoder: str) -> None:
+    if kind not in strategy.tasks:
+        allowed = " or ".join(sorted(strategy.tasks))
+        raise ConfigError(f"{name}: is for {allowed}, and the task is {kind}")
+    if missing := sorted(strategy.needs - given):
+        raise ConfigError(
+            f"{name}: needs {', '.join(missing)}, which autoencoder={autoencoder} does not give "
+            "(e.g. autoencoder=vae does)"
+        )
 
 
 def explain(error: BaseException) -> str | None:

@@ -53,9 +53,15 @@ def _several(choice: Any, node: Mapping[str, Any], with_family: bool = False) ->
     names = []
     for family, part in node.items():
         if part:
-            stem = str(part["_target_"]).split(".")[-2]
-            names.append(f"{family}/{stem}" if with_family else stem)
+            target = str(part["_target_"])
+            names.append(strategy_name(family, target) if with_family else target.split(".")[-2])
     return "+".join(names)
+
+
+def strategy_name(family: str, target: str) -> str:
+    """``instance/bbse``: our own strategies by their files, since a slot may have another name."""
+    parts = target.split(".")
+    return "/".join(parts[2:4] if parts[:2] == ["aetl", "transfer"] else (family, parts[-2]))
 
 
 def _domain(choice: Any, node: Mapping[str, Any]) -> str:

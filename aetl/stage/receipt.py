@@ -35,6 +35,7 @@ class Receipt:
     changed: list[str] = field(default_factory=list)
     parameters_trained: int = 0
     effective_sample_size: float | None = None
+    examples_added: int = 0
     _start: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @staticmethod

@@ -177,6 +177,8 @@ def _compute(
     if ranks.rank() == 0:
         if source_weights is not None:
             receipt.effective_sample_size = effective_sample_size(source_weights)
+        if "target_labels" in parts:
+            receipt.examples_added = len(trained["target_labels"]) - len(parts["target_labels"])
         prediction = predicted(domains.target.test)
         _write(path, network, prediction, receipt, rows, domains.target.with_targets(task))
         if held_out is not None:

@@ -176,6 +176,8 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     """The kinds of task that the strategy makes sense for; others are refused beforehand."""
     uses_codec: ClassVar[bool] = False
     """Whether it asks its view for the codec: what it gives then depends on the loss."""
+    needs: ClassVar[frozenset[str]] = frozenset()
+    """Fields of the autoencoder's output without which it makes no sense; checked beforehand."""
 
     def adapt(self, network: Network) -> None:  # noqa: B027
         """Insert modules into the network, in place."""

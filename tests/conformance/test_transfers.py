@@ -28,7 +28,10 @@ STRATEGIES = sorted(
     for path in (conf_dir() / "transfer").glob("*/*.yaml")
 )
 BACKBONES = {"mlp": (*MLP, "backbone.norm=batch"), "conv": (*CONV, "backbone.norm=batch")}
-NEEDS = {"instance/tradaboost_r2": ("task=regression", "metric=r2")}
+NEEDS = {
+    "instance/tradaboost_r2": ("task=regression", "metric=r2"),
+    "instance/elbo_weights": ("autoencoder=vae",),
+}
 """What a strategy is for, where that is not the default."""
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 

@@ -99,8 +99,6 @@ def view(network: Network, **parts: Tensor | Examples) -> View:
 
     def features(of: Examples, layer: str | None) -> Tensor:
         with torch.no_grad():
-            if layer is not None:
-                return network.autoencoder.features(of.inputs(), layer).flatten(1)
-            return network.features(of.inputs())
+            return network.features(of.inputs(), layer)
 
     return View("test", frozenset(given), given, features, Rng.of("test", "view"))

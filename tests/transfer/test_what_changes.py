@@ -20,10 +20,28 @@ DECODER = r"autoencoder\.decoder\."
 STATISTICS = r".*(running_|num_batches)"
 EVERYTHING = rf"{HEAD}|{ENCODER}"
 
-NEEDS = {"instance/tradaboost_r2": ("task=regression", "metric=r2")}
+NEEDS = {
+    "instance/tradaboost_r2": ("task=regression", "metric=r2"),
+    "instance/elbo_weights": ("autoencoder=vae",),
+}
 CHANGES = {
     "instance/tradaboost": "",
     "instance/tradaboost_r2": "",
+    "instance/self_training": "",
+    **{
+        f"instance/{name}": EVERYTHING
+        for name in (
+            "kmm",
+            "density_ratio",
+            "latent_density",
+            "elbo_weights",
+            "bbse",
+            "generated",
+            "latent_augmentation",
+            "pseudo_labels",
+            "select_best",
+        )
+    },
     "control/source_only": EVERYTHING,
     "feature/mmd": EVERYTHING,
     "feature/jan": EVERYTHING,

@@ -20,7 +20,7 @@ NARROW: dict[str, dict[str, Any]] = {
 }
 
 
-def backbone(name: str, **options: Any) -> Backbone:
+def backbone(name: str, /, **options: Any) -> Backbone:
     """The backbone of ``conf/backbone/{name}.yaml`` with these options."""
     node = OmegaConf.load(conf_dir() / "backbone" / f"{name}.yaml")
     built: Backbone = instantiate(OmegaConf.merge(node, NARROW.get(name, {}), options))

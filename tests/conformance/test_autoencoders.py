@@ -32,6 +32,8 @@ NARROW = {
     "conv": ["backbone.channels=[8,8]"],
     "conv1d": ["backbone.channels=[8,8]"],
     "conv_pool": ["backbone.channels=[8,8]"],
+    "resnet": ["backbone.width=8"],
+    "torchvision": ["+backbone.options.width_mult=0.25"],
     "vit": ["backbone.dim=16", "backbone.heads=2", "backbone.depth=2"],
 }
 GREY, ODD, VECTOR = (1, 8, 8), (3, 7, 5), (12,)

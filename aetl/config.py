@@ -254,8 +254,9 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         _check_unsupervised(plain)
     for name, node in plain["metric"].items():
         metric = locate(f"metric.{name}", node["_target_"])
-        if metric.kind != kind:
-            raise ConfigError(f"metric={name}: is for {metric.kind}, and the task is {kind}")
+        if kind not in metric.kinds:
+            allowed = " or ".join(sorted(metric.kinds))
+            raise ConfigError(f"metric={name}: is for {allowed}, and the task is {kind}")
 
 
 def _check_unsupervised(plain: Mapping[str, Any]) -> None:

@@ -56,9 +56,10 @@ class Examples:
     """Examples held in memory.
 
     ``x`` is uint8 [N, C, H, W] (images) or float32 [N, D] (vectors); ``y`` is int64 [N] (row of
-    ``classes``), float32 [N] with ``classes == ()`` (regression), or int64 [N] full of -1 with
-    ``classes == ()`` (no labels). ``identity`` is a hash of each example before any shift,
-    resizing or scaling, by which the same example is known again in another domain.
+    ``classes``), int64 [N, K] of zeros and ones (any of the K ``classes``), float32 [N] with
+    ``classes == ()`` (regression), or int64 [N] full of -1 with ``classes == ()`` (no labels).
+    ``identity`` is a hash of each example before any shift, resizing or scaling, by which the same
+    example is known again in another domain.
     """
 
     x: Tensor

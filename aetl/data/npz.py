@@ -29,8 +29,9 @@ class Npz(Dataset):
     two axes are vectors, as they are or scaled (``scale``: ``standard`` to zero mean and unit
     variance, ``unit`` to [0, 1]; fitted on the training pool of ``size``, without the test rows).
 
-    ``y`` of integers, booleans or strings are classes, of floats regression targets; without ``y``
-    the set has no labels and can be a source only.
+    ``y`` of integers, booleans or strings are classes, of floats regression targets; a matrix of
+    zeros and ones has several labels for each example, called by their columns. Without ``y`` the
+    set has no labels and can be a source only.
     """
 
     path: str
@@ -169,15 +170,19 @@ def _classes(where: str, key: str, y: Array | None) -> tuple[str, ...]:
         return ()
     if y.dtype.kind not in "buiU":
         raise UserError(f"{where}: {key} is of type {y.dtype}; must be integers, floats or strings")
+    if y.ndim == 2 and y.shape[1] > 1:
+        return tuple(str(column) for column in range(y.shape[1]))
     return tuple(str(value) for value in np.unique(y))
 
 
 def _targets(where: str, y: Array | None, classes: tuple[str, ...], n: int) -> Tensor:
-    """int64 rows of ``classes``, float32 numbers, or -1 without labels."""
+    """int64 rows of ``classes``, several labels, float32 numbers, or -1 without labels."""
     if y is None:
         return torch.full((n,), -1)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
+    if y.ndim == 2 and y.dtype.kind in "bui":
+        return _several_labels(where, y, (n, len(classes)))
     if y.shape != (n,):
         raise UserError(f"{where} is of shape {y.shape}; must be ({n},), one for each row of x")
     if y.dtype.kind == "f":
@@ -190,3 +195,11 @@ def _targets(where: str, y: Array | None, classes: tuple[str, ...], n: int) -> T
         raise UserError(f"{where} holds class '{unknown[0]}', which the training labels do not")
     rows = np.array([position[str(value)] for value in values], np.int64)
     return torch.from_numpy(rows[inverse])
+
+
+def _several_labels(where: str, y: Array, shape: tuple[int, int]) -> Tensor:
+    if y.shape != shape:
+        raise UserError(f"{where} is of shape {y.shape}; must be {shape}, a column for each label")
+    if not np.isin(y, (0, 1)).all():
+        raise UserError(f"{where} holds {y.min()} to {y.max()}; several labels must be 0 or 1 each")
+    return torch.from_numpy(y.astype(np.int64))

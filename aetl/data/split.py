@@ -26,7 +26,8 @@ def stratified_order(y: Tensor, rng: Rng, classes: tuple[str, ...]) -> Int[np.nd
 
     A prefix of n examples holds ``ceil(n' N_k / N)`` of class k for one n' <= n: one of each class
     first, then each in proportion (the j-th of a class comes at the fraction j / N_k). Regression
-    targets are stratified by bins of their ranks; without labels the order is plainly random.
+    targets are stratified by bins of their ranks; without labels, or with several for an example,
+    the order is plainly random.
     """
     shuffled = rng.fork("shuffle").permutation(len(y)).numpy()
     stratum = _strata(y, shuffled, classes)
@@ -41,9 +42,11 @@ def stratified_order(y: Tensor, rng: Rng, classes: tuple[str, ...]) -> Int[np.nd
 def _strata(y: Tensor, shuffled: Rows, classes: tuple[str, ...]) -> Rows:
     """The stratum of every example: its class, its bin, or 0 where there are no labels."""
     values = y.numpy()
+    strata = np.zeros(len(values), np.int64)
+    if values.ndim == 2:  # nearly every set of labels may be the only one of its kind
+        return strata
     if classes:
         return values.astype(np.int64)
-    strata = np.zeros(len(values), np.int64)
     if y.is_floating_point():
         # Over the shuffled rows, so that equal targets fall into either bin at random.
         by_value = shuffled[np.argsort(values[shuffled], kind="stable")]
@@ -133,8 +136,9 @@ def _labelled(
 
 
 def _labelled_per_class(examples: Examples, rest: Rows, budget: int) -> Rows:
-    if not examples.classes:
-        raise UserError("per_class=true: needs classes, and these targets are numbers")
+    if not examples.classes or examples.y.dim() == 2:
+        given = "sets of labels" if examples.classes else "numbers"
+        raise UserError(f"per_class=true: needs classes, and these targets are {given}")
     label = examples.y.numpy()[rest]
     counts = np.bincount(label, minlength=len(examples.classes))
     if counts.min() < budget:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from sklearn.metrics import accuracy_score
 
 from aetl.metric.base import Metric
+from aetl.task.base import Kind
 from aetl.types import Prediction
 
 
 class Accuracy(Metric):
     """In [0, 1]."""
 
-    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     higher_is_better: ClassVar[bool] = True
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:

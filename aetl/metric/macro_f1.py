@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from sklearn.metrics import f1_score
 
 from aetl.metric.base import Metric
+from aetl.task.base import Kind
 from aetl.types import Prediction
 
 
 class MacroF1(Metric):
-    """In [0, 1]; every class counts the same, however rare."""
+    """In [0, 1]; every class (or label) counts the same, however rare."""
 
-    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "multilabel"})
     higher_is_better: ClassVar[bool] = True
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
-        return float(f1_score(y, prediction.value, average="macro"))
+        return float(f1_score(y, prediction.value, average="macro", zero_division=0.0))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from sklearn.metrics import mean_absolute_error
 
 from aetl.metric.base import Metric
+from aetl.task.base import Kind
 from aetl.types import Prediction
 
 
 class MAE(Metric):
     """In units of the target."""
 
-    kind: ClassVar[Literal["classification", "regression"]] = "regression"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"regression"})
     higher_is_better: ClassVar[bool] = False
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:

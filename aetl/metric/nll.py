@@ -1,22 +1,26 @@
-"""The negative log-likelihood of the true class."""
+"""The negative log-likelihood of the true class, or of all labels together."""
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 
 from aetl.metric.base import Metric
+from aetl.task.base import Kind
 from aetl.types import Prediction
 
 
 class NegativeLogLikelihood(Metric):
     """Mean over examples, in nats; probabilities are held above 1e-12."""
 
-    kind: ClassVar[Literal["classification", "regression"]] = "classification"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "multilabel"})
     higher_is_better: ClassVar[bool] = False
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         assert prediction.probability is not None
-        chosen = prediction.probability[np.arange(len(y)), y]
-        return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+        if y.ndim == 2:
+            chosen = np.where(y == 1, prediction.probability, 1 - prediction.probability)
+        else:
+            chosen = prediction.probability[np.arange(len(y)), y][:, None]
+        return float(-np.log(np.maximum(chosen, 1e-12)).sum(1).mean())

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from sklearn.metrics import r2_score
 
 from aetl.metric.base import Metric
+from aetl.task.base import Kind
 from aetl.types import Prediction
 
 
 class R2(Metric):
     """1 is perfect, 0 is as good as predicting the mean of the test targets."""
 
-    kind: ClassVar[Literal["classification", "regression"]] = "regression"
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"regression"})
     higher_is_better: ClassVar[bool] = True
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:

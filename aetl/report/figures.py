@@ -68,7 +68,9 @@ def _prediction_figure(
     arrays: Mapping[str, np.ndarray], classes: Sequence[str]
 ) -> tuple[str, Figure | None]:
     y, prediction = arrays["y"], arrays["prediction"]
-    if np.issubdtype(y.dtype, np.integer) and y.ndim == 1:
+    if y.ndim > 1:  # several labels for each example
+        return "predictions", None
+    if np.issubdtype(y.dtype, np.integer):
         return "confusion_matrix", confusion_matrix(y, prediction, classes)
     return "predictions", predictions(y, prediction)
 

@@ -126,7 +126,9 @@ def picture(
         x = examples.inputs(torch.arange(min(MAPPED, len(examples))))
         mean = objective.mean(autoencoder.reconstruct(x))
         errors[name] = float((mean - x).square().mean())
-        latents.append((autoencoder.features(x).flatten(1), examples.y[: len(x)], number))
+        y = examples.y[: len(x)]
+        y = y if y.dim() == 1 else torch.full((len(x),), -1)  # several labels are no colour
+        latents.append((autoencoder.features(x).flatten(1), y, number))
         if x.dim() == 4:
             shown.append(_reconstructions(autoencoder, objective, x[:SHOWN], cfg.seed) | {
                 "domain": np.full(min(SHOWN, len(x)), number)

@@ -46,6 +46,11 @@ class Classification(Task):
     kind: ClassVar[Kind] = "classification"
 
     def targets(self, examples: Examples) -> Tensor:
+        if examples.y.dim() == 2:
+            raise UserError(
+                "task=classification: this data has several labels for an example, "
+                "use task=multilabel"
+            )
         if not examples.classes:
             raise UserError(
                 "task=classification: this data has real-valued targets, use task=regression"

@@ -40,6 +40,10 @@ class Regression(Task):
     kind: ClassVar[Kind] = "regression"
 
     def targets(self, examples: Examples) -> Tensor:
+        if examples.y.dim() == 2:
+            raise UserError(
+                "task=regression: this data has several labels for an example, use task=multilabel"
+            )
         if not examples.classes:
             return examples.y.float()
         try:

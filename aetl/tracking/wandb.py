@@ -220,6 +220,8 @@ def columns_of(path: Path, test: Examples, rows: int) -> dict[str, list[Any]]:
 
     def shown(values: np.ndarray) -> list[Any]:
         named = test.classes and np.issubdtype(arrays["y"].dtype, np.integer)
+        if values.ndim == 2:  # several labels
+            return [", ".join(np.array(test.classes)[v == 1]) for v in values]
         return [test.classes[int(v)] if named else float(v) for v in values]
 
     columns |= {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import log
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from aetl.metric.accuracy import Accuracy
+from aetl.metric.auroc import Auroc
 from aetl.metric.macro_f1 import MacroF1
 from aetl.metric.mae import MAE
+from aetl.metric.mean_average_precision import MeanAveragePrecision
 from aetl.metric.nll import NegativeLogLikelihood
 from aetl.metric.r2 import R2
 from aetl.types import Prediction
@@ -99,9 +102,11 @@ def test_known_values_of_r2() -> None:
     assert R2()(Prediction(np.full(3, 2.0), None), y) == 0.0
 
 
-@pytest.mark.parametrize("metric", [Accuracy, MacroF1, NegativeLogLikelihood, MAE, R2])
+@pytest.mark.parametrize(
+    "metric", [Accuracy, MacroF1, NegativeLogLikelihood, Auroc, MeanAveragePrecision, MAE, R2]
+)
 def test_a_better_prediction_scores_better_as_the_metric_says(metric: type) -> None:
-    if metric.kind == "classification":  # type: ignore[attr-defined]
+    if "classification" in metric.kinds:  # type: ignore[attr-defined]
         y = np.array([0, 1, 2, 0])
         good = np.eye(3)[y] * 0.8 + 0.2 / 3
         bad = np.roll(good, 1, axis=1)
@@ -111,3 +116,61 @@ def test_a_better_prediction_scores_better_as_the_metric_says(metric: type) -> N
         predictions = [Prediction(y + 0.1, None), Prediction(y + 5.0, None)]
     better, worse = (metric()(prediction, y) for prediction in predictions)
     assert (better > worse) is metric.higher_is_better  # type: ignore[attr-defined]
+
+
+def labelled_rows() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 2, (40, 3))
+    y[:, 2] = 0  # a label that nobody has
+    return y, np.clip(y * 0.2 + rng.random((40, 3)) * 0.8, 0, 1).round(1)
+
+
+def area_by_pairs(y: np.ndarray, score: np.ndarray) -> float:
+    """The chance that one who has it scores above one who has not; ties count half."""
+    pairs = [(a, b) for a in score[y == 1] for b in score[y == 0]]
+    return sum((a > b) + 0.5 * (a == b) for a, b in pairs) / len(pairs)
+
+
+def precision_by_cuts(y: np.ndarray, score: np.ndarray) -> float:
+    """The sum over thresholds of the precision times the recall that is gained there."""
+    total, before = 0.0, 0.0
+    for cut in sorted(set(score), reverse=True):
+        above = score >= cut
+        recall = y[above].sum() / y.sum()
+        total += (recall - before) * y[above].mean()
+        before = recall
+    return total
+
+
+@pytest.mark.parametrize(
+    "metric, by_hand", [(Auroc, area_by_pairs), (MeanAveragePrecision, precision_by_cuts)]
+)
+def test_rankings_of_labels_and_of_classes_are_means_over_those_that_can_be_ranked(
+    metric: type, by_hand: Callable[[np.ndarray, np.ndarray], float]
+) -> None:
+    y, probability = labelled_rows()
+    expected = np.mean([by_hand(y[:, k], probability[:, k]) for k in range(2)])
+    prediction = Prediction((probability >= 0.5).astype(int), probability)
+    assert metric()(prediction, y) == pytest.approx(expected, rel=1e-9)
+    classes = np.arange(40) % 3
+    expected = np.mean([by_hand(classes == k, probability[:, k]) for k in range(3)])
+    assert metric()(Prediction(probability.argmax(1), probability), classes) == pytest.approx(
+        expected
+    )
+    two = np.stack([1 - probability[:, 0], probability[:, 0]], 1)
+    binary = metric()(Prediction(two.argmax(1), two), y[:, 0])
+    assert binary == pytest.approx(by_hand(y[:, 0], probability[:, 0]), rel=1e-9)
+
+
+def test_nll_and_macro_f1_of_labels_are_those_of_each_label() -> None:
+    y, probability = labelled_rows()
+    prediction = Prediction((probability >= 0.5).astype(int), probability)
+    chosen = np.where(y == 1, probability, 1 - probability)
+    total = -np.log(np.maximum(chosen, 1e-12)).sum() / 40
+    assert NegativeLogLikelihood()(prediction, y) == pytest.approx(total, rel=1e-9)
+    each = []
+    for k in range(3):
+        hit = int((prediction.value[:, k] * y[:, k]).sum())
+        total_true = int(prediction.value[:, k].sum() + y[:, k].sum())
+        each.append(2 * hit / total_true if total_true else 0.0)
+    assert MacroF1()(prediction, y) == pytest.approx(np.mean(each), rel=1e-9)

@@ -23,7 +23,7 @@ class Knn(TransferStrategy):
 
 
 class Neighbours:
-    """Weighted vote, or weighted mean for regression, by distance of standardised features."""
+    """Weighted vote, or mean of numbers or labels, by distance of standardised features."""
 
     def __init__(self, neighbours: int, kind: str) -> None:
         self.neighbours, self.kind = neighbours, kind
@@ -38,7 +38,7 @@ class Neighbours:
             self.classes_ = np.unique(y)
             self.values = (y[:, None] == self.classes_).astype(np.float64)
         else:
-            self.values = y[:, None].astype(np.float64)
+            self.values = y.reshape(len(y), -1).astype(np.float64)
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from aetl.task.base import Task
+from aetl.task.multilabel import PerLabel
 from aetl.transfer.base import TransferStrategy
 
 Kernel = Literal["linear", "rbf"]
@@ -24,6 +25,8 @@ class Svm(TransferStrategy):
     def head(self, task: Task) -> Any:
         if task.kind == "regression":
             return SupportVectorRegression(self.c, self.kernel)
+        if task.kind == "multilabel":
+            return PerLabel(lambda: SupportVectorClassifier(self.c, self.kernel))
         return SupportVectorClassifier(self.c, self.kernel)
 
 

@@ -49,7 +49,8 @@ class Delta(TransferStrategy):
         x = step.streams["labelled"].x
         now = layer_outputs(step.network, x, None)
         start = layer_outputs(step.network, x, dict(step.initial))
-        weights = [1 / by_channel(a).shape[1] for a in now] if module is None else module.buffers()
+        uniform = [torch.tensor(1 / by_channel(a).shape[1]) for a in now]
+        weights = uniform if module is None else list(module.buffers())
         maps = [
             (by_channel(a - b).square().mean(0) * weight).sum()
             for a, b, weight in zip(now, start, weights, strict=True)

@@ -156,6 +156,8 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         twin, gain = record["twin"].get(name), record["gain"].get(name)
         baseline = record.get("baseline", "control/scratch").rpartition("/")[2]
         yield name, f"{score:.4f}   {baseline} twin {twin:.4f}   gain {gain:+.4f}"
+    for name, score in (record.get("oracle") or {}).items():
+        yield f"oracle {name}", f"{score:.4f} (the best state by test labels, never chosen by)"
     for domain, error in record.get("reconstruction", {}).items():
         yield f"reconstruction {domain}", f"{error:.5f} (mean squared error per element)"
     if bits := record.get("bits_per_dim"):

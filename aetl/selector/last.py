@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from aetl.selector.base import Selector
+from aetl.selector.base import Candidate, Selector
 
 
 class Last(Selector):
     """Trains on the whole budget and takes the last state."""
 
-    def held_out(self, labels: int) -> int:
-        return 0
+    def score(self, candidate: Candidate) -> None:
+        return None

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from aetl.selector.base import Selector
+from typing import ClassVar
+
+from aetl.selector.base import Candidate, Selector
+from aetl.transfer.base import Part
 
 
 class TargetValidation(Selector):
     """Holds out ``fraction`` of the budget (at least one label) and takes the best state on it."""
+
+    uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
+    uses_metric: ClassVar[bool] = True
 
     def __init__(self, *, fraction: float) -> None:
         self.fraction = fraction
 
     def held_out(self, labels: int) -> int:
         return min(labels - 1, max(1, round(self.fraction * labels)))
+
+    def score(self, candidate: Candidate) -> float:
+        return candidate.oriented(candidate.prediction("target_labels"), "target_labels")

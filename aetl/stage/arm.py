@@ -42,15 +42,6 @@ def starts_pretrained(strategies: Strategies) -> bool:
     return all(strategy.initial == "pretrained" for strategy in strategies.values())
 
 
-def hold_out(cfg: DictConfig, labelled: Examples) -> tuple[Examples, Examples | None]:
-    """Split the budget into what trains and what selects (the order is stratified already)."""
-    number = instantiate(cfg.selector).held_out(len(labelled))
-    if number <= 0:
-        return labelled, None
-    index = np.arange(len(labelled))
-    return labelled.subset(index[:-number]), labelled.subset(index[-number:])
-
-
 def parts_of(
     domains: Domains, training: Examples, task: Task, strategies: Strategies
 ) -> dict[Part, Examples]:
@@ -68,13 +59,14 @@ def parts_of(
             )
         parts["source_labels"] = source.with_targets(task).pool.subset(source.split.train)
     if "source_inputs" in uses:
-        parts["source_inputs"] = _unlabelled(source, source.split.train)
+        parts["source_inputs"] = unlabelled(source, source.split.train)
     if "target_inputs" in uses:
-        parts["target_inputs"] = _unlabelled(target, target.split.train)
+        parts["target_inputs"] = unlabelled(target, target.split.train)
     return parts
 
 
-def _unlabelled(domain: Domain, index: Any) -> Examples:
+def unlabelled(domain: Domain, index: Any) -> Examples:
+    """Examples with their labels wiped."""
     part = domain.pool.subset(index)
     return dataclasses.replace(part, y=torch.full_like(part.y, -1))
 

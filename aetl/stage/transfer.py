@@ -20,11 +20,11 @@ from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.files import atomic, write_json, write_torch
 from aetl.metric.base import Metric
+from aetl.selector.base import Selector
 from aetl.stage.arm import (
     Strategies,
     augmented,
     build_network,
-    hold_out,
     parts_of,
     predict,
     scaling_of,
@@ -39,7 +39,8 @@ from aetl.stage.fit import callbacks_that_count, run_fit, seeded
 from aetl.stage.head import closed_form_head, fit_head
 from aetl.stage.pretrain import Pretrained, objective_of
 from aetl.stage.receipt import Receipt, load_pretrained
-from aetl.stage.transferring import Selection, Transferring, streams_of
+from aetl.stage.selection import Selection, hold_out, parts_for, selection_key
+from aetl.stage.transferring import Transferring, streams_of
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
@@ -76,8 +77,6 @@ def transfer_key(
     plain = resolved(cfg)
     names = ["representation", "task", "selector", "finetune", "optimizer", "scheduler", "trainer",
              "threads", "seed", "autoencoder"]  # fmt: skip
-    if plain["selector"]["_target_"] != "aetl.selector.last.Last":
-        names.append("metric")
     key = {name: plain[name] for name in names} | {
         "callback": callbacks_that_count(plain["callback"]),
         "transfer": node,
@@ -85,8 +84,10 @@ def transfer_key(
         "target": domains.target.fingerprint,
     }
     strategies = strategies_of(node)
-    uses = uses_of(strategies)
-    if "target_labels" in uses or "metric" in names:  # so arms without labels share all budgets
+    selector: Selector = instantiate(cfg.selector)
+    key |= selection_key(selector, plain, domains)
+    uses = uses_of(strategies) | selector.uses
+    if "target_labels" in uses:  # so arms without labels share all budgets
         key["labelled"] = domains.target.split.labelled.tolist()
     if any(strategy.reconstructs or strategy.uses_codec for strategy in strategies.values()):
         key["loss"] = plain["loss"]
@@ -118,7 +119,11 @@ def _compute(
     uses = uses_of(strategies)
     if "target_labels" in uses and not len(labelled) and "source_labels" not in uses:
         raise UserError("target.budget=0: this arm learns from target labels alone, and has none")
-    training, held_out = hold_out(cfg, labelled)
+    estimator, family = closed_form_head(strategies, task)
+    selector: Selector = instantiate(cfg.selector)
+    training, held_out = hold_out(selector, labelled)
+    # A closed form has one state and nothing to select; a search may look at its held-out score.
+    judged = parts_for(selector, domains, task, held_out) if estimator is None else {}
     parts = parts_of(domains, training, task, strategies)
     network = build_network(cfg, domains, task, scaling_of(parts))
     receipt = Receipt.start(network)
@@ -131,7 +136,6 @@ def _compute(
     views = views_of(strategies, parts, network, cfg.seed, "weigh", objective)
     source_weights = weights_of(strategies, views)
     trained, weights = _trained_on(strategies, views, parts, source_weights)
-    estimator, family = closed_form_head(strategies, task)
     rows: list[Row] = []
     predicted: Callable[[Examples], Prediction]
     if estimator is None:
@@ -152,17 +156,17 @@ def _compute(
         )  # fmt: skip
         if any(strategy.reconstructs for strategy in strategies.values()):
             module.objective = objective_of(cfg)
-        if held_out is not None:
-            name, metric = first_metric(cfg)
-            module.selection = Selection(task, name, metric, held_out)
+        name, metric = first_metric(cfg)
+        selection = Selection(selector, judged, task, domains.target, name, metric)
+        module.selection = selection
         rows = run_fit(
             module, streams, None,
             trainer=instantiate(cfg.trainer),
             callbacks=[*(instantiate(c) for c in cfg.callback.values() if c)],
             folder=path, listener=listener,
         ).rows  # fmt: skip
-        if module.selection is not None and module.selection.best is not None:
-            network.load_state_dict(module.selection.best[2])
+        if selection.best is not None:
+            network.load_state_dict(selection.best[2])
         settle(strategies, parts, network, cfg.seed)
         receipt.trained(network, [p for g in module.groups for p in g.parameters])
         predicted = partial(predict, network, task)
@@ -179,6 +183,8 @@ def _compute(
             receipt.effective_sample_size = effective_sample_size(source_weights)
         if "target_labels" in parts:
             receipt.examples_added = len(trained["target_labels"]) - len(parts["target_labels"])
+        if estimator is None:
+            _save(path / "candidates.npz", selection.arrays())
         prediction = predicted(domains.target.test)
         _write(path, network, prediction, receipt, rows, domains.target.with_targets(task))
         if held_out is not None:
@@ -197,6 +203,11 @@ def _validated(cfg: DictConfig, prediction: Prediction, held_out: Examples) -> d
 def first_metric(cfg: DictConfig) -> tuple[str, Metric]:
     """The metric that states are selected by and verdicts are about."""
     return next((str(name), instantiate(node)) for name, node in cfg.metric.items() if node)
+
+
+def _save(path: Path, arrays: Mapping[str, Any]) -> None:
+    with atomic(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
 
 
 def _adapted(strategy: TransferStrategy, network: Network) -> Network:
@@ -230,8 +241,7 @@ def _write(
     arrays: dict[str, Any] = {"y": numpy(target.test.y), "prediction": prediction.value}
     if prediction.probability is not None:
         arrays["probability"] = prediction.probability.astype(np.float32)
-    with atomic(path / "predictions.npz") as temporary:
-        np.savez_compressed(temporary, **arrays)
+    _save(path / "predictions.npz", arrays)
     state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
     write_torch(path / "network.pt", state)
     write_json(path / "receipt.json", receipt.as_dict())

@@ -14,12 +14,12 @@ from aetl import ranks
 from aetl.data.base import Examples
 from aetl.data.loader import Loader
 from aetl.loss.objective import Objective
-from aetl.metric.base import Metric
 from aetl.rng import Rng
-from aetl.stage.arm import Strategies, predict
+from aetl.stage.arm import Strategies
 from aetl.stage.fit import Training
 from aetl.stage.receipt import frozen_modules, tensors
-from aetl.task.base import Task, numpy
+from aetl.stage.selection import Selection, epochs_of, is_candidate
+from aetl.task.base import Task
 from aetl.transfer.base import Group, Part, Step, Stream, View
 from aetl.transfer.codec import objective_of_each
 from aetl.transfer.network import Network
@@ -200,35 +200,21 @@ class Transferring(Training):
                     parameter.grad = None
 
     def on_train_epoch_end(self) -> None:
-        if self.selection is not None:
+        accumulate = self.trainer.accumulate_grad_batches
+        num_epochs = epochs_of(self.total_steps, len(self.streams), accumulate)
+        if self.selection is not None and is_candidate(self.current_epoch, num_epochs):
             score = self.selection.look(self.network, self.global_step)
-            # What a sweep optimises and a pruner judges by: no test label has a part in it.
-            self.history.add("validation", self.trainer, self.selection.name, score)
+            if score is not None:
+                # What a sweep optimises and a pruner judges by: no test label has a part in it.
+                self.history.add("validation", self.trainer, self.selection.name, score)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.selection is not None:
-            checkpoint["aetl_selection"] = self.selection.best
+            checkpoint["aetl_selection"] = self.selection.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.selection is not None:
-            self.selection.best = checkpoint["aetl_selection"]
-
-
-class Selection:
-    """The best state so far by the metric ``name`` on labels that training does not see."""
-
-    def __init__(self, task: Task, name: str, metric: Metric, examples: Examples) -> None:
-        self.task, self.name, self.metric, self.examples = task, name, metric, examples
-        self.best: tuple[float, int, dict[str, Tensor]] | None = None
-
-    def look(self, network: Network, step: int) -> float:
-        """The score of this step, kept with the network's state where it is the best so far."""
-        prediction = predict(network, self.task, self.examples)
-        score = self.metric(prediction, numpy(self.examples.y))
-        oriented = score if self.metric.higher_is_better else -score
-        if self.best is None or oriented > self.best[0]:
-            self.best = (oriented, step, {k: v.clone() for k, v in network.state_dict().items()})
-        return score
+            self.selection.load_state(checkpoint["aetl_selection"])
 
 
 def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[Group]:

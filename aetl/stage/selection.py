@@ -1,0 +1,174 @@
+"""Which state along a training is kept, and what each of them predicts for the test inputs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aetl import ranks
+from aetl.data.base import Examples
+from aetl.metric.base import Metric
+from aetl.selector.base import Candidate, Selector
+from aetl.stage.arm import mapped, predict, unlabelled
+from aetl.stage.domains import Domain, Domains
+from aetl.task.base import Task
+from aetl.transfer.base import Part
+from aetl.transfer.network import Network, evaluating
+from aetl.types import Prediction, UserError
+
+STATES = 10
+"""About so many states of a training are candidates, whatever its length; the last one always."""
+EXAMPLES = 1000
+"""At most so many examples of each part that a selector sees, and test inputs for the oracle."""
+
+
+class Selection:
+    """Looks at states along a training by a selector, and keeps the best one.
+
+    The oracle's share: what every candidate predicts for (some of) the test inputs. No label of
+    theirs is here: evaluation, after everything is decided, says how good the best one was.
+    """
+
+    def __init__(
+        self, selector: Selector, parts: Mapping[Part, Examples], task: Task, test: Domain,
+        name: str, metric: Metric,
+    ) -> None:  # fmt: skip
+        self.selector, self.parts, self.task, self.metric = selector, parts, task, metric
+        self.rows = evenly(np.arange(len(test.test)))
+        self.test = test.test.subset(self.rows)
+        self.output_dim = task.output_dim(test.pool)
+        own = selector.uses_metric and "target_labels" in selector.uses
+        self.name = name if own else name_of(selector)
+        self.best: tuple[float, int, dict[str, Tensor]] | None = None
+        self.seen: list[tuple[int, Prediction]] = []
+        self._fixed: dict[str, Any] = {}
+
+    def look(self, network: Network, step: int) -> float | None:
+        """The score of this state, kept where it is the best so far (of equal ones the first)."""
+        if ranks.rank() == 0:
+            self.seen.append((step, predict(network, self.task, self.test)))
+        score = self._score(network)
+        if score is None:
+            return None
+        if self.best is None or score > self.best[0]:
+            self.best = (score, step, {k: v.clone() for k, v in network.state_dict().items()})
+        turned = self.selector.uses_metric and not self.metric.higher_is_better
+        return -score if turned else score
+
+    @torch.no_grad()
+    def _score(self, network: Network) -> float | None:
+        with evaluating(network):
+            return self.selector.score(
+                Candidate(
+                    self.selector.uses, self.parts, self.task, self.metric, self.output_dim,
+                    lambda examples: mapped(network, network.features, examples),
+                    lambda features: network.output(features.to(network.scale.device)).cpu(),
+                    float(network.scale), self._fixed,
+                )
+            )  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """For the checkpoint of a training that is to be resumed."""
+        seen = [(step, seen.value, seen.probability) for step, seen in self.seen]
+        return {"best": self.best, "seen": seen}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.best = state["best"]
+        self.seen = [(step, Prediction(*arrays)) for step, *arrays in state["seen"]]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The candidates' steps and predictions, which rows of the test set, and the choice."""
+        chosen = self.best[1] if self.best is not None else self.seen[-1][0]
+        steps = np.array([step for step, _ in self.seen])
+        found = {
+            "step": steps,
+            "chosen": np.flatnonzero(steps == chosen)[0],
+            "row": self.rows,
+            "prediction": np.stack([seen.value for _, seen in self.seen]),
+        }
+        probability = [seen.probability for _, seen in self.seen if seen.probability is not None]
+        return found | ({"probability": np.stack(probability).astype(np.float32)}
+                        if probability else {})  # fmt: skip
+
+
+def is_candidate(epoch: int, num_epochs: int) -> bool:
+    """Whether the state after ``epoch`` (from 0) is one of about ``STATES``, evenly spaced."""
+    return (epoch + 1) * STATES // num_epochs > epoch * STATES // num_epochs
+
+
+def name_of(selector: Selector) -> str:
+    return type(selector).__module__.rpartition(".")[2]
+
+
+def hold_out(selector: Selector, labelled: Examples) -> tuple[Examples, Examples | None]:
+    """Split the budget into what trains and what selects (the order is stratified already)."""
+    number = selector.held_out(len(labelled))
+    if number <= 0:
+        return labelled, None
+    index = np.arange(len(labelled))
+    return labelled.subset(index[:-number]), labelled.subset(index[-number:])
+
+
+def parts_for(
+    selector: Selector, domains: Domains, task: Task, held_out: Examples | None
+) -> dict[Part, Examples]:
+    """What the selector declares; ``UserError`` where there is no such thing."""
+    name, source, target = name_of(selector), domains.source, domains.target
+    if task.kind not in selector.kinds:
+        raise UserError(f"selector={name}: is for {' and '.join(sorted(selector.kinds))}")
+    parts: dict[Part, Examples] = {}
+    if "target_labels" in selector.uses:
+        if held_out is None:
+            budget = len(target.split.labelled)
+            raise UserError(f"selector={name}: a budget of {budget} has no label to hold out")
+        parts["target_labels"] = held_out
+    if "source_labels" in selector.uses:
+        parts["source_labels"] = _source_validation(name, domains, task)
+    if "source_inputs" in selector.uses:
+        parts["source_inputs"] = unlabelled(source, evenly(source.split.train))
+    if "target_inputs" in selector.uses:
+        parts["target_inputs"] = unlabelled(target, evenly(target.split.train))
+    return parts
+
+
+def _source_validation(name: str, domains: Domains, task: Task) -> Examples:
+    source, target = domains.source, domains.target
+    if not source.pool.labelled:
+        raise UserError(f"selector={name}: judges by source labels, and the source has none")
+    if source.pool.classes != target.pool.classes:
+        raise UserError(
+            f"selector={name}: judges by source labels, and the source's classes "
+            f"({len(source.pool.classes)}) are not the target's ({len(target.pool.classes)})"
+        )
+    if not len(source.split.validation):
+        raise UserError(
+            f"selector={name}: judges by the source's validation part, which is empty; "
+            "set source.validation_fraction above 0"
+        )
+    return source.with_targets(task).pool.subset(evenly(source.split.validation))
+
+
+def evenly(index: np.ndarray) -> np.ndarray:
+    """At most ``EXAMPLES`` of the rows, evenly spaced."""
+    places = np.linspace(0, len(index) - 1, min(EXAMPLES, len(index))).round().astype(int)
+    return np.asarray(index[places])
+
+
+def epochs_of(total_steps: int, batches: int, accumulate: int) -> int:
+    """How many epochs it takes to do all the steps."""
+    return math.ceil(total_steps / max(1, math.ceil(batches / accumulate)))
+
+
+def selection_key(selector: Selector, plain: Mapping[str, Any], domains: Domains) -> dict[str, Any]:
+    """What the choice depends on beside what the training does."""
+    key: dict[str, Any] = {}
+    if selector.uses_metric:
+        key["metric"] = plain["metric"]
+    if "source_labels" in selector.uses:
+        key["source_validation"] = domains.source.split.validation.tolist()
+    return key

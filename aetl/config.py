@@ -243,6 +243,7 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         )
     except UserError as error:
         raise ConfigError(str(error)) from None
+    _check_adversaries(terms, plain["transfer"])
     kind = locate("task", plain["task"]["_target_"]).kind
     given = given_fields(plain["autoencoder"])
     for family, node in plain["transfer"].items():
@@ -290,6 +291,21 @@ def _check_strategy(strategy: Any, name: str, kind: str, given: set[str], autoen
             f"{name}: needs {', '.join(missing)}, which autoencoder={autoencoder} does not give "
             "(e.g. autoencoder=vae does)"
         )
+
+
+def _check_adversaries(terms: Mapping[str, Any], transfer: Mapping[str, Any]) -> None:
+    """Refuse a strategy that goes on with a loss whose discriminator ended with pretraining."""
+    from aetl.loss.adversarial import Adversarial
+
+    for family, node in transfer.items():
+        if node and locate(f"transfer.{family}", node["_target_"]).reconstructs:
+            for name, term in terms.items():
+                if issubclass(term, Adversarial):
+                    raise ConfigError(
+                        f"transfer.{family} ({node['_target_'].rpartition('.')[2]}) goes on with "
+                        f"the loss of pretraining, and loss.{name} ({term.__name__}) has its "
+                        "discriminator there alone; choose another loss or strategy"
+                    )
 
 
 def explain(error: BaseException) -> str | None:

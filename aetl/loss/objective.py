@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.closed_form import ClosedForm
+from aetl.loss.adversarial import Adversarial
 from aetl.loss.base import LossTerm, Weight
 from aetl.types import UserError
 
 
 def needed_fields(term: type[LossTerm] | LossTerm) -> list[str]:
-    """The names that a term asks for, read from the signature of its ``forward``."""
-    return [name for name in inspect.signature(term.forward).parameters if name != "self"]
+    """The names that a term asks for, read from the signatures of its losses."""
+    names = _parameters(term.forward)
+    kind = term if isinstance(term, type) else type(term)
+    if issubclass(kind, Adversarial):
+        names += [name for name in _parameters(kind.adversary_loss) if name not in names]
+    return names
+
+
+def _parameters(function: Callable[..., object]) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
 def evaluated(term: LossTerm, fields: Mapping[str, object]) -> Float[Tensor, " B"]:
     """The term on those of the fields that it asks for."""
-    value: Tensor = term(**{field: fields[field] for field in needed_fields(term)})
+    value: Tensor = term(**{field: fields[field] for field in _parameters(term.forward)})
     return value
 
 
@@ -58,6 +69,30 @@ class Objective(nn.Module):
             values[name] = value
         assert total is not None
         return total, values
+
+    @property
+    def adversaries(self) -> dict[str, Adversarial]:
+        """The terms by name that a discriminator plays against."""
+        return {name: term for name, term in self.terms.items() if isinstance(term, Adversarial)}
+
+    def build_discriminators(self, autoencoder: Autoencoder) -> Objective:
+        """Give each adversarial term its discriminator, constant until its turn."""
+        for name, term in self.adversaries.items():
+            if isinstance(autoencoder, ClosedForm):
+                raise UserError(
+                    f"loss.{name} ({type(term).__name__}) trains a discriminator in turn with the "
+                    "autoencoder, and this autoencoder is computed in closed form"
+                )
+            built = term.build(autoencoder.shape, autoencoder.latent_shape)
+            term.discriminator = built.requires_grad_(False)
+        return self
+
+    def adversary_losses(self, fields: Mapping[str, object]) -> dict[str, Float[Tensor, " B"]]:
+        """What the discriminators minimise, by the names of their terms."""
+        return {
+            name: term.adversary_loss(**{f: fields[f] for f in _parameters(term.adversary_loss)})
+            for name, term in self.adversaries.items()
+        }
 
     def mean(self, reconstruction: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
         """The reconstruction on the data's scale, by the term that has a link (if any has)."""

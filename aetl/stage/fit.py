@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from aetl import ranks
 from aetl.files import atomic, write_torch
 from aetl.rng import Rng, key_seed
+from aetl.stage.adversary import Adversary
 from aetl.stage.schedule import Schedule
 from aetl.tracking.history import History, Listener
 from aetl.types import UserError
@@ -72,6 +73,8 @@ class Training(pl.LightningModule):
         self._optimizer, self._schedule = optimizer, schedule
         # A buffer, so that a resumed training judges by the same number.
         self.register_buffer("first_loss", torch.tensor(math.nan))
+        self._adversary: Adversary | None = None
+        self._adversary_state: dict[str, Any] | None = None
 
     def losses(self, batch: Any, rng: Rng, batch_index: int, progress: float) -> dict[str, Tensor]:
         """The values of a batch by name; ``loss`` is what is minimised."""
@@ -85,17 +88,48 @@ class Training(pl.LightningModule):
         """For each group a factor on its rate at the fraction of the steps done; none: all 1."""
         return []
 
+    def adversary_groups(self) -> list[dict[str, Any]]:
+        """Groups of parameters that are trained in turn with the others, with their ``scale``."""
+        return []
+
+    def adversary_losses(
+        self, batch: Any, rng: Rng, batch_index: int, progress: float
+    ) -> dict[str, Tensor]:
+        """What those minimise, by name, each scaled as in ``losses``."""
+        raise NotImplementedError
+
     @property
     def progress(self) -> float:
         """The fraction of the optimiser steps that are done."""
-        return min(1.0, self.global_step / max(1, self.total_steps))
+        return min(1.0, self._fraction(self.global_step))
+
+    def _fraction(self, step: int) -> float:
+        return step / max(1, self.total_steps)
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         key = (self.seed, self.stage, self.current_epoch, batch_idx)
         torch.manual_seed(key_seed(*key, ranks.rank()))  # dropout draws from the global source
         values = self.losses(batch, Rng.of(*key), batch_idx, self.progress)
         self._refuse_divergence(values, batch)
+        if self._adversary is not None:
+            self._adversary.seen.append((batch, batch_idx))
         return values
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """The model's step, then the adversary's on the batches that the model has seen."""
+        super().optimizer_step(*args, **kwargs)
+        if self._adversary is not None:
+            rate = self.fit_settings.lr * self._schedule.at(self._fraction(self.global_step))
+            rates = [rate * group["scale"] for group in self._adversary.optimizer.param_groups]
+            self._adversary.turn(self, rates, self._adversary_step)
+
+    def _adversary_step(self, batch: Any, batch_idx: int) -> Tensor:
+        key = (self.seed, self.stage, self.current_epoch, batch_idx, "adversary")
+        torch.manual_seed(key_seed(*key, ranks.rank()))
+        values = self.adversary_losses(batch, Rng.of(*key), batch_idx, self.progress)
+        total = torch.stack(list(values.values())).sum()
+        self._refuse_infinite(total, {k: v.detach() for k, v in values.items()}, batch)
+        return total
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         rng = Rng.of(self.seed, self.stage, "validation", batch_idx)
@@ -103,10 +137,11 @@ class Training(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self._optimizer(self.parameter_groups(), lr=self.fit_settings.lr)
+        self._adversary = self._configured_adversary()
         factor = self._schedule
 
         def rate(scale: Callable[[float], float], step: int) -> float:
-            progress = step / max(1, self.total_steps)
+            progress = self._fraction(step)
             return factor.at(progress) * scale(min(1.0, progress))
 
         scales = self.rate_scales() or [lambda _: 1.0] * len(optimizer.param_groups)
@@ -116,15 +151,30 @@ class Training(pl.LightningModule):
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def _configured_adversary(self) -> Adversary | None:
+        groups = self.adversary_groups()
+        if not groups:
+            return None
+        adversary = Adversary(self._optimizer(groups, lr=self.fit_settings.lr))
+        if self._adversary_state is not None:
+            adversary.optimizer.load_state_dict(self._adversary_state)
+        return adversary
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._adversary is not None:
+            checkpoint["aetl_adversary"] = self._adversary.optimizer.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # Lightning calls this before it asks for the optimisers.
+        self._adversary_state = checkpoint.get("aetl_adversary")
+
     def observed(self) -> dict[str, float]:
         """More numbers at the end of a validation, by name: for the history alone."""
         return {}
 
     def _refuse_divergence(self, values: Mapping[str, Tensor], batch: Any) -> None:
         loss = values["loss"].detach()
-        if not torch.isfinite(loss):
-            bad = [name for name, value in values.items() if not torch.isfinite(value)]
-            self._diverged(f"{', '.join(bad)} is not finite", values, batch)
+        self._refuse_infinite(loss, values, batch)
         if torch.isnan(self.first_loss):
             self.first_loss.copy_(loss)
         limit = EXPLODED * max(1.0, float(self.first_loss.abs()))
@@ -133,6 +183,11 @@ class Training(pl.LightningModule):
             terms = ", ".join(f"{name} {value:.3g}" for name, value in told)
             said = f"the loss is more than {EXPLODED:.0e} times its first value ({terms})"
             self._diverged(said, values, batch)
+
+    def _refuse_infinite(self, loss: Tensor, values: Mapping[str, Tensor], batch: Any) -> None:
+        if not torch.isfinite(loss):
+            bad = [name for name, value in values.items() if not torch.isfinite(value)]
+            self._diverged(f"{', '.join(bad)} is not finite", values, batch)
 
     def _diverged(self, what: str, values: Mapping[str, Tensor], batch: Any) -> None:
         file = Path(self.trainer.default_root_dir) / "diverged.pt"

@@ -76,7 +76,9 @@ class Pretraining(Training):
         self, autoencoder: Autoencoder, objective: Objective, loader: Loader, **settings: Any
     ):
         super().__init__(**settings)
-        self.autoencoder, self.objective = autoencoder, objective
+        self.autoencoder = autoencoder
+        build = partial(objective.build_discriminators, autoencoder)
+        self.objective: Objective = seeded(build, self.seed, "adversary")
         self.loader = loader
         self.validation_loader: Loader | None = None
         self.held_out: Tensor | None = None
@@ -84,6 +86,27 @@ class Pretraining(Training):
     def losses(
         self, batch: Batch, rng: Rng, batch_index: int, progress: float
     ) -> dict[str, Tensor]:
+        given, share = self._given(batch, rng, batch_index, progress)
+        total, terms = self.objective(given, progress)
+        if self.objective.adversaries:
+            with torch.no_grad():
+                against = self.objective.adversary_losses(given)
+            terms = terms | {f"{name}_adversary": value for name, value in against.items()}
+        values = {name: value.sum() * share for name, value in terms.items()}
+        return {"loss": total.sum() * share} | {k: v.detach() for k, v in values.items()}
+
+    def adversary_losses(
+        self, batch: Batch, rng: Rng, batch_index: int, progress: float
+    ) -> dict[str, Tensor]:
+        with torch.no_grad():
+            given, share = self._given(batch, rng, batch_index, progress)
+        values = self.objective.adversary_losses(given)
+        return {f"{name}_adversary": value.sum() * share for name, value in values.items()}
+
+    def _given(
+        self, batch: Batch, rng: Rng, batch_index: int, progress: float
+    ) -> tuple[dict[str, object], float]:
+        """What terms may ask for, and the share of an example in the joint batch's mean."""
         loader = self.loader if self.training else self.validation_loader
         assert loader is not None
         joint = loader.joint_size(batch_index)
@@ -96,10 +119,7 @@ class Pretraining(Training):
             "progress": progress,
             "data_size": len(loader.rows),
         }
-        total, terms = self.objective(given, progress)
-        share = ranks.world() / joint
-        values = {name: value.sum() * share for name, value in terms.items()}
-        return {"loss": total.sum() * share} | {k: v.detach() for k, v in values.items()}
+        return given, ranks.world() / joint
 
     def observed(self) -> dict[str, float]:
         """The vital signs of the latent on held-out examples, where ``EVERY`` steps went by."""
@@ -113,6 +133,12 @@ class Pretraining(Training):
     def parameter_groups(self) -> list[dict[str, Any]]:
         modules = [*self.autoencoder.parameters(), *self.objective.parameters()]
         return [{"params": [p for p in modules if p.requires_grad]}]
+
+    def adversary_groups(self) -> list[dict[str, Any]]:
+        terms = self.objective.adversaries.values()
+        return [
+            {"params": [*term.discriminator.parameters()], "scale": term.lr_scale} for term in terms
+        ]
 
 
 def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:

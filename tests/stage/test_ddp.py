@@ -62,6 +62,11 @@ def results(folder: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
             id="vae in double precision",
         ),
         pytest.param(
+            ("autoencoder=factor_vae", "pretrain.batch_size=13", "trainer.precision=64-true"),
+            1e-9,
+            id="a discriminator in double precision",
+        ),
+        pytest.param(
             (
                 "autoencoder=denoising",
                 "transfer=instance/density_ratio",

@@ -99,6 +99,16 @@ def test_resumed_pretraining_equals_the_uninterrupted_one(
             [4],
             id="tied weights and power iteration",
         ),
+        pytest.param(
+            ("autoencoder=factor_vae", "bottleneck.latent_dim=4", "scheduler=cosine"),
+            [4, 7],
+            id="a discriminator",
+        ),
+        pytest.param(
+            ("autoencoder=vae_gan", "bottleneck.latent_dim=4", "trainer.accumulate_grad_batches=2"),
+            [2, 5],
+            id="a discriminator, accumulation",
+        ),
     ],
 )
 def test_every_state_of_pretraining_is_resumed(

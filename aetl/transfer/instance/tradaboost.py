@@ -29,14 +29,24 @@ class Tradaboost(TransferStrategy):
     With K classes the votes are those of SAMME (Zhu et al., 2009, Statistics and its Interface 2):
     ``log((1 - e) / e) + log(K - 1)`` at an error ``e`` below ``1 - 1 / K``. For two classes that is
     the paper's algorithm. The learner is a tree of ``depth``, or with ``depth: null`` the task's
-    linear head with a penalty of strength ``l2``; its weights are scaled to the mean 1.
+    linear head with a penalty of strength ``l2``; its weights are scaled to the mean 1. At first
+    the targets have the share ``target_share`` of all weight; ``null``: that of their number.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_labels"})
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, space: Space, iterations: int, depth: int | None, l2: float) -> None:
-        self.space, self.iterations, self.depth, self.l2 = space, iterations, depth, l2
+    def __init__(
+        self,
+        *,
+        space: Space,
+        iterations: int,
+        target_share: float | None,
+        depth: int | None,
+        l2: float,
+    ) -> None:
+        self.space, self.iterations, self.target_share = space, iterations, target_share
+        self.depth, self.l2 = depth, l2
 
     def head(self, task: Task) -> Any:
         return learner(task, self.depth, self.l2)
@@ -46,6 +56,9 @@ class Tradaboost(TransferStrategy):
 
     def fit(self, estimator: Any, samples: Samples) -> Ensemble:
         target, source = both_domains(samples, "tradaboost")
+        if self.target_share is not None:
+            target = weighing(target, self.target_share)
+            source = weighing(source, 1.0 - self.target_share)
         return boosted(estimator, target, source, self.iterations)
 
 
@@ -63,6 +76,11 @@ def both_domains(samples: Samples, name: str) -> tuple[Sample, Sample]:
     return samples.target, samples.source
 
 
+def weighing(sample: Sample, total: float) -> Sample:
+    """The same examples with that sum of weights."""
+    return sample._replace(weight=sample.weight * (total / sample.weight.sum()))
+
+
 class Ensemble:
     """Learners that vote; ``weights`` are those of the examples (targets first) at the end."""
 
@@ -76,7 +94,10 @@ class Ensemble:
         """The share of the votes of the second half of the learners (equation of step 6)."""
         shares = np.zeros((len(x), len(self.classes_)))
         first = (len(self.members) + 1) // 2 - 1  # the paper counts from 1: ceil(N / 2)
-        for member, vote in zip(self.members[first:], self.votes[first:], strict=True):
+        votes = np.array(self.votes[first:])
+        if not votes.any():  # none is better than chance, so none is better than another
+            votes = np.ones(len(votes))
+        for member, vote in zip(self.members[first:], votes, strict=True):
             shares += vote * (decided(member, x)[:, None] == self.classes_)
         return np.asarray(shares / shares.sum(1, keepdims=True))
 
@@ -86,9 +107,10 @@ def decided(member: Any, x: Float[np.ndarray, "N F"]) -> np.ndarray:
 
 
 def boosted(estimator: Any, target: Sample, source: Sample, iterations: int) -> Ensemble:
-    """The ensemble after at most ``iterations``; it ends where a learner is no better than chance.
+    """The ensemble after all iterations.
 
-    Such a learner is left out, unless it is the first.
+    The paper requires errors below chance. A learner that is no better has no vote here and leaves
+    the targets' weights, while the sources that it gets wrong go on fading.
     """
     x, y, weight = (np.concatenate(pair) for pair in zip(target, source, strict=True))
     own = np.arange(len(x)) < len(target.x)
@@ -99,12 +121,9 @@ def boosted(estimator: Any, target: Sample, source: Sample, iterations: int) -> 
         weight = weight / weight.mean()
         member = copy.deepcopy(estimator).fit(x, y, weight)
         wrong = decided(member, x) != y
-        error = max(float((weight * wrong)[own].sum() / weight[own].sum()), LEAST_ERROR)
+        error = float((weight * wrong)[own].sum() / weight[own].sum())
+        error = min(max(error, LEAST_ERROR), chance)
         vote = np.log((1.0 - error) / error) + np.log(chance / (1.0 - chance))
-        if error >= chance:
-            if not ensemble.members:
-                ensemble.members, ensemble.votes = [member], [1.0]
-            break
         ensemble.members.append(member)
         ensemble.votes.append(float(vote))
         weight = weight * np.where(own, np.exp(vote * wrong), fading**wrong)

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hydra.utils import get_class
+from omegaconf import OmegaConf
 from scipy.optimize import minimize
 from scipy.stats import norm
 from sklearn.decomposition import PCA
 
+from aetl.config import conf_dir
 from aetl.rng import Rng
+from aetl.transfer.base import TransferStrategy
 from aetl.transfer.instance.base import ImportanceWeights, gaussian
 from aetl.transfer.instance.density_ratio import density_ratio
 from aetl.transfer.instance.kliep import Kliep, likeliest
@@ -46,6 +50,23 @@ def estimate(name: str, source: np.ndarray, target: np.ndarray, seed: int) -> np
 
 
 NAMES = [*ESTIMATORS, "density_ratio"]
+OTHERS = {
+    "bbse": "a ratio of labels",
+    "elbo_weights": "exact where the bounds are: test_elbo_weights",
+    "latent_density": "a density",
+    "reconstruction_error": "a distance",
+    "select_best": "a choice",
+}
+"""Strategies that weigh the source, but estimate no density ratio from two samples."""
+
+
+def test_every_estimator_of_a_density_ratio_is_here() -> None:
+    weighing = set()
+    for path in (conf_dir() / "transfer" / "instance").glob("*.yaml"):
+        kind = get_class(OmegaConf.load(path)["_target_"])
+        if kind.weigh is not TransferStrategy.weigh:
+            weighing.add(path.stem)
+    assert weighing == {*NAMES, *OTHERS}
 
 
 @pytest.mark.parametrize("name", NAMES)

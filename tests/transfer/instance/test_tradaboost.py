@@ -93,12 +93,35 @@ def test_several_classes_vote_as_in_samme() -> None:
     assert found.votes == pytest.approx([log((1 - error) / error) + log(2)])
 
 
-def test_a_learner_no_better_than_chance_ends_the_boosting() -> None:
-    """The label does not depend on the input, whichever of two equal points is asked."""
-    x, y = np.zeros((6, 1)), np.array([0, 1, 1, 0, 1, 0])
-    found = tradaboost.boosted(DecisionTreeClassifier(), sample(x, y), sample(x, y), 5)
-    assert len(found.members) == 1
+def test_a_learner_no_better_than_chance_has_no_vote_but_sources_go_on_fading() -> None:
+    """Three of four targets contradict the sources, which outnumber them at first."""
+    x, y = np.zeros((4, 1)), np.array([0, 0, 0, 1])
+    z, labels = np.zeros((8, 1)), np.ones(8, dtype=np.int64)
+    z[7], labels[7] = 1.0, 0
+    stump = DecisionTreeClassifier(max_depth=1, random_state=0)
+    found = tradaboost.boosted(stump, sample(x, y), sample(z, np.array(labels)), 2)
+    assert found.votes[0] == 0.0
     np.testing.assert_allclose(found.predict_proba(x).sum(1), 1.0)
+    only = tradaboost.boosted(stump, sample(x, 1 - y), sample(x[:1], y[:1]), 1)
+    assert np.isfinite(only.predict_proba(x)).all()
+
+
+def test_the_targets_have_their_share_of_the_weight_at_first() -> None:
+    """As many times each as it takes: whole-number weights are repetitions."""
+    target, source = two_classes(1)
+    strategy = tradaboost.Tradaboost(
+        space="input", iterations=1, target_share=0.625, depth=1, l2=1.0
+    )
+    samples = tradaboost.Samples(target, source, lambda: target.x, Rng.of(0))
+    stump = DecisionTreeClassifier(max_depth=1, random_state=0)
+    found = strategy.fit(stump, samples)
+    # 24 targets and 40 sources: 0.625 / 24 is 25/9 times 0.375 / 40.
+    both = [np.concatenate([np.repeat(a, 25, 0), np.repeat(b, 9, 0)])
+            for a, b in zip(target[:2], source[:2], strict=True)]  # fmt: skip
+    expected = stump.fit(*both)
+    assert np.array_equal(found.predict_proba(source.x).argmax(1), expected.predict(source.x))
+    error = (expected.predict(target.x) != target.y).mean()
+    assert found.votes == pytest.approx([log((1 - error) / error)])
 
 
 def curves(seed: int, targets: int = 18) -> tuple[Sample, Sample]:

@@ -8,7 +8,7 @@ and a rerun equal the plain one bit for bit, and two processes draw what one wou
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int
@@ -28,13 +28,15 @@ class Rng:
     """A source of random numbers that keeps no state: the same key and shape, the same numbers.
 
     With ``rank`` and ``world``, a batch is the part ``rank::world`` of a joint batch of ``total``
-    examples, and gets that part of the joint draw.
+    examples, and gets that part of the joint draw. ``progress`` is the fraction of training that is
+    done, for noise whose strength follows it; without training everything is done.
     """
 
     key: Key
     rank: int = 0
     world: int = 1
     total: int | None = None
+    progress: float = 1.0
 
     @staticmethod
     def of(*key: int | str) -> Rng:
@@ -42,7 +44,7 @@ class Rng:
 
     def fork(self, *names: int | str) -> Rng:
         """An independent source below this one."""
-        return Rng((*self.key, *names), self.rank, self.world, self.total)
+        return replace(self, key=(*self.key, *names))
 
     def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
         return torch.Generator(device).manual_seed(key_seed(*self.key))

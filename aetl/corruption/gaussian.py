@@ -6,14 +6,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
+from aetl.corruption.strength import Strength, strength
 from aetl.rng import Rng
 
 
 class Gaussian(Corruption):
     """``x + std * e`` with ``e ~ N(0, I)``; ``std`` in the units of the input. Not clipped."""
 
-    def __init__(self, *, std: float) -> None:
+    def __init__(self, *, std: float | Strength) -> None:
         self.std = std
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
-        return x + self.std * rng.normal(x)
+        return x + strength(self.std, rng) * rng.normal(x)

@@ -6,14 +6,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
+from aetl.corruption.strength import Strength, strength
 from aetl.rng import Rng
 
 
 class Masking(Corruption):
     """Each element is zeroed with probability ``fraction``, independently of the others."""
 
-    def __init__(self, *, fraction: float) -> None:
+    def __init__(self, *, fraction: float | Strength) -> None:
         self.fraction = fraction
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
-        return x * (rng.uniform(x) >= self.fraction)
+        return x * (rng.uniform(x) >= strength(self.fraction, rng))

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
+from aetl.corruption.strength import Strength, strength
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -18,7 +19,7 @@ class PatchMasking(Corruption):
     go together. Which ones is each example's own draw.
     """
 
-    def __init__(self, *, size: int, fraction: float) -> None:
+    def __init__(self, *, size: int, fraction: float | Strength) -> None:
         self.size, self.fraction = size, fraction
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
@@ -30,7 +31,7 @@ class PatchMasking(Corruption):
         height, width = x.shape[2:]
         rows, columns = -(-height // self.size), -(-width // self.size)
         order = rng.uniform(x[:, 0, :1, :1].expand(-1, rows, columns)).flatten(1).argsort(1)
-        hidden = round(self.fraction * rows * columns)
+        hidden = round(strength(self.fraction, rng) * rows * columns)
         kept = torch.ones_like(order).scatter(1, order[:, :hidden], 0).view(-1, 1, rows, columns)
         whole = kept.repeat_interleave(self.size, 2).repeat_interleave(self.size, 3)
         return x * whole[:, :, :height, :width]

@@ -7,16 +7,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
+from aetl.corruption.strength import Strength, strength
 from aetl.rng import Rng
 
 
 class SaltAndPepper(Corruption):
     """Each element becomes 0 or 1, half and half, with probability ``fraction``."""
 
-    def __init__(self, *, fraction: float) -> None:
+    def __init__(self, *, fraction: float | Strength) -> None:
         self.fraction = fraction
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
-        u = rng.uniform(x)
-        damaged = torch.where(u < self.fraction / 2, torch.zeros_like(x), torch.ones_like(x))
-        return torch.where(u < self.fraction, damaged, x)
+        u, fraction = rng.uniform(x), strength(self.fraction, rng)
+        damaged = torch.where(u < fraction / 2, torch.zeros_like(x), torch.ones_like(x))
+        return torch.where(u < fraction, damaged, x)

@@ -110,7 +110,7 @@ class Pretraining(Training):
         loader = self.loader if self.training else self.validation_loader
         assert loader is not None
         joint = loader.joint_size(batch_index)
-        rng = Rng(rng.key, ranks.rank(), ranks.world(), joint)
+        rng = Rng(rng.key, ranks.rank(), ranks.world(), joint, progress)
         output = self.autoencoder(batch.x, rng)
         given = field_values(output, output.code, batch) | {
             "autoencoder": self.autoencoder,

@@ -1,0 +1,52 @@
+"""Augmentations as corruption: the clean image is to be told from an altered one.
+
+Falcon, Jha, Koker and Cho (2021, AAVAE, arXiv:2107.12329) train a variational autoencoder so,
+without the KL divergence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from aetl.corruption.base import Corruption
+from aetl.rng import Rng, key_seed
+from aetl.types import UserError
+
+
+class Augmentation(Corruption):
+    """``transforms`` of torchvision's (v2), one after the other, on each image by its own draw.
+
+    Transforms draw from torch's global source, which is set for every image by the key and by its
+    position in the joint batch, and put back afterwards. They must keep the image's shape.
+    """
+
+    def __init__(self, *, transforms: Sequence[Any]) -> None:
+        self.transforms: tuple[Callable[[Tensor], Tensor], ...] = tuple(transforms)
+
+    def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
+        if x.dim() != 4:
+            raise UserError(
+                f"corruption=augmentation takes images, and this data has examples of shape "
+                f"{tuple(x.shape[1:])}: use corruption=gaussian"
+            )
+        devices = [x.device] if x.is_cuda else []
+        with torch.random.fork_rng(devices=devices):
+            images = [self._altered(x[i], rng, rng.rank + i * rng.world) for i in range(len(x))]
+        return torch.stack(images)
+
+    def _altered(self, image: Float[Tensor, "C H W"], rng: Rng, position: int) -> Tensor:
+        torch.manual_seed(key_seed(*rng.key, position))
+        altered = image
+        for transform in self.transforms:
+            altered = transform(altered)
+        if altered.shape != image.shape:
+            raise UserError(
+                f"corruption.transforms: make images of {tuple(altered.shape)} of "
+                f"{tuple(image.shape)}; a corruption keeps the shape"
+            )
+        return altered

@@ -166,6 +166,13 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield name.replace("_", " "), f"{value:.4g}"
     for line in record.get("warnings") or ():
         yield "warning", line
+    kept = record.get("retention") or {}
+    for what in ("reconstruction", "score"):
+        if kept.get(what):
+            before, after = kept[what]["before"], kept[what]["after"]
+            yield f"source {what} kept", f"{before:.5g} before, {after:.5g} after the transfer"
+    for name, value in (record.get("transferability") or {}).get("scores", {}).items():
+        yield f"score {name}", f"{value:.4g} (of the untrained transfer, on its labels)"
     receipt = record.get("receipt") or {}
     for part in ("matched", "missing", "skipped", "frozen", "trainable", "changed"):
         if receipt.get(part):

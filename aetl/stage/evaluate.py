@@ -22,6 +22,7 @@ from aetl.metric.base import Metric
 from aetl.rng import Rng
 from aetl.stage.domains import Domains
 from aetl.stage.pretrain import Pretrained, pretrained_autoencoder, trained_objective
+from aetl.stage.retention import retention
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import numpy
@@ -93,6 +94,7 @@ def evaluate(
         if pretrained
         else None
     )
+    receipt = read_json(arms["transfer"].path / "receipt.json")
     return {
         "metric": next(iter(metrics)),
         "higher_is_better": {name: metric.higher_is_better for name, metric in metrics.items()},
@@ -100,10 +102,16 @@ def evaluate(
         "twin": twin,
         "oracle": oracle(metrics, arms["transfer"], arm),
         "gain": {name: arm[name] - twin[name] for name in metrics},
-        "receipt": read_json(arms["transfer"].path / "receipt.json"),
+        "receipt": receipt,
+        "cost": {
+            "parameters_trained": receipt["parameters_trained"],
+            "seconds": arms["transfer"].seconds,
+        },
+        "labels": len(domains.target.split.labelled),
         "selection": _selection(arms["transfer"]),
         "classes": list(domains.target.pool.classes),
         **_of_pretraining(cfg, domains, pretrained, autoencoder, folder),
+        "retention": _retention(cfg, domains, pretrained, autoencoder, arms["transfer"], receipt),
     }
 
 
@@ -120,6 +128,16 @@ def _of_pretraining(
         **picture(cfg, domains, pretrained, autoencoder, folder),
         "transferability": transferability(cfg, domains, autoencoder),
     }
+
+
+def _retention(
+    cfg: DictConfig, domains: Domains, pretrained: Pretrained | None,
+    autoencoder: Autoencoder | None, arm: Entry, receipt: dict[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    if pretrained is None or autoencoder is None:
+        return {}
+    objective = trained_objective(cfg, pretrained)
+    return retention(cfg, domains, autoencoder, objective, arm, receipt, metrics_of(cfg))
 
 
 def _selection(arm: Entry) -> dict[str, Any] | None:

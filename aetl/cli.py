@@ -19,6 +19,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl rank target=T sources=[S]  which stored encoder and layer suits a target, untrained
   aetl compare PATH ...           arms x budgets: mean, interval, gain, verdict
   aetl report PATH                one self-contained HTML page
+  aetl generate RUN               samples, interpolations and traversals of its autoencoder
   aetl rerun RUN [--check]        again from its saved config; --check compares the scores
   aetl sweep status|resume|retry DIR
 
@@ -61,6 +62,7 @@ def _command(arguments: list[str]) -> int:
         "rank": _rank_encoders,
         "compare": _compare,
         "report": _report,
+        "generate": _generate,
         "rerun": _rerun,
         "sweep": _sweep,
         "_rank": _process_of_a_run,
@@ -132,6 +134,12 @@ def _rerun(arguments: list[str]) -> int:
     from aetl.redo import rerun_command
 
     return rerun_command(arguments)
+
+
+def _generate(arguments: list[str]) -> int:
+    from aetl.launch import generate_command
+
+    return generate_command(arguments)
 
 
 def _process_of_a_run(arguments: list[str]) -> int:

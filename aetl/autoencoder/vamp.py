@@ -62,5 +62,14 @@ class Vamp(Autoencoder):
     def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
         return self.vae.decode(z)
 
+    def prior_sample(self, n: int, rng: Rng) -> Float[Tensor, "N Z"]:
+        """Latents of ``n`` draws from the prior: a component each, then its normal distribution."""
+        output = self.vae.bottleneck(self.vae.encoder(torch.sigmoid(self.pseudo_logits)), None)
+        uniform = rng.fork("component").uniform(output.mean.new_empty(n))
+        component = (uniform * len(output.mean)).long()
+        mean, logvar = output.mean[component], output.logvar[component]
+        drawn: Tensor = mean + torch.exp(0.5 * logvar) * rng.fork("normal").normal(mean)
+        return drawn
+
     def layers(self) -> list[tuple[str, nn.Module]]:
         return self.vae.layers()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.loss.adversarial import Adversarial, dense_discriminator, taken_for
-from aetl.loss.base import Weight
+from aetl.loss.base import Prior, Weight
 from aetl.rng import Rng
 
 
@@ -22,6 +22,7 @@ class AdversarialPrior(Adversarial):
     """
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "normal"
 
     def __init__(self, *, weight: float | Weight, lr_scale: float, hidden: Sequence[int]) -> None:
         super().__init__(weight=weight, lr_scale=lr_scale)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Role = Literal["likelihood", "rate", "bound"]
+Prior = Literal["normal", "sphere", "categorical"]
 Measure = Literal["density", "levels", "binary", "counts"]
 
 
@@ -36,6 +37,9 @@ class LossTerm(nn.Module, ABC):
     log-likelihood, the divergence of the posterior from the prior, or the whole negative bound."""
     measure: ClassVar[Measure] = "density"
     """Of a likelihood: over what its probabilities sum to one."""
+    prior: ClassVar[Prior | None] = None
+    """The distribution that the term draws the codes to: standard normal, or uniform on the unit
+    sphere or over one-hot variables."""
 
     def __init__(self, *, weight: float | Weight) -> None:
         super().__init__()

@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Role, Weight
+from aetl.loss.base import LossTerm, Prior, Role, Weight
 from aetl.loss.kl import StandardNormalKL
 
 
@@ -19,6 +19,7 @@ class CapacityKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "rate"
 
     def __init__(self, *, weight: float | Weight, capacity: float, fraction: float) -> None:

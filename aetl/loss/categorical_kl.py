@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm
+from aetl.loss.base import LossTerm, Prior
 
 
 class CategoricalKL(LossTerm):
@@ -20,6 +20,7 @@ class CategoricalKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "categorical"
 
     def forward(self, logits: Float[Tensor, "B V K"]) -> Float[Tensor, " B"]:
         log_q = torch.log_softmax(logits, 2)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Role, Weight
+from aetl.loss.base import LossTerm, Prior, Role, Weight
 from aetl.loss.joint_batch import joint_batch
 from aetl.loss.kl import StandardNormalKL
 
@@ -22,6 +22,7 @@ class FreeBitsKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "rate"
 
     def __init__(self, *, weight: float | Weight, free: float) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.autoencoder.base import Autoencoder
-from aetl.loss.base import LossTerm, Role, Weight
+from aetl.loss.base import LossTerm, Prior, Role, Weight
 from aetl.rng import Rng
 
 
@@ -24,6 +24,7 @@ class ImportanceWeighted(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "bound"
 
     def __init__(self, *, weight: float | Weight, samples: int, likelihood: LossTerm) -> None:

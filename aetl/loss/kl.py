@@ -7,13 +7,14 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Role
+from aetl.loss.base import LossTerm, Prior, Role
 
 
 class StandardNormalKL(LossTerm):
     """``1/2 sum_z (mean^2 + exp(logvar) - 1 - logvar)`` (Kingma and Welling, 2014, appendix B)."""
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "rate"
 
     def forward(

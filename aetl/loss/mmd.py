@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Prior, Weight
 from aetl.loss.joint_batch import joint_batch
 from aetl.rng import Rng
 
@@ -30,6 +30,7 @@ class MMD(LossTerm):
     """
 
     unit: ClassVar[str] = "squared discrepancy"
+    prior: ClassVar[Prior | None] = "normal"
 
     def __init__(
         self, *, weight: float | Weight, kernel: Literal["imq", "rbf"], scales: Sequence[float]

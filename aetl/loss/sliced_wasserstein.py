@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Prior, Weight
 from aetl.loss.joint_batch import joint_batch
 from aetl.rng import Rng
 
@@ -22,6 +22,7 @@ class SlicedWasserstein(LossTerm):
     """
 
     unit: ClassVar[str] = "squared latent units"
+    prior: ClassVar[Prior | None] = "normal"
 
     def __init__(self, *, weight: float | Weight, directions: int) -> None:
         super().__init__(weight=weight)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.special import ive
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Role
+from aetl.loss.base import LossTerm, Prior, Role
 
 
 class VonMisesFisherKL(LossTerm):
@@ -21,6 +21,7 @@ class VonMisesFisherKL(LossTerm):
     """
 
     unit: ClassVar[str] = "nats"
+    prior: ClassVar[Prior | None] = "sphere"
     role: ClassVar[Role | None] = "rate"
 
     def forward(

@@ -30,28 +30,31 @@ Curves = Mapping[tuple[str, str, str], tuple[list[float], list[float]]]
 """(stage, split, name) -> steps and values."""
 
 
+Drawn = dict[str, "Figure | None"]
+
+
 def run_figures(folder: Path, metric: str, classes: Sequence[str] = ()) -> dict[str, Figure]:
     """The figures that the files of a run's folder allow, by name.
 
     A file that is not there leaves its figure out; one that cannot be read does so with a warning.
     """
-    parts: dict[str, Callable[[Path], tuple[str, Figure | None]]] = {
-        "metrics.csv": lambda p: ("learning_curves", learning_curves(read_curves(p), metric)),
-        "reconstructions.npz": lambda p: ("reconstructions", reconstructions(**_arrays(p))),
-        "latents.npz": lambda p: ("latent_map", latent_map(**_arrays(p), classes=classes)),
+    parts: dict[str, Callable[[Path], Drawn]] = {
+        "metrics.csv": lambda p: {"learning_curves": learning_curves(read_curves(p), metric)},
+        "reconstructions.npz": lambda p: {"reconstructions": reconstructions(**_arrays(p))},
+        "latents.npz": lambda p: {"latent_map": latent_map(**_arrays(p), classes=classes)},
         "predictions.npz": lambda p: _prediction_figure(_arrays(p), classes),
+        "generated.npz": lambda p: generated(**_arrays(p), classes=classes),
     }
     drawn: dict[str, Figure] = {}
     for file, draw in parts.items():
         if not (folder / file).exists():
             continue
         try:
-            name, figure = draw(folder / file)
+            found = draw(folder / file)
         except (OSError, ValueError, KeyError, TypeError, IndexError, BadZipFile) as error:
             logger.warning("no figure of %s: %s", folder / file, error)
             continue
-        if figure is not None:
-            drawn[name] = figure
+        drawn |= {name: figure for name, figure in found.items() if figure is not None}
     return drawn
 
 
@@ -64,15 +67,13 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Path]
     return paths
 
 
-def _prediction_figure(
-    arrays: Mapping[str, np.ndarray], classes: Sequence[str]
-) -> tuple[str, Figure | None]:
+def _prediction_figure(arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> Drawn:
     y, prediction = arrays["y"], arrays["prediction"]
     if y.ndim > 1:  # several labels for each example
-        return "predictions", None
+        return {}
     if np.issubdtype(y.dtype, np.integer):
-        return "confusion_matrix", confusion_matrix(y, prediction, classes)
-    return "predictions", predictions(y, prediction)
+        return {"confusion_matrix": confusion_matrix(y, prediction, classes)}
+    return {"predictions": predictions(y, prediction)}
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -167,6 +168,30 @@ def reconstructions(
         if clean is not None and not np.array_equal(clean[chosen], reconstruction[chosen]):
             rows.append((name, "of the clean", clean[chosen]))
     return _tile_figure(rows) if rows else None
+
+
+def generated(
+    mixture: Num[np.ndarray, "R A C H W"],
+    interpolation: Num[np.ndarray, "R A C H W"],
+    traversal: Num[np.ndarray, "R A C H W"],
+    dimensions: Int[np.ndarray, " R"],
+    prior: Num[np.ndarray, "R A C H W"] | None = None,
+    by_class: Num[np.ndarray, "K A C H W"] | None = None,
+    classes: Sequence[str] = (),
+) -> Drawn:
+    """What ``aetl generate`` made, in [0, 1]: each array is rows of images."""
+    samples = [] if prior is None else [("prior", "", row) for row in prior]
+    samples += [("mixture", "", row) for row in mixture]
+    moved = zip(dimensions, traversal, strict=True)
+    figures = {
+        "samples": _tile_figure(samples),
+        "interpolations": _tile_figure([("", "", row) for row in interpolation]),
+        "traversals": _tile_figure([("", f"latent {d}", row) for d, row in moved]),
+    }
+    if by_class is not None:
+        rows = [("", _class_name(classes, i), row) for i, row in enumerate(by_class)]
+        figures["samples_by_class"] = _tile_figure(rows)
+    return dict(figures)
 
 
 def _tile_figure(rows: Sequence[tuple[str, str, np.ndarray]]) -> Figure:

@@ -37,6 +37,16 @@ _RECEIPT = {
 _CAPTIONS = {
     "learning_curves": "Training and validation; dashed, its twin without pretraining.",
     "reconstructions": "Inputs of each domain over what the pretrained autoencoder makes of them.",
+    "samples": (
+        "Drawn from the prior, where the loss names one, and from a mixture of normal "
+        "distributions fitted to the latents of the training data."
+    ),
+    "samples_by_class": "Drawn for one class each, by the variant or by a mixture of its latents.",
+    "interpolations": "From one held-out example to another, in equal steps of the latent.",
+    "traversals": (
+        "A held-out example with one latent moved by three standard deviations to either side: "
+        "those latents that vary most."
+    ),
     "latent_map": "Latent codes of the pretrained encoder on their two principal axes.",
     "confusion_matrix": "Target test examples, with counts; shaded by the share of the true class.",
     "predictions": "Target test examples against the line of no error.",
@@ -72,6 +82,9 @@ def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | No
     yield section("All metrics", _metrics(run))
     yield section("Learning curves", figures.get("learning_curves"))
     yield section("Reconstructions", figures.get("reconstructions"), _errors(run))
+    names = ("samples", "samples_by_class", "interpolations", "traversals")
+    drawings = [tag("div", figures[name]) for name in names if figures.get(name)]
+    yield section("Generated", tag("div", *drawings, class_="columns") if drawings else None)
     pair = [
         section("Latent map", figures.get("latent_map")),
         section("Confusion matrix", figures.get("confusion_matrix")),

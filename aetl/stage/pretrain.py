@@ -182,7 +182,9 @@ def trained_objective(cfg: DictConfig, pretrained: Pretrained) -> Objective:
     """The objective with what it learned in pretraining (a likelihood's scale), where it did."""
     objective = objective_of(cfg)
     if pretrained.entry is not None and (file := pretrained.entry.path / OBJECTIVE).exists():
-        objective.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        saved = torch.load(file, map_location="cpu", weights_only=True)
+        # What only training needs (discriminators) is not in an objective that trains nothing.
+        objective.load_state_dict(saved, strict=False)
     return objective
 
 

@@ -167,3 +167,10 @@ def test_a_collapsed_posterior_is_warned_of_in_the_record(tmp_path: Path) -> Non
     result = done(World(tmp_path, *heavy, *MLP), tmp_path / "run")
     assert result["monitor"]["active_units"] == 0.0
     assert "posterior collapse: 0 of 4 latents are active" in result["warnings"]
+
+
+def test_an_objective_with_a_discriminator_is_evaluated_without_it(tmp_path: Path) -> None:
+    world = World(tmp_path, "autoencoder=aae", *MLP)
+    result = done(world, tmp_path / "run")
+    assert result["reconstruction"]["source"] > 0
+    assert result["bits_per_dim"] is None

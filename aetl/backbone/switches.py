@@ -62,7 +62,7 @@ class Unpool(nn.Module):
         self.size = size
 
     def forward(
-        self, h: Float[Tensor, "B C h w"], places: Int[Tensor, "B C h w"] | None
+        self, h: Float[Tensor, "B C h w"], places: Int[Tensor, "B C h w"] | None = None
     ) -> Float[Tensor, "B C H W"]:
         if places is None:
             rows, columns = (2 * torch.arange(side, device=h.device) for side in h.shape[2:])

@@ -118,9 +118,13 @@ def _run(arguments: list[str]) -> int:
     from aetl.launch import run_hydra
 
     if os.environ.get("WANDB_SWEEP_ID"):
+        import signal
+
         from aetl.tracking.agent import agent_arguments
 
         arguments = agent_arguments(arguments)
+        # So an agent stops a run early: it is interrupted, and recorded as such.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run_hydra(arguments)
 
 

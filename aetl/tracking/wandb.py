@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import netrc
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,7 @@ class Wandb(Tracker):
         self.artifacts, self.predictions, self.patience = artifacts, predictions, patience
         self._run: Any = None
         self._own: Any = None
+        self._answers = True
         self._past: dict[str, float] = {}
 
     def start(self, about: About) -> None:
@@ -51,7 +52,8 @@ class Wandb(Tracker):
         self.about = about
         about.output_dir.mkdir(parents=True, exist_ok=True)
         saved = about.folder / "wandb.json"
-        known = read_json(saved)["id"] if saved.exists() else None
+        earlier = read_json(saved) if saved.exists() else {}
+        known = earlier.get("id")
         mode = os.environ.get("WANDB_MODE") or (
             ("online" if _logged_in() else "offline") if self.mode == "auto" else self.mode
         )
@@ -62,6 +64,8 @@ class Wandb(Tracker):
                 raise
             log.warning("W&B: %s; this run is logged offline", str(error).splitlines()[0])
             self._run = self._open("offline", known)
+        if earlier:
+            _set_aside(Path(earlier["files"]))
         run = self._run
         place = {
             "id": run.id,
@@ -124,15 +128,22 @@ class Wandb(Tracker):
 
     def stage_done(self, stage: str, entry: Entry) -> None:
         """Upload the stage's weights once; where they are there already, say that they are used."""
-        if stage not in ARTIFACTS or not self.artifacts or self._run.offline:
+        if stage in ARTIFACTS and self.artifacts and not self._run.offline:
+            self._ask(self._use if entry.reused else self._upload, stage, entry)
+
+    def _ask(self, question: Callable[..., None], *arguments: Any) -> None:
+        """Do what waits for an answer of the server. Once it gives none it is not asked again: each
+        question costs its time-out, and all that matters is in the folder."""
+        if not self._answers:
             return
         try:
-            if entry.reused:
-                self._use(stage, entry)
-            else:
-                self._upload(stage, entry)
-        except Exception as error:  # the weights are in the store, and the curves should go on
-            self._give_up_artifacts(error)
+            question(*arguments)
+        except Exception as error:
+            self._answers = False
+            log.warning(
+                "W&B: no answer, so no more artifacts or tables of this run: %s",
+                str(error).splitlines()[0],
+            )
 
     def _use(self, stage: str, entry: Entry) -> None:
         import wandb
@@ -159,41 +170,48 @@ class Wandb(Tracker):
 
         if self._run is None:
             return
-        images = {f"figures/{n}": wandb.Image(str(path)) for n, path in results.figures.items()}
-        if images or results.summary:
-            self._run.log({**results.summary, **images, **self._table(results.test)})
-        self._use_own()
         try:
-            self._run.finish(exit_code=EXIT_CODES[status])
+            images = {f"figures/{n}": wandb.Image(str(p)) for n, p in results.figures.items()}
+            if images or results.summary:
+                self._run.log({**results.summary, **images})
+            if results.test is not None and self.predictions:
+                self._ask(self._log_table, results.test)
+            if self._own is not None:  # this run's transfer used the encoder that it has uploaded
+                self._ask(self._use_own)
+        finally:
+            self._close(EXIT_CODES[status])
+
+    def _close(self, exit_code: int) -> None:
+        try:
+            self._run.finish(exit_code=exit_code)
         except TimeoutError:
             log.warning(
                 "W&B: not all was uploaded in %g seconds (logger.wandb.patience); "
-                "it is kept, upload it with: wandb sync %s",
+                "it is kept, upload it with: wandb sync --include-online %s",
                 *(self.patience, self._run.settings.sync_dir),
             )
 
-    def _give_up_artifacts(self, error: Exception) -> None:
-        self.artifacts = False
-        log.warning("W&B: no further artifacts of this run: %s", str(error).splitlines()[0])
-
     def _use_own(self) -> None:
-        """Say that this run's transfer used the encoder that it has uploaded in the meantime."""
-        try:
-            if self._own is not None and self.artifacts:
-                self._run.use_artifact(self._own.wait(timeout=round(self.patience)))
-        except Exception as error:
-            self._give_up_artifacts(error)
+        self._run.use_artifact(self._own.wait(timeout=round(self.patience)))
 
-    def _table(self, test: Examples | None) -> dict[str, Any]:
+    def _log_table(self, test: Examples) -> None:
         import wandb
 
-        if test is None or not self.predictions:
-            return {}
         columns = columns_of(self.about.folder / "predictions.npz", test, self.predictions)
         if "image" in columns:
             columns["image"] = [wandb.Image(image) for image in columns["image"]]
         rows = [list(row) for row in zip(*columns.values(), strict=True)]
-        return {"predictions": wandb.Table(columns=list(columns), data=rows)}
+        self._run.log({"predictions": wandb.Table(columns=list(columns), data=rows)})
+
+
+def _set_aside(folder: Path) -> None:
+    """Hide the files of an offline run that was cut off from ``wandb sync``.
+
+    The run that goes on logs its past, too. And killed early, a run leaves a file without a record,
+    at which ``wandb sync`` gives up all files of the same run.
+    """
+    if folder.name.startswith("offline-run-") and folder.is_dir():
+        folder.rename(folder.with_name(folder.name.replace("offline", "cut-off", 1)))
 
 
 def _artifact(stage: str, entry: Entry) -> str:

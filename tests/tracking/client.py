@@ -26,6 +26,7 @@ def environment(server: Server, folder: Path) -> dict[str, str]:
     return {
         **os.environ,
         **server.environment(),
+        "WANDB_SILENT": "false",
         "PYTHONPATH": str(ROOT),
         "PATH": f"{script.parent}{os.pathsep}{os.environ['PATH']}",
         "AETL_OUTPUT_DIR": str(folder / "outputs"),

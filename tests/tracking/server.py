@@ -103,6 +103,7 @@ class Server:
         self.uploads: dict[str, bytes] = {}
         self.calls: list[str] = []
         self.unknown: list[str] = []
+        self.down = False
         self._count = itertools.count(1)
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"server_state": self})
@@ -113,6 +114,7 @@ class Server:
         self._thread.start()
 
     def stop(self) -> None:
+        self.down = True  # connections that are open are cut at their next request
         self._http.shutdown()
         self._http.server_close()
 
@@ -364,7 +366,7 @@ def _resumable(run: OnlineRun) -> dict[str, Any]:
         "config": run.fields.get("config") or "{}",
         "tags": run.fields.get("tags") or [],
         "notes": None,
-        "wandbConfig": "{}",
+        "wandbConfig": json.dumps({"t": 1} if run.starts else {}),  # has it ever been started?
     }
 
 
@@ -434,6 +436,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self._send({})
+
+    def parse_request(self) -> bool:
+        if self.server_state.down:
+            self.close_connection = True
+            return False
+        return super().parse_request()
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":

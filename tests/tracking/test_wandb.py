@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from aetl.cli import main
+from aetl.data.base import Examples
+from aetl.tracking.wandb import columns_of
 from tests.tracking.offline import read
 
 TINY = ["pretrain.max_steps=5", "finetune.max_steps=5", "logger.wandb.mode=offline", "trainer=cpu"]
@@ -75,3 +81,67 @@ def test_stages_from_the_store_bring_their_curves_along(tmp_path: Path) -> None:
     ]
     assert rows[0] == rows[1]
     assert "pretrain/validation/loss" in rows[0]
+
+
+def test_the_clients_own_viewer_finds_the_runs_in_one_folder(tmp_path: Path) -> None:
+    assert main([*TINY, f"output_dir={tmp_path}"]) == 0
+    (file,) = tmp_path.glob("2*/*/run.json")
+    viewer = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json"]
+    done = subprocess.run(
+        [*viewer, str(tmp_path / "wandb")], capture_output=True, text=True, check=True, timeout=60
+    )
+    score = json.loads(file.read_text())["scores"]["accuracy"]
+    assert str(json.loads(file.with_name("wandb.json").read_text())["id"]) in done.stdout
+    assert f'"evaluate/test/accuracy":{score!r}' in done.stdout.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "loggers, left",
+    [
+        ("none", set()),
+        ("csv", set()),
+        ("tensorboard", {"tensorboard"}),
+        ("[wandb,tensorboard]", {"tensorboard", "wandb.json"}),
+    ],
+)
+def test_loggers_are_chosen_alone_or_together(loggers: str, left: set[str], tmp_path: Path) -> None:
+    overrides = [o for o in TINY if not o.startswith("logger.")]
+    assert main([*overrides, f"logger={loggers}", f"output_dir={tmp_path}"]) == 0
+    (file,) = tmp_path.glob("2*/*/metrics.csv")  # in any case
+    names = {path.name for path in file.parent.iterdir()}
+    assert names & {"tensorboard", "wandb.json"} == left
+    if "tensorboard" in left:
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        seen = EventAccumulator(str(file.parent / "tensorboard")).Reload()
+        (score,) = seen.Scalars("evaluate/test/accuracy")
+        record = json.loads((file.parent / "run.json").read_text())
+        assert score.value == pytest.approx(record["scores"]["accuracy"], rel=1e-6)
+        assert "figures/confusion_matrix" in seen.Tags()["images"]
+
+
+def test_a_table_of_vectors_has_no_images_and_one_of_numbers_no_classes(tmp_path: Path) -> None:
+    y = np.array([0.5, 1.5, 2.5], dtype=np.float32)
+    np.savez(tmp_path / "p.npz", y=y, prediction=y + 1, twin_prediction=y - 1)
+    x = torch.zeros(3, 4)
+    test = Examples(x, torch.from_numpy(y), (), np.zeros(3, dtype=np.uint64))
+    assert columns_of(tmp_path / "p.npz", test, 2) == {
+        "truth": [0.5, 1.5], "prediction": [1.5, 2.5], "twin": [-0.5, 0.5],
+    }  # fmt: skip
+
+
+def test_a_table_of_images_names_classes_and_shows_the_surest_probability(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "p.npz",
+        y=np.array([1, 0]), prediction=np.array([1, 1]), twin_prediction=np.array([0, 0]),
+        probability=np.array([[0.25, 0.75], [0.375, 0.625]], dtype=np.float32),
+    )  # fmt: skip
+    x = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).reshape(2, 3, 4, 5)
+    test = Examples(x, torch.tensor([1, 0]), ("cat", "dog"), np.zeros(2, dtype=np.uint64))
+    columns = columns_of(tmp_path / "p.npz", test, 32)
+    images = columns.pop("image")
+    assert [np.asarray(image).tolist() for image in images] == x.permute(0, 2, 3, 1).tolist()
+    assert columns == {
+        "truth": ["dog", "cat"], "prediction": ["dog", "dog"], "twin": ["cat", "cat"],
+        "confidence": [0.75, 0.625],
+    }  # fmt: skip

@@ -100,8 +100,14 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
         pool=align(target.pool, source.pool.shape),
         test=align(target.test, source.pool.shape),
     )
-    kept, dropped = refuse_overlap(source.pool, source.split.train, target.test)
-    split = dataclasses.replace(source.split, train=kept)
+    # The validation part too: its loss may stop the pretraining, and selectors may judge by it.
+    split, number = source.split, len(source.split.train)
+    both = np.concatenate([split.train, split.validation])
+    kept, dropped = refuse_overlap(source.pool, both, target.test)
+    left = np.isin(both, kept)
+    split = dataclasses.replace(
+        split, train=both[:number][left[:number]], validation=both[number:][left[number:]]
+    )
     return Domains(dataclasses.replace(source, split=split), target, dropped)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -40,7 +41,8 @@ class Selection:
     ) -> None:  # fmt: skip
         self.selector, self.parts, self.task, self.metric = selector, parts, task, metric
         self.rows = evenly(np.arange(len(test.test)))
-        self.test = test.test.subset(self.rows)
+        seen = test.test.subset(self.rows)
+        self.test = dataclasses.replace(seen, y=torch.full_like(seen.y, -1))
         self.output_dim = task.output_dim(test.pool)
         own = selector.uses_metric and "target_labels" in selector.uses
         self.name = name if own else name_of(selector)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from aetl.stage.fit import Training
 from aetl.stage.receipt import frozen_modules, tensors
 from aetl.stage.selection import Selection, epochs_of, is_candidate
 from aetl.task.base import Task
-from aetl.transfer.base import Group, Part, Step, Stream, View
+from aetl.transfer.base import Group, Part, Step, Stream, Undeclared, View
 from aetl.transfer.codec import objective_of_each
 from aetl.transfer.network import Network
 from aetl.types import Batch, UserError
@@ -138,7 +139,7 @@ class Transferring(Training):
             keyed = rng.fork(family)
             step = Step(
                 self.network, self.task, self.initial, seen, progress, keyed,
-                self._reconstruction_loss,
+                self._reconstruction_loss(family),
             )  # fmt: skip
             module = self.beside[family] if family in self.beside else None  # noqa: SIM401
             penalty = strategy.penalty(step, module)
@@ -152,10 +153,12 @@ class Transferring(Training):
         features = self.network.features(batch.x)
         return Stream(batch.x, batch.y, batch.weight, features, self.network.output(features))
 
-    def _reconstruction_loss(self, x: Tensor, rng: Rng) -> Tensor:
-        assert self.objective is not None
+    def _reconstruction_loss(self, family: str) -> Callable[[Tensor, Rng], Tensor]:
+        """Without this module in it, from which a strategy would reach every other part."""
+        if self.objective is None or not self.strategies[family].reconstructs:
+            return partial(_undeclared, family)
         size = len(self.streams.first.rows)
-        return objective_of_each(self.network.autoencoder, self.objective, x, rng, size)
+        return partial(objective_of_each, self.network.autoencoder, self.objective, size=size)
 
     def _optimised(self) -> list[Group]:
         groups = [group for group in self.groups if group.parameters]
@@ -215,6 +218,10 @@ class Transferring(Training):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.selection is not None:
             self.selection.load_state(checkpoint["aetl_selection"])
+
+
+def _undeclared(family: str, x: Tensor, rng: Rng) -> Tensor:
+    raise Undeclared(f"{family} uses the loss of reconstruction without declaring `reconstructs`")
 
 
 def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[Group]:

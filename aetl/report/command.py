@@ -32,6 +32,11 @@ def compare_command(arguments: list[str]) -> int:
     parser.add_argument(
         "--by", metavar="KEY,...", help="average over all but these keys of the config"
     )
+    parser.add_argument(
+        "--details",
+        action="store_true",
+        help="also the oracle, the labels that scratch would need, cost, what the source keeps",
+    )
     parser.add_argument("--output", "-o", type=Path, help="write to this file")
     formats = parser.add_mutually_exclusive_group()
     for name, what in FORMATS.items():
@@ -46,6 +51,7 @@ def compare_command(arguments: list[str]) -> int:
         metric=options.metric,
         output=options.output,
         by=by,
+        details=options.details,
     )
 
 

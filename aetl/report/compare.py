@@ -75,7 +75,7 @@ class Row:
 
     @property
     def is_baseline(self) -> bool:
-        return _plain(self.transfer) == f"control/{self.baseline}"
+        return plain_name(self.transfer) == f"control/{self.baseline}"
 
     @property
     def baseline(self) -> str:
@@ -125,10 +125,13 @@ def compare(
     metric: str | None = None,
     output: str | Path | None = None,
     by: Sequence[str] = (),
+    details: bool = False,
 ) -> int:
     """What ``aetl compare`` does: print the comparison, or write it to ``output``.
 
     With ``by``, a row for each combination of these keys' values in place of one for each arm.
+    With ``details``, also what stands behind each row: in tables, as further keys of CSV, and of
+    JSON, which then is an object of ``rows`` and ``correlations``.
 
     Returns the exit code. Raises ConfigError for a missing path, metric or result.
     """
@@ -152,9 +155,9 @@ def compare(
     elif format == "table" and output is None:
         from aetl.report.table import print_table
 
-        print_table(table)
+        print_table(table, details)
     else:
-        _emit(_render(table, format), output)
+        _emit(_render(table, format, details), output)
     return 0
 
 
@@ -189,23 +192,41 @@ def render_json(table: Sequence[Row]) -> str:
     return json.dumps([row.values() for row in table], indent=1, allow_nan=False) + "\n"
 
 
-def render_csv(table: Sequence[Row]) -> str:
+def render_detailed_json(table: Sequence[Row]) -> str:
+    """``rows`` with the CSV's keys and those of the details, and ``correlations``."""
+    from aetl.report.foretold import correlations
+
+    whole = {"rows": _detailed(table), "correlations": [vars(one) for one in correlations(table)]}
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+
+
+def _detailed(table: Sequence[Row]) -> list[dict[str, Any]]:
+    from aetl.report.details import details
+
+    return [detail.row.values(CSV_KEYS) | detail.values() for detail in details(table)]
+
+
+def render_csv(table: Sequence[Row], details: bool = False) -> str:
     """The JSON's keys and what stands beside them, numbers unrounded, nothing for None."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, CSV_KEYS, lineterminator="\n")
+    lines = _detailed(table) if details else [row.values(CSV_KEYS) for row in table]
+    for line in lines:
+        line |= {f"score_{name}": value for name, value in line.pop("transferability", {}).items()}
+    keys = dict.fromkeys([*CSV_KEYS, *(key for line in lines for key in line)])
+    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(row.values(CSV_KEYS) for row in table)
+    writer.writerows(lines)
     return text.getvalue()
 
 
-def _render(table: Sequence[Row], format: Format) -> str:
+def _render(table: Sequence[Row], format: Format, details: bool) -> str:
     if format == "json":
-        return render_json(table)
+        return render_detailed_json(table) if details else render_json(table)
     if format == "csv":
-        return render_csv(table)
+        return render_csv(table, details)
     from aetl.report.table import render_latex, render_table
 
-    return render_latex(table) if format == "latex" else render_table(table)
+    return render_latex(table) if format == "latex" else render_table(table, detailed=details)
 
 
 def _emit(text: str, output: str | Path | None) -> None:
@@ -361,7 +382,8 @@ def _twin(row: Row) -> list[tuple[float, str]]:
     return [(interval(finite).mean, f"control/{row.baseline}")] if finite else []
 
 
-def _plain(transfer: str) -> str:
+def plain_name(transfer: str) -> str:
+    """Without the settings that tell rows of one name apart."""
     return transfer.split(" (", 1)[0]
 
 
@@ -374,7 +396,7 @@ def _order(row: Row) -> tuple[Any, ...]:
 
 def transfer_order(transfer: str) -> tuple[int, int, str]:
     """Controls first, from the plainest on, then the families."""
-    plain, family = _plain(transfer), transfer.split("/", 1)[0]
+    plain, family = plain_name(transfer), transfer.split("/", 1)[0]
     rank = _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
     return rank, _CONTROLS.index(plain) if plain in _CONTROLS else len(_CONTROLS), transfer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from aetl.files import write_text
-from aetl.report import autoencoders
+from aetl.report import autoencoders, details_page
 from aetl.report.canvas import svg
 from aetl.report.compare import Row, rows
 from aetl.report.markup import (
@@ -118,6 +118,7 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
         yield from autoencoders.sections(panel)
         yield _panel(panel, number)
     yield section("All rows", _comparison(cut), note=_HOW_TO_READ.format(twin=_twin(table)))
+    yield from details_page.sections(table)
     first = f"Pictures of the first {_PICTURED_ROWS} rows only; every run's page has its own."
     yield section("Runs", _runs(table, home), note=first if len(table) > _PICTURED_ROWS else None)
     yield section("Without a result", _unfinished(found, home))

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 from aetl.files import write_text
 from aetl.report.compare import Row
+from aetl.report.details import Detail, details
+from aetl.report.details_table import correlation_table, detail_table, explained
+from aetl.report.foretold import correlations
 from aetl.report.panel import (
     NO_VALUE,
     SYMBOLS,
@@ -29,17 +32,22 @@ WIDTH = 100
 _STYLES = {"positive": "green", "negative": "red", "neutral": "default", "unknown": "dim"}
 _LABEL_WIDTH = 44
 _GAP = 2
+_FEW_ROWS = 40
+"""Up to so many rows their details are shown unasked."""
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """To the terminal, as wide as it is; into a pipe or a file, 100 columns wide."""
-    _print(_terminal(), rows)
+def print_table(rows: Sequence[Row], detailed: bool = False) -> None:
+    """To the terminal, as wide as it is; into a pipe or a file, 100 columns wide.
+
+    Details are shown where they are asked for, or where there are few rows.
+    """
+    _print(_terminal(), rows, detailed)
 
 
-def render_table(rows: Sequence[Row], width: int = WIDTH) -> str:
+def render_table(rows: Sequence[Row], width: int = WIDTH, detailed: bool = False) -> str:
     """The same without colours."""
     console, text = _plain_text(width)
-    _print(console, rows)
+    _print(console, rows, detailed)
     return _stripped(text)
 
 
@@ -73,17 +81,39 @@ def _stripped(text: io.StringIO) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _print(console: Console, rows: Sequence[Row]) -> None:
+def _print(console: Console, rows: Sequence[Row], detailed: bool) -> None:
+    behind = _behind(rows) if detailed or len(rows) <= _FEW_ROWS else {}
     for panel in panels(rows):
         console.print(f"[bold]{_escape(panel.title)}[/bold]")
         console.print(_escape(panel.subtitle()))
         for table in _tables(panel, console.width):
             console.print(table)
+        own = [behind[id(row)] for row in panel.rows if id(row) in behind]
+        if own:
+            console.print(detail_table(panel, own))
     console.print(_legend(rows), style="dim")
+    if behind:
+        console.print(explained([*behind.values()]), style="dim")
+    elif len(rows) > _FEW_ROWS:
+        console.print("--details: oracle, labels that scratch needs, cost, source", style="dim")
+    if detailed or len(rows) <= _FEW_ROWS:
+        _print_foretold(console, rows)
     for standing in standings(rows):
         console.print(f"\n[bold]ranks by {_escape(standing.metric)}[/bold]")
         console.print(_escape(standing_text(standing)))
         console.print(_places(standing))
+
+
+def _behind(rows: Sequence[Row]) -> dict[int, Detail]:
+    """The details that there are, by their row."""
+    return {id(detail.row): detail for detail in details(rows) if not detail.empty}
+
+
+def _print_foretold(console: Console, rows: Sequence[Row]) -> None:
+    found = correlations(rows)
+    if found:
+        console.print("\n[bold]did a score foretell the gain?[/bold] (Kendall's tau over encoders)")
+        console.print(correlation_table(found))
 
 
 def _places(standing: Standing) -> RenderableType:

@@ -200,7 +200,8 @@ def test_the_page_of_a_sweep_shows_everything_and_needs_nothing(tmp_path: Path) 
     assert path == tmp_path / "report.html"
     page = assert_self_contained(path, links=r"pictured/(report\.html|figures/\w+\.png)")
     title = "digits → digits (rotation=45)"
-    assert page.headings == [title, "All rows", "Runs", "Without a result"]
+    behind = "What stands behind the rows"
+    assert page.headings == [title, "All rows", behind, "Runs", "Without a result"]
     assert len(page.named("svg")) == 2
     for told in (
         *("4 positive", "2 negative", "baseline", "MemoryError: too big", "raw_features"),

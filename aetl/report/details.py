@@ -1,0 +1,98 @@
+"""What stands behind a row: the oracle, the labels that scratch would need, cost and retention."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from aetl.report.compare import Row
+from aetl.report.foretold import score_means
+from aetl.report.label_efficiency import LabelsNeeded, labels_needed
+from aetl.report.run import Run
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Means over the runs of a row that note the value; None where none does."""
+
+    row: Row
+    oracle: float | None
+    """The score of the best state by test labels, in the row's metric."""
+    needed: LabelsNeeded | None
+    source_error: float | None
+    """The source's reconstruction error after the transfer, as a multiple of that before."""
+    source_score: float | None
+    """The change of a probe's score on the source."""
+    parameters: float | None
+    """Trained by gradients."""
+    seconds: float | None
+
+    def values(self) -> dict[str, Any]:
+        """For JSON and CSV; labels are a number, or a text as ``>1000`` out of range."""
+        needed = self.needed
+        bounds = (None,) * 3 if needed is None else (needed.value, needed.low, needed.high)
+        told = [None if needed is None else needed.told(bound) for bound in bounds]
+        names = ("scratch_labels", "scratch_labels_low", "scratch_labels_high")
+        return {
+            "oracle": self.oracle,
+            **dict(zip(names, told, strict=True)),
+            "source_error_ratio": self.source_error,
+            "source_score_change": self.source_score,
+            "parameters_trained": self.parameters,
+            "seconds": self.seconds,
+            "transferability": score_means(self.row),
+        }
+
+    @property
+    def empty(self) -> bool:
+        told = (self.oracle, self.needed, self.source_error, self.parameters, self.seconds)
+        return all(value is None for value in told)
+
+
+def details(table: Sequence[Row]) -> list[Detail]:
+    """One for each row, in their order."""
+    needed = labels_needed(table)
+    return [_detail(row, needed.get(place)) for place, row in enumerate(table)]
+
+
+def _detail(row: Row, needed: LabelsNeeded | None) -> Detail:
+    return Detail(
+        row,
+        _mean(row, lambda run: _at(run, "oracle", row.metric)),
+        needed,
+        _mean(row, _error_ratio),
+        _mean(row, _score_change),
+        _mean(row, lambda run: _at(run, "cost", "parameters_trained")),
+        _mean(row, lambda run: _at(run, "cost", "seconds")),
+    )
+
+
+def _mean(row: Row, value: Callable[[Run], float | None]) -> float | None:
+    known = [v for run in row.runs if (v := value(run)) is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _at(run: Run, *path: str) -> float | None:
+    value: Any = run.record
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _error_ratio(run: Run) -> float | None:
+    before, after = (_at(run, "retention", "reconstruction", when) for when in ("before", "after"))
+    if before and after is not None:
+        return after / before
+    return 1.0 if _unchanged(run) else None
+
+
+def _score_change(run: Run) -> float | None:
+    before, after = (_at(run, "retention", "score", when) for when in ("before", "after"))
+    if before is not None and after is not None:
+        return after - before
+    return 0.0 if _unchanged(run) else None
+
+
+def _unchanged(run: Run) -> bool:
+    return (run.record.get("retention") or {}).get("changed") is False

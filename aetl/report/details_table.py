@@ -1,0 +1,82 @@
+"""Details and foretold gains as tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from aetl.report.details import Detail
+from aetl.report.foretold import Correlation
+from aetl.report.panel import NO_VALUE, Panel, baseline_text, budget_text, signed
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+COLUMNS = {
+    "labels": "labels that {baseline} would need to score as much [95 %]",
+    "oracle": "the best state by test labels, by which nothing was chosen",
+    "source error": "the source's reconstruction error, as a multiple of that before",
+    "source score": "the change of a probe's score on the source",
+    "trained": "parameters",
+    "s": "seconds of the transfer",
+}
+"""What the columns are."""
+
+
+def explained(details: Sequence[Detail]) -> str:
+    """One line on the columns."""
+    baseline = baseline_text([detail.row for detail in details])
+    parts = (f"{name}: {what}" for name, what in COLUMNS.items())
+    return "; ".join(parts).format(baseline=baseline)
+
+
+def detail_texts(panel: Panel, detail: Detail) -> list[str]:
+    """The values of ``COLUMNS``."""
+    needed = detail.needed.text() if detail.needed else NO_VALUE
+    return [
+        needed,
+        NO_VALUE if detail.oracle is None else panel.score(detail.oracle),
+        NO_VALUE if detail.source_error is None else f"×{detail.source_error:.3g}",
+        NO_VALUE if detail.source_score is None else signed(detail.source_score, panel.decimals),
+        NO_VALUE if detail.parameters is None else f"{detail.parameters:,.0f}",
+        NO_VALUE if detail.seconds is None else f"{detail.seconds:.1f}",
+    ]
+
+
+def detail_table(panel: Panel, details: Sequence[Detail]) -> RenderableType:
+    """A line for each arm and budget of the panel."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    several = len(panel.budgets) > 1
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("what stands behind it", max_width=44, overflow="fold")
+    for name in COLUMNS:
+        table.add_column(name, no_wrap=True, justify="right")
+    for detail in details:
+        label = panel.arms[detail.row.arm]
+        label += f", {budget_text(detail.row.budget)}" if several else ""
+        table.add_row(escape(label), *map(escape, detail_texts(panel, detail)))
+    return table
+
+
+def correlation_text(one: Correlation) -> str:
+    """``+0.67 [0.10, 1.00]``."""
+    if one.ci_low is None or one.ci_high is None:
+        return f"{one.tau:+.2f}"
+    return f"{one.tau:+.2f} [{one.ci_low:+.2f}, {one.ci_high:+.2f}]"
+
+
+def correlation_table(found: Sequence[Correlation]) -> RenderableType:
+    """A line for each score of each target and strategy."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("target, strategy", max_width=44, overflow="fold")
+    for name in ("score", "tau [95 %]", "encoders"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "score" else "right")
+    for one in found:
+        label = f"{one.target}, {one.transfer}"
+        table.add_row(escape(label), one.score, escape(correlation_text(one)), str(one.encoders))
+    return table

@@ -51,6 +51,20 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver(
         "aetl.token", lambda: os.urandom(4).hex(), use_cache=True, replace=True
     )
+    _forget_namesakes()
+
+
+def _forget_namesakes() -> None:
+    """Plugins of others may have stored options of the names that ours have (``joblib``): hydra
+    would take them for the schema of our files."""
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # what is installed is stored now
+    for group in ("launcher", "sweeper"):
+        stored = ConfigStore.instance().repo["hydra"].get(group, {})
+        for file in (conf_dir() / "hydra" / group).glob("*.yaml"):
+            stored.pop(file.name, None)
 
 
 def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictConfig:

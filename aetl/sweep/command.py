@@ -166,15 +166,16 @@ def search_on(
 
 def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
     """Run jobs whose configs lie in their folders; ``SweepFailed`` where some did not finish."""
-    from aetl.sweep.pool import start_server
-    from aetl.sweep.run import SweepFailed, run_sweep
+    from aetl.sweep.backend import start_server
+    from aetl.sweep.run import SweepFailed, backend_of, run_sweep
 
     find_users_classes(manifest.paths)
     for job in jobs:
         if not (manifest.job_folder(job) / "config.yaml").exists():
             raise SweepRefused(f"{manifest.job_folder(job)}: the job's config.yaml is missing")
         job.state = "waiting"
-    run_sweep(manifest, jobs, start_server(max(job.threads for job in jobs)))
+    context = start_server(max(job.threads for job in jobs))
+    run_sweep(manifest, jobs, context, backend_of(manifest, context))
     bad = [job for job in jobs if job.state not in ENDED]
     print(f"aetl compare {shown(manifest.folder)}")
     if bad:

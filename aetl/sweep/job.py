@@ -77,12 +77,14 @@ class Outcome:
 
 def work(job: Work, launcher: Connection) -> None:
     """The process's main function."""
+    # A shell that starts the launcher in the background has it ignore Ctrl-C, and us with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()  # the terminal's Ctrl-C reaches the launcher alone, which passes it on once
     _die_with_parent()
     _be_killed_first()
-    _redirect(job.folder / "job.log", job.number_of_try)
-    job.surroundings.enter(**environment_of_threads(job.threads), **_visible(job.gpus))
-    outcome = _outcome(job)
+    redirect(job.folder / "job.log", job.number_of_try)
+    job.surroundings.enter(**environment_of_threads(job.threads), **visible(job.gpus))
+    outcome = outcome_of(job)
     sys.stdout.flush()
     sys.stderr.flush()
     with suppress(OSError):  # the launcher may be gone
@@ -95,7 +97,8 @@ def environment_of_threads(threads: int) -> dict[str, str]:
     return dict.fromkeys(THREAD_VARIABLES, str(threads))
 
 
-def _outcome(job: Work) -> Outcome:
+def outcome_of(job: Work) -> Outcome:
+    """Do the job, and say how it ended; whatever it raises is printed."""
     try:
         with _alone(job.folder), _few_threads(job.threads):
             return Outcome("done", value=_do(job))
@@ -123,7 +126,7 @@ def _do(job: Work) -> Any:
     HydraConfig.instance().set_config(config)
     node = config.hydra
     configure_log(node.job_logging, node.verbose)
-    _set_aside(job.folder / "run.json", job.number_of_try)
+    _set_aside(job.folder / "run.json")
     forget(job.folder)
     plain = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     if node.job.chdir:
@@ -158,7 +161,7 @@ def task_of(reference: str) -> Callable[[Any], Any]:
     return function
 
 
-def _redirect(log: Path, number_of_try: int) -> None:
+def redirect(log: Path, number_of_try: int) -> None:
     """Output and errors of this process and of its children into a file."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     if number_of_try > 1:
@@ -171,11 +174,12 @@ def _redirect(log: Path, number_of_try: int) -> None:
     faulthandler.enable()
 
 
-def _set_aside(record: Path, number_of_try: int) -> None:
+def _set_aside(record: Path) -> None:
     """An earlier try's record, so that this try can claim the folder; ``_alone`` has made sure that
     no earlier try is still alive."""
     if record.exists():
-        record.rename(record.with_name(f"run.try{number_of_try - 1}.json"))
+        number = 1 + len(list(record.parent.glob("run.try*.json")))
+        record.rename(record.with_name(f"run.try{number}.json"))
 
 
 @contextmanager
@@ -201,7 +205,8 @@ def _few_threads(threads: int) -> Iterator[None]:
         yield
 
 
-def _visible(gpus: tuple[str, ...]) -> dict[str, str]:
+def visible(gpus: tuple[str, ...]) -> dict[str, str]:
+    """The variable that shows a process these GPUs alone; none for no choice."""
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
 
 

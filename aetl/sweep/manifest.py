@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from aetl.config import ConfigError
 from aetl.files import read_json, write_json
@@ -67,6 +67,7 @@ class Manifest:
     retries: int
     started: str
     ended: str | None = None
+    backend: dict[str, Any] | None = None  # where jobs run, if not in processes of this machine
     study: str | None = None  # the name of the search that makes the jobs, if one does
     jobs: list[JobEntry] = field(default_factory=list)
 

@@ -22,14 +22,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from aetl.config import ConfigError
+from aetl.config import ConfigError, check_target
+from aetl.sweep.backend import start_server
 from aetl.sweep.conclusion import conclude
 from aetl.sweep.job import Surroundings
 from aetl.sweep.manifest import ENDED, Claim, JobEntry, Manifest, State, locked, names_of, now
-from aetl.sweep.pool import start_server
 from aetl.sweep.prepare import Plan, prepare
 from aetl.sweep.progress import checking
-from aetl.sweep.run import SweepFailed, run_sweep
+from aetl.sweep.run import SweepFailed, backend_of, run_sweep
 from aetl.sweep.space import Space
 from aetl.sweep.study import Search, Settings
 from aetl.sweep.sweeper import OptunaSweeper
@@ -50,7 +50,7 @@ def register() -> None:
         parent.__path__ = []
     module = sys.modules[ALIAS] = types.ModuleType(ALIAS)
     setattr(parent, name, module)
-    for plugin in (ProcessLauncher, OptunaSweeper):
+    for plugin in (ProcessLauncher, ClusterLauncher, OptunaSweeper):
         plugin.__module__ = ALIAS
         setattr(module, plugin.__name__, plugin)
         plugins.register(plugin)
@@ -72,6 +72,7 @@ class ProcessLauncher(Launcher):
 
     def __init__(self, jobs: int | None, retries: int) -> None:
         self.jobs, self.retries = jobs, retries
+        self.backend: dict[str, Any] | None = None
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -85,7 +86,7 @@ class ProcessLauncher(Launcher):
             self._claim(folder)
         else:
             self.manifest = self.going_on
-            self.manifest.jobs_at_once = self.jobs
+            self.manifest.jobs_at_once, self.manifest.backend = self.jobs, self.backend
             self._refuse = weakref.finalize(self, lambda: None)
         self.context = start_server(_threads(config), ["wandb"] if _uses_wandb(config) else [])
 
@@ -100,6 +101,7 @@ class ProcessLauncher(Launcher):
             task=TASK,
             jobs_at_once=self.jobs,
             retries=self.retries,
+            backend=self.backend,
             started=now(),
         )
         self._refuse = weakref.finalize(self, claim.give_back)
@@ -113,6 +115,7 @@ class ProcessLauncher(Launcher):
         folder = self.manifest.folder
         with locked(folder):
             try:
+                backend = backend_of(self.manifest, self.context)
                 with checking(len(job_overrides)):
                     names = names_of(job_overrides, self.config.hydra.runtime.choices)
                     jobs = prepare(
@@ -124,7 +127,7 @@ class ProcessLauncher(Launcher):
                 raise
             self._refuse.detach()
             self.manifest.jobs += jobs
-            values = run_sweep(self.manifest, jobs, self.context)
+            values = run_sweep(self.manifest, jobs, self.context, backend)
         if folder not in self.ended:
             self.ended.append(folder)
         failed = SweepFailed(sum(job.state not in ENDED for job in self.manifest.jobs), folder)
@@ -139,6 +142,7 @@ class ProcessLauncher(Launcher):
             return job
 
         with nullcontext() if self.going_on else locked(folder):
+            backend = backend_of(self.manifest, self.context)
             self.manifest.study = settings.name
             search = Search(settings, space, fixed, self.manifest, prepare_one)
             again = []
@@ -150,7 +154,7 @@ class ProcessLauncher(Launcher):
                 again = [first] if first else []
             self._refuse.detach()
             try:
-                run_sweep(self.manifest, again, self.context, search)
+                run_sweep(self.manifest, again, self.context, backend, search)
             finally:
                 lines = conclude(search.study, self.manifest)
             print("\n".join(lines))
@@ -163,6 +167,22 @@ class ProcessLauncher(Launcher):
         setup_globals()
         here = Surroundings.here()
         return Plan(self.loader, self.config, self.manifest.folder, here, str(version.getbase()))
+
+
+class ClusterLauncher(ProcessLauncher):
+    """The same for jobs that run elsewhere: ``backend`` names the class that knows how."""
+
+    def __init__(self, jobs: int | None, retries: int, backend: str, **settings: Any) -> None:
+        super().__init__(jobs, retries)
+        self.backend = {"_target_": backend, **settings}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Refuse settings that do not fit, then as for processes."""
+        assert self.backend is not None
+        check_target("hydra.launcher", self.backend | {"folder": ""})
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
 
 class Returned(JobReturn):

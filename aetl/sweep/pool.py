@@ -6,7 +6,6 @@ manifest before anything else happens, so that whatever stops the launcher can b
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import sys
@@ -16,58 +15,30 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
-from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
 from aetl.files import read_json
-from aetl.sweep.job import Outcome, Surroundings, Work, environment_of_threads, work
+from aetl.sweep.backend import Backend, Handle
+from aetl.sweep.job import Outcome, Surroundings, Work
 from aetl.sweep.manifest import ENDED, JobEntry, Manifest, now
 from aetl.sweep.progress import Progress
 
 
-def start_server(threads: int, also: Sequence[str] = ()) -> BaseContext:
-    """A context whose processes are forked from a server that has imported what jobs need.
-
-    The server imports while the launcher goes on. Where there is no fork, processes are spawned.
-    ``threads`` is for the libraries that read it when they are loaded.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    from multiprocessing.forkserver import ensure_running
-
-    from hydra.core.utils import env_override
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["aetl.sweep.preload", *also])
-    with env_override(environment_of_threads(threads)):
-        ensure_running()
-    return context
-
-
 @dataclass
 class Running:
-    """A job that has a process now."""
+    """A job that has been started."""
 
     job: JobEntry
-    process: Any  # a context's Process; typeshed has no common type for it
-    outcome: Connection
+    handle: Handle
     gpus: tuple[str, ...]
     start: float
     told: bool = False  # that it should stop
 
     def tell(self) -> None:
         self.told = True
-        with suppress(OSError):  # it has ended in the meantime
-            os.kill(self.process.pid, signal.SIGINT)
-
-    def kill(self) -> None:
-        """Kill the job and the ranks that it started."""
-        with suppress(OSError):
-            os.kill(self.process.pid, signal.SIGKILL)
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self.handle.tell()
 
 
 class Supply(Protocol):
@@ -91,9 +62,9 @@ class Pool:
     """Runs jobs of a manifest until all have ended, or until Ctrl-C."""
 
     def __init__(
-        self, manifest: Manifest, context: BaseContext, gpus: Sequence[str], progress: Progress
+        self, manifest: Manifest, backend: Backend, gpus: Sequence[str], progress: Progress
     ) -> None:
-        self.manifest, self.context, self.progress = manifest, context, progress
+        self.manifest, self.backend, self.progress = manifest, backend, progress
         self.interrupted = False
         self.values: dict[int, Any] = {}
         self._gpus = list(gpus)
@@ -142,6 +113,8 @@ class Pool:
             return True
         if self.manifest.jobs_at_once is not None:
             return len(self._running) < self.manifest.jobs_at_once
+        if not self.backend.local:
+            return True  # a cluster has a queue of its own
         used = sum(running.job.threads * running.job.ranks for running in self._running)
         return used + job.threads * job.ranks <= self._cores
 
@@ -153,11 +126,8 @@ class Pool:
         surroundings = Surroundings(dict(os.environ), self.manifest.cwd, self.manifest.command)
         folder = self.manifest.job_folder(job).absolute()
         what = Work(self.manifest.task, folder, job.tries, job.threads, gpus, surroundings)
-        here, there = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=work, args=(what, there), name=f"job-{job.number}")  # type: ignore[attr-defined]
-        process.start()
-        there.close()
-        running = Running(job, process, here, gpus, time.monotonic())
+        handle = self.backend.start(what, f"job-{job.number}")
+        running = Running(job, handle, gpus, time.monotonic())
         self._running.append(running)
         if self.interrupted and not running.told:  # while it was being started
             running.tell()
@@ -172,27 +142,18 @@ class Pool:
         return tuple(least)
 
     def _ended(self) -> list[Running]:
-        # With a time limit, since a signal's handler runs only between two calls.
-        ready = wait([running.process.sentinel for running in self._running], timeout=0.5)
-        return [running for running in self._running if running.process.sentinel in ready]
+        ready = self.backend.wait([running.handle for running in self._running])
+        return [running for running in self._running if running.handle in ready]
 
     def _finish(self, ended: Running) -> None:
         """Read how a job ended into its entry."""
-        job, process = ended.job, ended.process
-        process.join()
+        job, end = ended.job, ended.handle.end()
         self._running.remove(ended)
         self._on_gpu.subtract(ended.gpus)
         job.ended, job.seconds = now(), round(time.monotonic() - ended.start, 3)
-        code = process.exitcode
-        job.exit_code = code
-        outcome = _received(ended.outcome) if code is not None and code >= 0 else None
-        if code is not None and code < 0:
-            job.signal = _signal_name(-code)
-            outcome = Outcome("failed", error=_last_words(job.signal))
-            with suppress(OSError):  # the ranks that it started
-                os.killpg(process.pid, signal.SIGTERM)
-        outcome = outcome or Outcome(
-            "failed", error=f"ended with exit code {code} and said nothing"
+        job.exit_code, job.signal = end.exit_code, end.signal
+        outcome = end.outcome or Outcome(
+            "failed", error=f"ended with exit code {end.exit_code} and said nothing"
         )
         if self.interrupted and outcome.state == "failed":
             outcome = Outcome("interrupted", error="stopped with the sweep")
@@ -200,7 +161,6 @@ class Pool:
         if job.state in ENDED:
             self.values[job.number] = outcome.value
             note_score(job, self.manifest.job_folder(job), outcome.value)
-        process.close()
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -221,7 +181,7 @@ class Pool:
         again, self.interrupted = self.interrupted, True
         for running in self._running:
             if again:
-                running.kill()
+                running.handle.kill()
             else:
                 running.tell()
         if not again:
@@ -251,23 +211,3 @@ def note_score(job: JobEntry, folder: Path, value: Any) -> None:
         job.score = record["scores"][job.metric]
     if isinstance(value, list):
         job.values = [float(one) for one in value]
-
-
-def _received(outcome: Connection) -> Outcome | None:
-    with outcome:
-        try:  # a process that the job has left behind may hold the other end: do not wait for it
-            received = outcome.recv() if outcome.poll() else None
-        except Exception:  # it ended before it said anything, or says what cannot be read
-            return None
-    return received if isinstance(received, Outcome) else None
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"
-
-
-def _last_words(name: str) -> str:
-    return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

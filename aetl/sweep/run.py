@@ -8,6 +8,8 @@ from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any
 
+from aetl.config import locate
+from aetl.sweep.backend import Backend, Processes
 from aetl.sweep.manifest import ENDED, JobEntry, Manifest, counts, now, shown
 from aetl.sweep.pool import Pool, Supply
 from aetl.sweep.prepare import visible_gpus
@@ -42,8 +44,9 @@ class SweepInterrupted(Exception):
 
 
 def run_sweep(
-    manifest: Manifest, jobs: Sequence[JobEntry], context: BaseContext, supply: Supply | None = None
-) -> dict[int, Any]:
+    manifest: Manifest, jobs: Sequence[JobEntry], context: BaseContext, backend: Backend,
+    supply: Supply | None = None,
+) -> dict[int, Any]:  # fmt: skip
     """Run ``jobs`` of a sweep whose lock is held, and those that ``supply`` makes meanwhile; what
     the tasks returned, by number.
 
@@ -52,9 +55,9 @@ def run_sweep(
     manifest.ended = None
     manifest.save()
     asked = supply is not None or any(job.on_gpu for job in jobs)
-    gpus = _gpus(context) if asked else ()
+    gpus = _gpus(context) if asked and backend.local else ()
     progress = progress_of(len(jobs) if supply is None else supply.expected)
-    pool = Pool(manifest, context, gpus, progress)
+    pool = Pool(manifest, backend, gpus, progress)
     try:
         pool.run(jobs, supply)
     finally:
@@ -71,6 +74,17 @@ def run_sweep(
     pruned = f", {numbers['pruned']} pruned" if numbers["pruned"] else ""
     print(f"{numbers['done']} of {len(manifest.jobs)} jobs done{pruned}: {folder}")
     return pool.values
+
+
+def backend_of(manifest: Manifest, context: BaseContext) -> Backend:
+    """Where the jobs run: in processes of ``context``, or where the sweep's launcher says."""
+    if manifest.backend is None:
+        return Processes(context)
+    settings = {key: value for key, value in manifest.backend.items() if key != "_target_"}
+    built: Backend = locate("hydra.launcher", manifest.backend["_target_"])(
+        folder=str(manifest.folder), **settings
+    )
+    return built
 
 
 def _gpus(context: BaseContext) -> tuple[str, ...]:

@@ -31,6 +31,8 @@ class Fault(pl.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "interrupt":
             os.kill(os.getpid(), signal.SIGINT)
+        if kind == "preempt":
+            os.kill(os.getpid(), signal.SIGUSR2)
         if kind == "deaf":
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         time.sleep(60)  # the handler of SIGINT runs in here

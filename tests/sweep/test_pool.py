@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from aetl.sweep.backend import Processes
 from aetl.sweep.manifest import JobEntry, Manifest, counts, names_of
 from aetl.sweep.pool import Pool, spread
 from aetl.sweep.progress import Lines, Live, duration, line_of
@@ -24,7 +25,7 @@ class Started(Pool):
 
     def __init__(self, folder: Path, at_once: int | None, gpus: tuple[str, ...] = ()) -> None:
         manifest = Manifest(folder, [], "", [], "", at_once, 0, "")
-        super().__init__(manifest, None, gpus, Lines(0))  # type: ignore[arg-type]
+        super().__init__(manifest, Processes(None), gpus, Lines(0))  # type: ignore[arg-type]
         self._cores = 4
 
     def fill(self, jobs: list[JobEntry]) -> list[int]:

@@ -22,6 +22,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl generate RUN               samples, interpolations and traversals of its autoencoder
   aetl rerun RUN [--check]        again from its saved config; --check compares the scores
   aetl sweep status|resume|retry DIR
+  aetl completion bash|zsh|fish   a script that makes the shell complete all of this
 
 Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.
 Every command answers --help. Config groups: aetl ls.
@@ -65,8 +66,13 @@ def _command(arguments: list[str]) -> int:
         "generate": _generate,
         "rerun": _rerun,
         "sweep": _sweep,
+        "completion": _completion,
         "_rank": _process_of_a_run,
     }
+    if arguments and arguments[0] == "_complete":  # at every Tab
+        from aetl.completion import answer
+
+        return answer(" ".join(arguments[1:]), commands)
     if arguments and arguments[0] in commands:
         return commands[arguments[0]](arguments[1:])
     if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "+", "~")):
@@ -192,6 +198,12 @@ def _sweep(arguments: list[str]) -> int:
     from aetl.sweep.command import main as sweep_main
 
     return sweep_main(arguments, _run)
+
+
+def _completion(arguments: list[str]) -> int:
+    from aetl.completion import completion_command
+
+    return completion_command(arguments)
 
 
 if __name__ == "__main__":

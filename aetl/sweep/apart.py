@@ -22,7 +22,6 @@ from typing import Any
 from aetl.files import read_json, write_json
 from aetl.sweep.backend import End
 from aetl.sweep.job import (
-    EXIT_INTERRUPTED,
     Outcome,
     Surroundings,
     Work,
@@ -55,7 +54,7 @@ class Requeue:
     def __call__(self) -> None:
         outcome = do(self.job)
         if self.requeued:
-            raise SystemExit(EXIT_INTERRUPTED)
+            raise SystemExit(outcome.value)  # submitit's own code: it says that there is more
         say(self.job, outcome)
 
     def checkpoint(self) -> Any:

@@ -112,7 +112,8 @@ def outcome_of(job: Work) -> Outcome:
         ):
             return Outcome("interrupted", error="stopped by SIGINT")
         line = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
-        return Outcome("failed", error=line)
+        code = error.code if isinstance(error, SystemExit) else None
+        return Outcome("failed", value=code, error=line)
 
 
 def _do(job: Work) -> Any:

@@ -8,12 +8,14 @@ STAMP := .venv/.installed
 MAKING := .venv/.making
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all check demo bench clean
+.PHONY: help install test test-all test-slurm test-ray check demo bench clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
+	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
+	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make demo       a multirun on digits, its comparison and its report'
 	@echo 'make bench      the speed tests'
@@ -42,6 +44,23 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not gpu and not slurm and not bench'
+
+# Without root or apt, or without a network, the test says what is missing and is skipped.
+test-slurm: $(STAMP)
+	@PATH="$$PATH:/usr/sbin"; command -v slurmctld >/dev/null && command -v munged >/dev/null || \
+	    { [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	      apt-get install -qq -y --no-install-recommends slurm-wlm munge; } >/dev/null 2>&1 || true
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[slurm]'
+	$(BIN)/python -m pytest -q -rs -m slurm
+
+# Ray is large; .venv's packages are seen from an environment of its own.
+test-ray: $(STAMP)
+	@[ -x .venv-ray/bin/python ] || { $(BIN)/python -m venv --without-pip .venv-ray && \
+	    $(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+	        > "$$(.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"; }
+	@$(BIN)/python -m pip --python .venv-ray/bin/python install -qq --disable-pip-version-check 'ray>=2.40' || \
+	    echo 'Ray cannot be installed here.'
+	.venv-ray/bin/python -m pytest -q -rs -m slow tests/sweep/test_clusters.py -k ray
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -29,7 +29,7 @@ class Ray:
             ) from None
         self.num_gpus = num_gpus
         if not ray.is_initialized():
-            here = {} if address else {"num_cpus": num_cpus}
+            here = {} if address else {"num_cpus": num_cpus, "_node_ip_address": "127.0.0.1"}
             try:
                 ray.init(address=address or "local", log_to_driver=False, include_dashboard=False,
                          logging_level="ERROR", **here)  # fmt: skip

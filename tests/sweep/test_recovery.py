@@ -151,6 +151,34 @@ def test_two_sweeps_at_once_share_one_pretraining(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_of_two_sweeps_at_once_the_one_that_pretrains_is_killed_and_the_other_takes_over(
+    tmp_path: Path,
+) -> None:
+    """Both are started at the same moment; whichever got the pretraining hangs in its middle."""
+    flags = tmp_path / "flags"
+    faults = fault(flags, "pretrain", s0="hang")
+    folders = [tmp_path / name for name in "ab"]
+    sweep = ("-m", *TINY, faults, f"output_dir={tmp_path}/out")
+    launched = {folder: start(*sweep, f"hydra.sweep.dir={folder}") for folder in folders}
+    wait_for((flags / "hang-0").exists, seconds=120)
+    log = {folder: folder / "0" / "run.log" for folder in folders}
+    said = "waiting for another process"
+    wait_for(lambda: any(f.exists() and said in f.read_text() for f in log.values()), seconds=120)
+    (waiter,) = (folder for folder in folders if said in log[folder].read_text())
+    (holder,) = (folder for folder in folders if folder != waiter)
+    launched[holder].kill()
+    launched[holder].communicate()
+    _, errors = launched[waiter].communicate(timeout=120)
+    assert launched[waiter].returncode == 0, errors
+    assert "from step 2" in log[waiter].read_text(), "it went on where the other was"
+    assert main(["sweep", "resume", str(holder)]) == 0
+    assert len(list((tmp_path / "out" / "store").glob("pretrain-*/entry.json"))) == 1
+    ((taken,), (found,)) = records(waiter), records(holder)
+    assert [record["reused"]["pretrain"] for record in (taken, found)] == [False, True]
+    assert results(waiter) == results(holder)
+
+
+@pytest.mark.slow
 def test_a_killed_launcher_takes_its_jobs_along_and_the_sweep_resumes(tmp_path: Path) -> None:
     folder, flags = tmp_path / "sweep", tmp_path / "flags"
     faults = fault(flags, "pretrain", s0="hang")

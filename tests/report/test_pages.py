@@ -210,6 +210,7 @@ def test_the_page_of_a_sweep_shows_everything_and_needs_nothing(tmp_path: Path) 
         assert told in page.text, told
     assert [a["id"] for a in page.named("table") if "id" in a] == [
         "comparison",
+        "details",
         "runs",
         "unfinished",
     ]

@@ -35,7 +35,9 @@ def _trains(strategy: TransferStrategy) -> bool:
     """Whether a strategy says what is trained by gradients, or adds to that loss."""
     kind = type(strategy)
     return (
-        kind.groups is not TransferStrategy.groups or kind.penalty is not TransferStrategy.penalty
+        kind.groups is not TransferStrategy.groups
+        or kind.penalty is not TransferStrategy.penalty
+        or strategy.repeats > 1
     )
 
 

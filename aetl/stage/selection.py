@@ -54,7 +54,7 @@ class Selection:
         """The score of this state, kept where it is the best so far (of equal ones the first)."""
         if ranks.rank() == 0:
             self.seen.append((step, predict(network, self.task, self.test)))
-        score = self._score(network)
+        score = self.score(network)
         if score is None:
             return None
         if self.best is None or score > self.best[0]:
@@ -63,7 +63,8 @@ class Selection:
         return -score if turned else score
 
     @torch.no_grad()
-    def _score(self, network: Network) -> float | None:
+    def score(self, network: Network) -> float | None:
+        """What the selector thinks of a state, higher is better; None where it thinks nothing."""
         with evaluating(network):
             return self.selector.score(
                 Candidate(

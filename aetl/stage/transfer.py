@@ -19,7 +19,6 @@ from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.files import atomic, write_json, write_torch
-from aetl.metric.base import Metric
 from aetl.selector.base import Selector
 from aetl.stage.arm import (
     Strategies,
@@ -35,12 +34,12 @@ from aetl.stage.arm import (
     weights_of,
 )
 from aetl.stage.domains import Domain, Domains
-from aetl.stage.fit import callbacks_that_count, run_fit, seeded
+from aetl.stage.fit import callbacks_that_count, seeded
+from aetl.stage.gradient import Arm, first_metric, train
 from aetl.stage.head import closed_form_head, fit_head
 from aetl.stage.pretrain import Pretrained, objective_of
 from aetl.stage.receipt import Receipt, load_pretrained
-from aetl.stage.selection import Selection, hold_out, parts_for, selection_key
-from aetl.stage.transferring import Transferring, streams_of
+from aetl.stage.selection import hold_out, parts_for, selection_key
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
@@ -139,36 +138,14 @@ def _compute(
     rows: list[Row] = []
     predicted: Callable[[Examples], Prediction]
     if estimator is None:
-        streams = streams_of(cfg, trained, weights)
-        views = views_of(strategies, parts, network, cfg.seed, "module")
-        settings = instantiate(cfg.finetune)
-        module = seeded(
-            lambda: Transferring(
-                network, task, strategies, streams, views,
-                seed=cfg.seed, fit=settings, optimizer=instantiate(cfg.optimizer),
-                schedule=instantiate(cfg.scheduler),
-                total_steps=settings.total_steps(
-                    len(streams), cfg.trainer.accumulate_grad_batches
-                ),
-            ),
-            cfg.seed,
-            "beside",
+        parameters, rows, selection = train(
+            Arm(
+                cfg, task, strategies, network, parts, trained, weights,
+                selector, judged, domains.target, path, listener,
+            )
         )  # fmt: skip
-        if any(strategy.reconstructs for strategy in strategies.values()):
-            module.objective = objective_of(cfg)
-        name, metric = first_metric(cfg)
-        selection = Selection(selector, judged, task, domains.target, name, metric)
-        module.selection = selection
-        rows = run_fit(
-            module, streams, None,
-            trainer=instantiate(cfg.trainer),
-            callbacks=[*(instantiate(c) for c in cfg.callback.values() if c)],
-            folder=path, listener=listener,
-        ).rows  # fmt: skip
-        if selection.best is not None:
-            network.load_state_dict(selection.best[2])
         settle(strategies, parts, network, cfg.seed)
-        receipt.trained(network, [p for g in module.groups for p in g.parameters])
+        receipt.trained(network, parameters)
         predicted = partial(predict, network, task)
     elif ranks.rank() == 0:
         settle(strategies, parts, network, cfg.seed)
@@ -198,11 +175,6 @@ def _validated(cfg: DictConfig, prediction: Prediction, held_out: Examples) -> d
     score = metric(prediction, numpy(held_out.y))
     return {"metric": name, "score": score, "higher_is_better": metric.higher_is_better,
             "labels": len(held_out)}  # fmt: skip
-
-
-def first_metric(cfg: DictConfig) -> tuple[str, Metric]:
-    """The metric that states are selected by and verdicts are about."""
-    return next((str(name), instantiate(node)) for name, node in cfg.metric.items() if node)
 
 
 def _save(path: Path, arrays: Mapping[str, Any]) -> None:

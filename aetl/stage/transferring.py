@@ -77,8 +77,13 @@ class Streams:
 
 
 def streams_of(
-    cfg: DictConfig, parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor]
+    cfg: DictConfig,
+    parts: Mapping[Part, Examples],
+    weights: Mapping[Part, Tensor],
+    member: int = 0,
 ) -> Streams:
+    """The batches of an arm; each of several trainings has its own order."""
+    order = () if member == 0 else ("member", member)
     loaders: dict[str, Loader] = {}
     for name, part in STREAM_PART.items():
         if part not in parts or not len(parts[part]):
@@ -87,7 +92,7 @@ def streams_of(
             parts[part],
             np.arange(len(parts[part])),
             batch_size=cfg.finetune.batch_size,
-            rng=Rng.of(cfg.seed, "transfer", name),
+            rng=Rng.of(cfg.seed, "transfer", name, *order),
             shuffle=True,
             weight=weights.get(part),
             # The others are at least as long as the first, which says how long an epoch is.

@@ -12,6 +12,7 @@ strategies of several families combine in one config because each answers only i
 ``augment``        which labelled examples are added to the target's?
 ``module``         what stands beside the network (a domain discriminator, a teacher)?
 ``penalty``        what is added to the loss at a step?
+``combine``        how do several trainings become one (and how many are there)?
 ``settle``         what is re-estimated without gradients when the weights are there?
 ``head``           is the head fitted in closed form on frozen features?
 ``represent``      what are those features, if not the network's?
@@ -27,7 +28,7 @@ Examples of a part train the network where any strategy of the config declares t
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -179,6 +180,11 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     needs: ClassVar[frozenset[str]] = frozenset()
     """Fields of the autoencoder's output without which it makes no sense; checked beforehand."""
 
+    repeats: int = 1
+    """How often the network is trained from its start, each time with other keys."""
+    repeats_are_judged: bool = False
+    """Whether ``combine`` asks for scores, which are those of the selector."""
+
     def adapt(self, network: Network) -> None:  # noqa: B027
         """Insert modules into the network, in place."""
 
@@ -204,6 +210,14 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor | None:
         """A scalar that is added to the loss."""
         return None
+
+    def combine(
+        self,
+        states: Sequence[Mapping[str, Tensor]],
+        score: Callable[[dict[str, Tensor]], float],
+    ) -> dict[str, Tensor]:
+        """The weights that ``repeats`` trainings become; ``score`` is the higher the better."""
+        return dict(states[-1])
 
     def settle(self, network: Network, view: View) -> None:  # noqa: B027
         """Change the network in place after training, or before a closed-form head is fitted."""

@@ -134,6 +134,7 @@ def test_every_state_of_pretraining_is_resumed(
         pytest.param("transfer=parameter/gradual_unfreezing", 1, [7, 9, 12, 13], id="unfreezing"),
         pytest.param("transfer=parameter/gradual_unfreezing", 5, [8], id="with a layer asleep"),
         pytest.param("transfer=parameter/lp_ft", 11, [14], id="a probe, then all of it"),
+        pytest.param("transfer=parameter/model_soup", 5, [8], id="the first of a soup"),
         pytest.param("transfer=parameter/delta", 4, [9], id="measured attention"),
         pytest.param("transfer=feature/domain_separation", 4, [9], id="private encoders"),
     ],

@@ -69,6 +69,7 @@ CHANGES = {
     "parameter/delta": EVERYTHING,
     "parameter/bss": EVERYTHING,
     "parameter/distillation": EVERYTHING,
+    "parameter/model_soup": EVERYTHING,
     "parameter/decoder_transfer": rf"{EVERYTHING}|{DECODER}",
     "parameter/bitfit": rf"{HEAD}|{ENCODER}.*bias|{ENCODER}{STATISTICS}",
     "parameter/norm_only": rf"{HEAD}|autoencoder\.encoder\.[12]\.1\.",

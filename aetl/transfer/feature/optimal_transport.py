@@ -58,7 +58,7 @@ class OptimalTransport(TransferStrategy):
 def images(
     source: Float[np.ndarray, "N F"],
     target: Float[np.ndarray, "M F"],
-    labels: Shaped[np.ndarray, " N"],
+    labels: Shaped[np.ndarray, "N ..."],
     entropy: float,
     same_class: float,
 ) -> Float[np.ndarray, "N F"]:
@@ -70,7 +70,7 @@ def images(
 def transport_plan(
     source: Float[np.ndarray, "N F"],
     target: Float[np.ndarray, "M F"],
-    labels: Shaped[np.ndarray, " N"],
+    labels: Shaped[np.ndarray, "N ..."],
     entropy: float,
     same_class: float,
 ) -> Float[np.ndarray, "N M"]:

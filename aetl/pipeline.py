@@ -15,6 +15,7 @@ from aetl.label import names_of, settings_digest
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.stage.evaluate import evaluate, metrics_of
+from aetl.stage.labels import labels_seen
 from aetl.stage.pretrain import pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
 from aetl.tracking.base import TABLED, About
@@ -48,6 +49,7 @@ def run(job: Job) -> dict[str, Any]:
             warm = {name: starts_pretrained(strategies_of(node)) for name, node in nodes.items()}
             pretrained = None
             if any(warm.values()):
+                record.update(pretraining_labels=labels_seen(cfg, learnt))
                 listen = track.listener("pretrain")
                 pretrained = pretrain(cfg, learnt, store, folder, group, listen)
                 record.stage_done("pretrain", pretrained.entry)

@@ -82,7 +82,8 @@ def scaling_of(parts: Mapping[Part, Examples]) -> Examples:
 
 def build_network(cfg: DictConfig, domains: Domains, task: Task, training: Examples) -> Network:
     """The network of an arm at its random start, which is the same for every arm of a seed."""
-    autoencoder = build_autoencoder(cfg, domains.target.pool.shape)
+    source_classes = len(domains.source.pool.classes)
+    autoencoder = build_autoencoder(cfg, domains.target.pool.shape, source_classes)
     location, scale = task.scale(training.y)
     representation = instantiate(cfg.representation)
     output_dim = task.output_dim(domains.target.pool)

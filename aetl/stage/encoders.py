@@ -82,8 +82,9 @@ def _scored(
     ranks.use_threads(cfg.threads)
     store, task = instantiate(cfg.store), instantiate(cfg.task)
     domains = load_domains(cfg, store, store.dir)
-    shape = domains.source.pool.shape
-    autoencoder = pretrained_autoencoder(cfg, shape, read_weights(encoder.file))
+    pool = domains.source.pool
+    state = read_weights(encoder.file)
+    autoencoder = pretrained_autoencoder(cfg, pool.shape, state, len(pool.classes))
     known = encoder_layers(autoencoder)
     layers = [layer for layer in known if not only or layer in only]
     if not layers:

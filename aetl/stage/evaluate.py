@@ -90,7 +90,12 @@ def evaluate(
         arrays["twin_prediction"] = other["prediction"]
     _save(folder / "predictions.npz", arrays)
     autoencoder = (
-        pretrained_autoencoder(cfg, domains.source.pool.shape, pretrained.state)
+        pretrained_autoencoder(
+            cfg,
+            domains.source.pool.shape,
+            pretrained.state,
+            len(domains.source.pool.classes),
+        )
         if pretrained
         else None
     )

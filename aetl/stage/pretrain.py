@@ -17,6 +17,7 @@ from torch import Tensor
 from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
 from aetl.autoencoder.closed_form import ClosedForm
+from aetl.autoencoder.labelled import Labelled
 from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.config import resolved
 from aetl.data.loader import Loader
@@ -26,6 +27,7 @@ from aetl.rng import Rng
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Fit, Training, callbacks_that_count, run_fit, seeded
+from aetl.stage.labels import with_known_labels
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history
 from aetl.types import Batch, UserError, field_values
@@ -111,7 +113,8 @@ class Pretraining(Training):
         assert loader is not None
         joint = loader.joint_size(batch_index)
         rng = Rng(rng.key, ranks.rank(), ranks.world(), joint, progress)
-        output = self.autoencoder(batch.x, rng)
+        labels = [batch.y] if isinstance(self.autoencoder, Labelled) else []
+        output = self.autoencoder(batch.x, rng, *labels)
         given = field_values(output, output.code, batch) | {
             "autoencoder": self.autoencoder,
             "latent": output.latent,
@@ -141,12 +144,15 @@ class Pretraining(Training):
         ]
 
 
-def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:
+def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...], num_classes: int = 0) -> Autoencoder:
     """The autoencoder of a config with its initial weights, which follow from the seed alone.
 
-    A loss that wants several outputs a value gets a decoder that has them.
+    A loss that wants several outputs a value gets a decoder that has them. ``num_classes`` is that
+    of the source, for autoencoders that ask for labels.
     """
     make = instantiate(cfg.autoencoder)
+    if "num_classes" in inspect.signature(make).parameters:
+        make = partial(make, num_classes=num_classes)
     outputs = objective_of(cfg).outputs
     if outputs > 1:
         if "outputs" not in inspect.signature(make).parameters:
@@ -160,13 +166,16 @@ def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...]) -> Autoencoder:
 
 
 def pretrained_autoencoder(
-    cfg: DictConfig, shape: tuple[int, ...], state: Mapping[str, Tensor]
+    cfg: DictConfig,
+    shape: tuple[int, ...],
+    state: Mapping[str, Tensor],
+    num_classes: int = 0,
 ) -> Autoencoder:
     """The autoencoder with the weights that fit, in eval mode.
 
     A checkpoint of another architecture may fit in part: the receipt of a transfer says which.
     """
-    autoencoder = build_autoencoder(cfg, shape)
+    autoencoder = build_autoencoder(cfg, shape, num_classes)
     own = autoencoder.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     autoencoder.load_state_dict(fitting, strict=False)
@@ -236,7 +245,8 @@ def pretrain(
 
 
 def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) -> None:
-    autoencoder = build_autoencoder(cfg, source.pool.shape)
+    source = with_known_labels(cfg, source)
+    autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
     objective = objective_of(cfg)
     settings = instantiate(cfg.pretrain)
     loaders = [

@@ -39,6 +39,8 @@ NARROW = {
 GREY, ODD, VECTOR = (1, 8, 8), (3, 7, 5), (12,)
 SHAPES: dict[tuple[int, ...], str] = {GREY: "grey", ODD: "odd", VECTOR: "vector"}
 EXAMPLES = 16
+CLASSES = 3
+"""For autoencoders that ask for labels; every fourth label is unknown."""
 
 
 class Case(NamedTuple):
@@ -72,7 +74,7 @@ def build(case: Case, seed: int = 0) -> Autoencoder:
     if cfg is None:
         pytest.skip("the autoencoder and the backbone do not go together")
     try:
-        built = build_autoencoder(OmegaConf.merge(cfg, {"seed": seed}), case.shape)
+        built = build_autoencoder(OmegaConf.merge(cfg, {"seed": seed}), case.shape, CLASSES)
         if isinstance(built, Composite):  # some corruptions are of images alone
             built.corruption(torch.rand(2, *case.shape), Rng.of(0))
     except UserError as refusal:
@@ -112,7 +114,7 @@ def examples(shape: tuple[int, ...]) -> Examples:
     generator = torch.Generator().manual_seed(1)
     on = torch.rand(EXAMPLES, *shape, generator=generator) < 0.4
     x = on.float() if len(shape) == 1 else on.to(torch.uint8) * 255
-    return Examples.of(x, torch.full((EXAMPLES,), -1), ())
+    return Examples.of(x, torch.arange(EXAMPLES) % (CLASSES + 1) - 1, ("a", "b", "c"))
 
 
 def pretraining(case: Case) -> tuple[Pretraining, Batch]:
@@ -133,7 +135,7 @@ def test_every_autoencoder_takes_images_on_its_own_backbone(autoencoder: str) ->
     cfg = config(autoencoder, own_backbone(autoencoder))
     assert cfg is not None
     for shape in (GREY, ODD):
-        assert build_autoencoder(cfg, shape).shape == shape
+        assert build_autoencoder(cfg, shape, CLASSES).shape == shape
 
 
 @each(GREY, ODD, VECTOR)

@@ -32,7 +32,7 @@ JSON_KEYS = (
     *("source", "target", "autoencoder", "loss", "transfer", "budget", "metric", "selector"),
     *("n", "mean", "ci_low", "ci_high", "gain_mean", "gain_ci_low", "gain_ci_high", "verdict"),
 )
-CSV_KEYS = (*JSON_KEYS, "p_value", "control", "control_mean", "beaten")
+CSV_KEYS = (*JSON_KEYS, "p_value", "control", "control_mean", "beaten", "effective_sample_size")
 
 Format = Literal["table", "json", "csv", "latex", "html"]
 
@@ -89,6 +89,13 @@ class Row:
             return False
         lead = self.control_mean - self.mean
         return lead > 0 if self.higher_is_better else lead < 0
+
+    @property
+    def effective_sample_size(self) -> float | None:
+        """Of the source examples' weights, the mean over the runs that weigh them."""
+        receipts = (run.record.get("receipt") or {} for run in self.runs)
+        sizes = [size for receipt in receipts if (size := receipt.get("effective_sample_size"))]
+        return sum(sizes) / len(sizes) if sizes else None
 
     @property
     def arm(self) -> tuple[str, str, str, str]:

@@ -46,7 +46,8 @@ class Detail:
 
     @property
     def empty(self) -> bool:
-        told = (self.oracle, self.needed, self.source_error, self.parameters, self.seconds)
+        told = (self.oracle, self.needed, self.source_error, self.parameters, self.seconds,
+                self.row.effective_sample_size)  # fmt: skip
         return all(value is None for value in told)
 
 

@@ -46,7 +46,7 @@ def _cells(panel: Panel, detail: Detail) -> list[Cell]:
     names = (row.source, row.target, row.metric)
     needed = math.inf if detail.needed is None else detail.needed.value
     numbers = (needed, detail.oracle, detail.source_error, detail.source_score,
-               detail.parameters, detail.seconds)  # fmt: skip
+               row.effective_sample_size, detail.parameters, detail.seconds)  # fmt: skip
     values = ("" if number is None else number for number in numbers)
     return [
         Cell(panel.arms[row.arm], row.transfer),

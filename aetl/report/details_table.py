@@ -17,6 +17,7 @@ COLUMNS = {
     "oracle": "the best state by test labels, by which nothing was chosen",
     "source error": "the source's reconstruction error, as a multiple of that before",
     "source score": "the change of a probe's score on the source",
+    "n eff": "effective sample size of the source's weights",
     "trained": "parameters",
     "s": "seconds of the transfer",
 }
@@ -33,11 +34,13 @@ def explained(details: Sequence[Detail]) -> str:
 def detail_texts(panel: Panel, detail: Detail) -> list[str]:
     """The values of ``COLUMNS``."""
     needed = detail.needed.text() if detail.needed else NO_VALUE
+    size = detail.row.effective_sample_size
     return [
         needed,
         NO_VALUE if detail.oracle is None else panel.score(detail.oracle),
         NO_VALUE if detail.source_error is None else f"×{detail.source_error:.3g}",
         NO_VALUE if detail.source_score is None else signed(detail.source_score, panel.decimals),
+        NO_VALUE if size is None else f"{size:,.0f}",
         NO_VALUE if detail.parameters is None else f"{detail.parameters:,.0f}",
         NO_VALUE if detail.seconds is None else f"{detail.seconds:.1f}",
     ]

@@ -333,6 +333,20 @@ def test_csv_reads_back_as_it_was(tmp_path: Path) -> None:
     assert [line["verdict"] for line in read] == [row.verdict for row in found]
 
 
+def test_the_effective_sample_size_is_the_mean_of_the_runs_that_weigh(tmp_path: Path) -> None:
+    for seed, size in enumerate((10.0, 20.0, None)):
+        receipt = {"effective_sample_size": size}
+        write_run(tmp_path / f"a{seed}", transfer="instance/kmm", seed=seed, receipt=receipt)
+        write_run(tmp_path / f"b{seed}", seed=seed)
+    read = list(csv.DictReader(io.StringIO(render_csv(table(tmp_path)))))
+    found = {line["transfer"]: line["effective_sample_size"] for line in read}
+    assert found == {"instance/kmm": "15.0", "parameter/finetune": ""}
+    shown = render_table(table(tmp_path), width=160).splitlines()
+    heads = next(line for line in shown if line.startswith("what stands behind it"))
+    kmm = next(line for line in shown[shown.index(heads) :] if line.startswith("instance/kmm"))
+    assert kmm[: heads.index("n eff") + 5].split()[-1] == "15"
+
+
 @pytest.mark.parametrize("width", [40, 60, 100])
 @pytest.mark.parametrize("budgets", [(100,), (1, 5, 10, 50, 100, 1000, "all")])
 def test_the_table_fits_the_terminal_and_keeps_every_number(

@@ -78,7 +78,7 @@ def _task(cfg: DictConfig) -> float | list[float]:
 
     from aetl.pipeline import run
     from aetl.sweep.intermediate import Reporter
-    from aetl.sweep.objective import objectives_of
+    from aetl.sweep.objective import directions_of, objectives_of
     from aetl.tracking.record import Job
 
     hydra_node = HydraConfig.get()
@@ -97,7 +97,7 @@ def _task(cfg: DictConfig) -> float | list[float]:
     if alone:
         print(summary_of(record, folder))
     if objective:
-        return objectives_of(folder, objective)
+        return objectives_of(folder, directions_of(objective))
     return float(record["scores"][record["metric"]])
 
 

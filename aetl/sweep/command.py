@@ -103,7 +103,7 @@ def _print(manifest: Manifest, live: bool) -> None:
             str(job.number),
             f"[{COLORS[job.state]}]{job.state}[/]",
             escape(job.name),
-            "" if job.score is None else f"{job.metric or ''} {job.score:.4g}",
+            _score(job),
             "" if job.seconds is None else duration(job.seconds),
             str(job.tries),
             escape(job.error or ""),
@@ -115,6 +115,13 @@ def _print(manifest: Manifest, live: bool) -> None:
     console.print(f"{said or 'no jobs'}" + (" (a launcher is at work)" if live else ""))
     if not live and any(job.state not in ENDED for job in manifest.jobs):
         console.print(f"aetl sweep resume {shown(manifest.folder)}", highlight=False)
+
+
+def _score(job: JobEntry) -> str:
+    """Of a search what it looks at, else the test score."""
+    if job.values is not None:
+        return " ".join(f"{value:.4g}" for value in job.values)
+    return "" if job.score is None else f"{job.metric or ''} {job.score:.4g}"
 
 
 def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:

@@ -37,7 +37,9 @@ def conclude(study: optuna.Study, manifest: Manifest) -> list[str]:
         },
     )
     write_json(manifest.folder / IMPORTANCE, importances(study))
-    return [line for trial in best for line in _lines(trial, manifest)]
+    lines = [line for trial in best for line in _lines(trial, manifest)]
+    own = manifest.folder / "study.db"
+    return [*lines, f"optuna-dashboard sqlite:///{own.absolute()}"] if own.exists() else lines
 
 
 def importances(study: optuna.Study) -> dict[str, dict[str, dict[str, float]]]:

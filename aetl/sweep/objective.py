@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +17,23 @@ FORMS = "selection, STAGE/SPLIT/NAME of metrics.csv, seconds/STAGE, receipt/KEY"
 _TEST = ("evaluate", "scores", "test", "gain", "twin")
 
 
-def refuse_objectives(objective: Mapping[str, str], selector: str | None) -> None:
-    """``ConfigError`` for a name or a direction that cannot be, and for test scores."""
+def directions_of(objective: Iterable[str]) -> dict[str, Direction]:
+    """``[selection, -seconds/pretrain]``: more of the first is better, less of the second.
+
+    A list, since of two configs' lists the later one counts, while mappings are merged.
+    """
+    return {
+        name.removeprefix("-"): "minimize" if name.startswith("-") else "maximize"
+        for name in objective
+    }
+
+
+def refuse_objectives(objective: Mapping[str, Direction], selector: str | None) -> None:
+    """``ConfigError`` for a name that cannot be, and for test scores."""
     if not objective:
         raise ConfigError(f"hydra.sweeper.objective: empty; choose from {FORMS}")
-    for name, direction in objective.items():
-        where = f"hydra.sweeper.objective.{name}"
-        if direction not in ("maximize", "minimize"):
-            raise ConfigError(f"{where}={direction}: expected 'maximize' or 'minimize'")
+    for name in objective:
+        where = f"hydra.sweeper.objective={name}"
         parts = name.split("/")
         if parts[0] in _TEST:
             raise ConfigError(f"{where}: a search must not look at test scores; use 'selection'")
@@ -34,7 +43,7 @@ def refuse_objectives(objective: Mapping[str, str], selector: str | None) -> Non
             raise ConfigError(f"{where}: no such objective; expected one of {FORMS}")
     if "selection" in objective and selector == "aetl.selector.last.Last":
         raise ConfigError(
-            "hydra.sweeper.objective.selection: selector=last holds no labels out; "
+            "hydra.sweeper.objective=selection: selector=last holds no labels out; "
             "choose selector=target_validation"
         )
 
@@ -49,7 +58,7 @@ def objectives_of(folder: Path, objective: Mapping[str, str]) -> list[float]:
     for name, direction in objective.items():
         value = _value(folder, record, name, direction)
         if value is None or not math.isfinite(value):
-            raise ConfigError(f"hydra.sweeper.objective.{name}: is {value} for this run")
+            raise ConfigError(f"hydra.sweeper.objective={name}: is {value} for this run")
         values.append(float(value))
     return values
 
@@ -76,8 +85,8 @@ def _selection(record: Mapping[str, Any], direction: str) -> float | None:
         return None
     if chosen["higher_is_better"] != (direction == "maximize"):
         better = "higher" if chosen["higher_is_better"] else "lower"
+        sign = "" if chosen["higher_is_better"] else "-"
         raise ConfigError(
-            f"hydra.sweeper.objective.selection={direction}: "
-            f"of {chosen['metric']} {better} is better"
+            f"hydra.sweeper.objective: of {chosen['metric']} {better} is better: {sign}selection"
         )
     return float(chosen["score"])

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aetl.config import ConfigError, check_target
 from aetl.files import write_text
-from aetl.sweep.objective import Direction, refuse_objectives
+from aetl.sweep.objective import directions_of, refuse_objectives
 from aetl.sweep.space import from_overrides, space_of
 from aetl.sweep.study import PrunerName, SamplerName, Settings, optuna_library
 
@@ -26,12 +26,16 @@ class OptunaSweeper(Sweeper):
     """
 
     def __init__(
-        self, *, objective: Mapping[str, Direction], space: Mapping[str, Any] | None,
+        self, *, objective: list[str], space: Mapping[str, Any] | None,
         n_trials: int | None,
         sampler: SamplerName, pruner: PrunerName, seed: int, startup: int, warmup: int,
         storage: str | None, study_name: str | None,
     ) -> None:  # fmt: skip
-        self.objective, self.space, self.study_name = dict(objective), dict(space or {}), study_name
+        self.objective, self.space, self.study_name = (
+            directions_of(objective),
+            dict(space or {}),
+            study_name,
+        )
         self.settings = partial(
             Settings, self.objective, n_trials, sampler, pruner, seed, startup, warmup, storage
         )

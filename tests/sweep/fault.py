@@ -31,6 +31,9 @@ class Fault(pl.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
         if kind == "interrupt":
             os.kill(os.getpid(), signal.SIGINT)
+        if kind == "pause":
+            time.sleep(30)
+            return
         if kind == "preempt":
             os.kill(os.getpid(), signal.SIGUSR2)
         if kind == "deaf":

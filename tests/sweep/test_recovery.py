@@ -44,7 +44,9 @@ def results(folder: Path) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "number", [pytest.param(4), pytest.param(24, marks=pytest.mark.slow)], ids=lambda n: f"{n} jobs"
 )
-def test_resume_after_faults_equals_an_undisturbed_sweep(number: int, tmp_path: Path) -> None:
+def test_resume_after_faults_equals_an_undisturbed_sweep(
+    number: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder, flags = tmp_path / "faulty", tmp_path / "flags"
     faults = fault(flags, "pretrain", s0="raise", s1="kill", s2="hang")
     sweep = ["-m", *TINY, f"seed=range({number})", "hydra.launcher.jobs=1"]
@@ -76,6 +78,13 @@ def test_resume_after_faults_equals_an_undisturbed_sweep(number: int, tmp_path: 
         for name in ("predictions.npz", "metrics.csv"):
             ours, theirs = (side / entry.folder / name for side in (folder, calm))
             assert ours.read_bytes() == theirs.read_bytes(), (entry.folder, name)
+    assert compared(folder, capfd) == compared(calm, capfd)
+
+
+def compared(folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    capfd.readouterr()
+    assert main(["compare", str(folder), "--json"]) == 0
+    return capfd.readouterr().out
 
 
 def status_of(folder: Path, job: str) -> str:

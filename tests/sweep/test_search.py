@@ -79,6 +79,19 @@ def test_a_finished_search_is_extended(search: Sweep, tmp_path: Path) -> None:
     assert [trial.state.name for trial in trials(folder)] == ["COMPLETE"] * 4
 
 
+def test_a_preset_says_what_is_searched_and_for_what(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aetl.sweep.plugin.TASK", "tests.sweep.stub:objective")
+    assert sweep("sweep=optuna_autoencoder", "hydra.sweeper.n_trials=2") == 0
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{tmp_path}/sweep/study.db")
+    assert study.metric_names == ["pretrain/validation/loss"]
+    assert study.direction.name == "MINIMIZE"
+    assert study.trials[0].params.keys() == {
+        "pretrain.lr", "bottleneck.latent_dim", "backbone.hidden",
+    }  # fmt: skip
+
+
 REFUSED = [
     (["sede=1,2"], "sede"),
     (["seed=1,2", "selector=last"], "selector=last holds no labels out"),

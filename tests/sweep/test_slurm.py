@@ -13,7 +13,7 @@ import pytest
 from aetl.cli import main
 from aetl.sweep.manifest import Manifest
 from tests.sweep.slurm import cluster, missing
-from tests.sweep.test_recovery import TINY, fault, records, results, wait_for
+from tests.sweep.test_recovery import TINY, fault, records, results, start, wait_for
 
 pytest.importorskip("submitit")
 
@@ -76,6 +76,25 @@ def test_six_jobs_of_which_one_is_requeued_and_one_runs_out_of_time(
     assert main([*sweep, f"hydra.sweep.dir={calm}", f"output_dir={tmp_path}/b"]) == 0
     assert results(folder) == results(calm)
     assert {record["hardware"]["host"] for record in records(folder)}
+
+
+def test_jobs_outlive_their_launcher_and_resume_finds_them_in_the_queue(
+    slurm: Path, tmp_path: Path
+) -> None:
+    folder, flags = tmp_path / "sweep", tmp_path / "flags"
+    faults = fault(flags, "transfer", s0="pause")
+    process = start("-m", *TINY, faults, "seed=0,1,2", "hydra/launcher=submitit_slurm",
+                    "hydra.launcher.cpus_per_task=2", f"hydra.sweep.dir={folder}",
+                    f"output_dir={tmp_path}/out")  # fmt: skip
+    wait_for((flags / "pause-0").exists, seconds=400)
+    wait_for((folder / "2" / "submitted.json").exists, seconds=60)
+    process.kill()
+    process.communicate()
+    before = [(folder / job / "submitted.json").read_text() for job in "012"]
+    assert main(["sweep", "resume", str(folder)]) == 0
+    assert [job.state for job in Manifest.load(folder).jobs] == ["done"] * 3
+    assert [(folder / job / "submitted.json").read_text() for job in "012"] == before
+    assert not list(folder.glob("*/run.try*.json")), "each ran once"
 
 
 def start_soon(folder: Path) -> None:

@@ -15,7 +15,7 @@ from aetl.config import ConfigError
 from aetl.sweep.conclusion import conclude, importances
 from aetl.sweep.intermediate import Reporter, read_values
 from aetl.sweep.manifest import JobEntry, Manifest
-from aetl.sweep.objective import objectives_of, refuse_objectives
+from aetl.sweep.objective import directions_of, objectives_of, refuse_objectives
 from aetl.sweep.space import Choice, Range, from_overrides, override_of, points, space_of
 from aetl.sweep.study import Search, Settings
 from aetl.types import Pruned
@@ -353,8 +353,7 @@ def test_a_search_that_cannot_be_is_refused(
         ({"evaluate/test/accuracy": "maximize"}, "x", "must not look at test scores"),
         ({"scores/accuracy": "maximize"}, "x", "must not look at test scores"),
         ({"selection": "maximize"}, "aetl.selector.last.Last", "selector=last holds no labels out"),
-        ({"selection": "max"}, "x", "expected 'maximize' or 'minimize'"),
-        ({"loss": "minimize"}, "x", "objective.loss: no such objective"),
+        ({"loss": "minimize"}, "x", "objective=loss: no such objective"),
         ({}, "x", "objective: empty"),
     ],
 )
@@ -363,6 +362,11 @@ def test_an_objective_that_is_none_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=line):
         refuse_objectives(objective, selector)
+
+
+def test_a_minus_says_that_less_is_better() -> None:
+    said = directions_of(["selection", "-pretrain/validation/loss"])
+    assert said == {"selection": "maximize", "pretrain/validation/loss": "minimize"}
 
 
 def test_objectives_are_read_from_a_runs_files(tmp_path: Path) -> None:

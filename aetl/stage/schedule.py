@@ -32,3 +32,13 @@ class Cosine(Schedule):
             return progress / self.warmup
         rest = (min(progress, 1.0) - self.warmup) / (1.0 - self.warmup)
         return self.floor + (1.0 - self.floor) * 0.5 * (1.0 + math.cos(math.pi * rest))
+
+
+class InverseDecay(Schedule):
+    """``(1 + alpha p)^-beta``: with 10 and 0.75 that of DANN (arXiv:1505.07818, section 5.2.2)."""
+
+    def __init__(self, *, alpha: float, beta: float) -> None:
+        self.alpha, self.beta = alpha, beta
+
+    def at(self, progress: float) -> float:
+        return float((1.0 + self.alpha * progress) ** -self.beta)

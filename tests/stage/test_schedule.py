@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
+from aetl.config import compose
 from aetl.stage.fit import Fit
-from aetl.stage.schedule import Constant, Cosine
+from aetl.stage.schedule import Constant, Cosine, InverseDecay
 
 
 def test_constant_is_one_throughout() -> None:
@@ -33,6 +34,15 @@ def test_warm_up_rises_linearly_and_the_rest_falls_to_the_floor() -> None:
     assert schedule.at(0.2) == pytest.approx(1.0)
     assert schedule.at(0.6) == pytest.approx(0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi / 2)))
     assert schedule.at(1.0) == schedule.at(1.1) == pytest.approx(0.05)
+
+
+def test_inverse_decay_is_by_default_that_of_the_adversarial_papers() -> None:
+    """``mu_p = mu_0 / (1 + 10 p)^0.75``: half-way 6^-0.75, at the end 11^-0.75."""
+    node = compose(["scheduler=inverse_decay"]).scheduler
+    schedule = InverseDecay(alpha=node.alpha, beta=node.beta)
+    assert schedule.at(0.0) == 1.0
+    assert schedule.at(0.5) == pytest.approx(0.26084743)
+    assert schedule.at(1.0) == pytest.approx(0.16556002)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp
+from math import exp, tanh
 
 import pytest
 import torch
@@ -85,3 +85,24 @@ def test_cdan_refuses_regression() -> None:
     cfg = compose(["transfer=feature/cdan", "task=regression"])
     with pytest.raises(ConfigError, match="feature/cdan: is for classification, and the task is r"):
         check(resolved(cfg), cfg.hydra.runtime.choices)
+
+
+@pytest.mark.parametrize("option", ["dann", "cdan", "domain_separation"])
+def test_the_reversal_rises_by_default_as_in_the_papers(option: str) -> None:
+    """``lambda_p = 2 / (1 + exp(-10 p)) - 1`` (arXiv:1505.07818, section 5.2.2): tanh(5 p)."""
+    gamma = compose([f"transfer=feature/{option}"]).transfer.feature.gamma
+    for progress in (0.0, 0.05, 0.1, 0.5, 1.0):
+        assert reversal(progress, gamma) == pytest.approx(tanh(5 * progress), abs=1e-12)
+
+
+def test_the_loss_of_the_domains_is_not_scaled_by_the_reversal() -> None:
+    """The schedule scales the reversed gradient alone: at the start the discriminator learns."""
+    strategy = Dann(weight=1.0, gamma=10.0, hidden=7)
+    network = small_network()
+    module = strategy.module(network, Classification(), view(network))
+    at = step(network, 0.0, source=normal(6, 1, 4, 4), target=normal(4, 1, 4, 4, seed=1))
+    penalty = strategy.penalty(at, module)
+    (inside,) = torch.autograd.grad(penalty, module[0].weight, retain_graph=True)
+    below = torch.autograd.grad(penalty, list(network.autoencoder.encoder.parameters()))
+    assert inside.abs().max() > 0
+    assert all(gradient.abs().max() == 0 for gradient in below)

@@ -16,6 +16,7 @@ import pytest
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 os.environ |= {"WANDB_MODE": "offline", "WANDB_SILENT": "true", "MPLBACKEND": "Agg"}
+os.environ |= {"WANDB_ERROR_REPORTING": "false"}  # to the client's maker
 os.environ.pop("WANDB_API_KEY", None)
 # The guard below holds in this process; this one stops the clients in children: nothing listens
 # on the discard port.

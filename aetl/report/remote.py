@@ -36,16 +36,16 @@ def local(path: Path) -> Path:
     if not entity or not project or "/" in project:
         raise ConfigError(f"{text}: expected {PREFIX}ENTITY/PROJECT")
     runs = [(run.id, *_read(run)) for run in _runs(entity, project)]
+    others = sum(not record for _, record, _ in runs)
+    if others == len(runs):
+        raise ConfigError(f"{text}: there are no runs of aetl")
     folder = Path(os.environ.get("AETL_OUTPUT_DIR", "outputs"), "wandb", "fetched", entity, project)
     shutil.rmtree(folder, ignore_errors=True)
     for name, record, config in runs:
         if record:
             _write(folder / name, record, config)
-    others = sum(not record for _, record, _ in runs)
     if others:
-        log.warning("%s: left out %d runs that are not aetl's", text, others)
-    if others == len(runs):
-        raise ConfigError(f"{text}: there are no runs of aetl")
+        log.warning("%s: left out %d that are not aetl's", text, others)
     return folder
 
 

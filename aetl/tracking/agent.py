@@ -36,9 +36,10 @@ def agent_arguments(arguments: Sequence[str]) -> list[str]:
             kept.append(argument)
             continue
         key, value = pair["key"], pair["value"]
-        if key == "_wandb" or (resumed and (value.startswith("{") or key in _INSTALLED)):
+        is_node = value.startswith("{'")  # Python's text; hydra's own has no quotes there
+        if key == "_wandb" or (resumed and (is_node or value == "{}" or key in _INSTALLED)):
             continue
-        if value.startswith("{"):
+        if is_node:
             raise ConfigError(
                 f"{key}={value}: nested parameters of a W&B sweep are not known here; "
                 f"name them with a dot, as in {key}.KEY"

@@ -39,7 +39,7 @@ def run(server: Server, folder: Path, *command: str, **more: str) -> subprocess.
     return subprocess.run(
         command,
         cwd=folder, env=environment(server, folder) | more, capture_output=True, text=True,
-        timeout=240, check=False,
+        timeout=600, check=False,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from aetl.tracking.agent import agent_arguments, beside_the_sweeps
         ("--cfg=job", "--cfg=job"),
         ("--debug", "--debug"),
         ("~callback.progress", "~callback.progress"),
+        ("+callback.mine={_target_:a.B,at:3}", "+callback.mine={_target_:a.B,at:3}"),
     ],
 )
 def test_an_agents_arguments_are_overrides(given: str, kept: str) -> None:

@@ -26,7 +26,7 @@ def test_a_run_that_its_agent_stops_is_marked_interrupted(tmp_path: Path) -> Non
     process.terminate()
     _, errors = process.communicate(timeout=60)
     server.stop()
-    assert process.returncode == 130, errors
+    assert process.returncode > 0, errors  # Lightning ends Ctrl-C with SystemExit(1)
     (file,) = tmp_path.glob("outputs/2*/*/run.json")
     assert json.loads(file.read_text())["status"] == "interrupted"
     (folder,) = (tmp_path / "outputs" / "wandb").glob("offline-run-*")

@@ -19,6 +19,8 @@ def server() -> Server:
     return Server()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_an_agent_does_a_sweeps_runs_and_resumes_one(server: Server, tmp_path: Path) -> None:
     """A definition of ours, cut down to two tiny runs, the first of which is then resumed."""
     sweep = yaml.safe_load((FOLDER / "parameter_bayes.yaml").read_text())

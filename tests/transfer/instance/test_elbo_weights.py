@@ -43,7 +43,9 @@ def linear_vae(loading: Tensor, mean: Tensor) -> Codec:
     vae = Composite(
         (3,),
         corruption=NoCorruption(),
-        backbone=Mlp(hidden=[], activation="tanh", norm="none", dropout=0.0),
+        backbone=Mlp(
+            hidden=[], activation="tanh", norm="none", dropout=0.0, tied=False, spectral_norm="none"
+        ),
         bottleneck=partial(Normal, latent_dim=1),
     )
     precision = 1 + loading.square().sum() / SIGMA**2

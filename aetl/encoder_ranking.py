@@ -168,24 +168,25 @@ def _in_runs(paths: Sequence[Path], cfgs: Sequence[DictConfig]) -> Iterator[Enco
 
 
 def _print(ranked: Sequence[Ranked]) -> None:
-    from rich import box
     from rich.console import Console
     from rich.table import Table
 
-    scores = list(dict.fromkeys(name for row in ranked for name in row.scores))
     rows = [row.as_dict() for row in ranked]
+    scores = list(dict.fromkeys(name for row in ranked for name in row.scores))
+    # One seed needs no column, which would take width from the names.
+    seeds = ["seeds"] if any(row.seeds > 1 for row in ranked) else []
     title = f"encoders for {rows[0]['target']}, budget {rows[0]['budget']}"
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
+    table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left")
     for column in ("source", "autoencoder"):
         table.add_column(column, overflow="fold")
     table.add_column("layer", no_wrap=True)
-    for column in ("seeds", *scores, "mean rank"):
+    for column in (*seeds, *scores, "mean rank"):
         table.add_column(column, justify="right", no_wrap=True)
     for row in rows:
         values = [f"{row['scores'][name]:.3g}" if name in row["scores"] else "" for name in scores]
-        names = (str(row[name]) for name in ("source", "autoencoder", "layer", "seeds"))
+        names = (str(row[name]) for name in ("source", "autoencoder", "layer", *seeds))
         table.add_row(*names, *values, f"{row['mean_rank']:.1f}")
-    console = Console()
+    console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDTH
     console.print(table)

@@ -339,6 +339,8 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
         and key not in {"target.budget", "target.per_class"}
         and len({_short(config.get(key)) for config in configs.values()}) > 1
     ]
+    # A preset takes its parts by interpolation: autoencoder.bottleneck.x repeats bottleneck.x.
+    keys = [key for key in keys if not _repeats(key, keys, configs.values())]
     shown = {
         settings: ", ".join(f"{key}={_short(config.get(key))}" for key in keys[:_SHOWN_KEYS])
         for settings, config in configs.items()
@@ -349,6 +351,11 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
         settings: f" ({text})" if count[text] == 1 and text else f" ({_both(text, settings)})"
         for settings, text in shown.items()
     }
+
+
+def _repeats(key: str, keys: Sequence[str], configs: Iterable[Mapping[str, Any]]) -> bool:
+    original = key.partition(".")[2]
+    return original in keys and all(c.get(key) == c.get(original) for c in configs)
 
 
 def _both(text: str, settings: str) -> str:

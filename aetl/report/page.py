@@ -92,6 +92,7 @@ def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | No
     ]
     if any(pair):
         yield tag("div", *pair, class_="columns")
+    yield section("What it cost", facts(_cost(run)))
     yield section("What moved", *_receipt(run.record.get("receipt") or {}))
     yield section("Settings", *_settings(run))
     yield section("Do it again", *_commands(run))
@@ -187,6 +188,32 @@ def _errors(run: Run) -> Html | None:
         named = (f"{name.replace('_', ' ')} {value:.4g}" for name, value in signs.items())
         told.append(f"On held-out source data: {', '.join(named)}.")
     return tag("p", " ".join(told), class_="note")
+
+
+def _cost(run: Run) -> dict[str, object]:
+    """Cost, what the source keeps, and what the best state by test labels would have scored."""
+    record = run.record
+    cost, kept = (record.get(name) or {} for name in ("cost", "retention"))
+    oracle = (record.get("oracle") or {}).get(run.metric)
+    found: dict[str, object] = {
+        "labels": record.get("labels"),
+        "parameters trained": f"{cost['parameters_trained']:,}" if cost else None,
+        "seconds of the transfer": f"{cost['seconds']:.1f}" if cost else None,
+        "oracle": None
+        if oracle is None
+        else f"{_number(oracle)} {run.metric}, the best state by "
+        "test labels, by which nothing was chosen",
+    }
+    names = {
+        "reconstruction": "the source's reconstruction error",
+        "score": "a probe on the source",
+    }
+    for part, name in names.items():
+        if pair := kept.get(part):
+            found[name] = f"{_number(pair['before'])} before, {_number(pair['after'])} after"
+    if kept.get("changed") is False:
+        found["the source"] = "is kept as it was: the autoencoder did not change"
+    return found
 
 
 def _receipt(receipt: Mapping[str, Any]) -> Iterable[Html | None]:

@@ -152,6 +152,16 @@ def test_different_settings_are_never_averaged_and_name_what_differs(tmp_path: P
     assert all(row.n == 3 for row in found.values())
 
 
+def test_what_a_preset_repeats_of_its_parts_is_named_once(tmp_path: Path) -> None:
+    for dim in (8, 16):
+        part = {"bottleneck": {"latent_dim": dim}}
+        write_run(tmp_path / str(dim), part | {"autoencoder": part}, settings=f"d{dim}")
+    assert [row.transfer for row in table(tmp_path)] == [
+        "parameter/finetune (bottleneck.latent_dim=16)",
+        "parameter/finetune (bottleneck.latent_dim=8)",
+    ]
+
+
 def test_settings_that_no_config_explains_are_told_apart_by_their_digest(tmp_path: Path) -> None:
     for settings, lr in (("aa1", 0.1), ("aa2", 0.1), ("bb", 0.2)):
         write_run(tmp_path / settings, {"optimizer": {"lr": lr}}, settings=settings)

@@ -199,3 +199,13 @@ def test_holm_counts_the_arms_of_a_budget_over_autoencoders_and_no_other_budgets
         for cell, p_value in adjusted.items():
             assert found[cell] == pytest.approx(p_value, rel=1e-6)
     assert found["c", "vae", 10, 1] is None
+
+
+def test_a_runs_own_page_says_what_it_cost(tmp_path: Path) -> None:
+    from aetl.report.page import write_run_page
+
+    page = write_run_page(write_run(tmp_path / "run", **DONE)).read_text(encoding="utf-8")
+    for told in ("What it cost", "1,234", "0.020 before, 0.050 after", "0.900 accuracy"):
+        assert told in page
+    kept = write_run(tmp_path / "kept", retention={"changed": False})
+    assert "is kept as it was" in write_run_page(kept).read_text(encoding="utf-8")

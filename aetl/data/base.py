@@ -5,8 +5,10 @@
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
@@ -165,14 +167,20 @@ class Dataset(ABC):
         """Both sets in the scale that is fitted on the training rows (images need none)."""
         return train, test
 
+    def slow_files(self) -> list[Path]:
+        """The files that ``read`` depends on alone, where what it reads is worth keeping."""
+        return []
+
     @final
-    def load(self) -> tuple[Examples, Examples]:
-        """The training pool and the test set of the domain.
+    def load(
+        self, read: Callable[[], tuple[Examples, Examples | None]] | None = None
+    ) -> tuple[Examples, Examples]:
+        """The training pool and the test set of the domain; ``read`` may stand in for the own one.
 
         Read; hold out a stratified test set where there is no official one; limit the size of the
         pool; scale; shift both. The parts keep the order of the files.
         """
-        pool, test = self.read()
+        pool, test = (read or self.read)()
         kept, held = self._rows(pool, official=test is not None)
         stream = Rng.of("shift")
         if test is None:

@@ -24,10 +24,14 @@ class Usps(Dataset):
     download: bool
 
     def read(self) -> tuple[Examples, Examples]:
+        train, test = self.slow_files()
+        return _read_file(train), _read_file(test)
+
+    def slow_files(self) -> list[Path]:
+        """Compressed text: 0.8 s to read, of which a small job would do nothing else."""
         folder = Path(self.data_dir).expanduser() / "USPS"
         fetch = _fetch if self.download else None
-        train, test = ensure_files(folder, ["usps.bz2", "usps.t.bz2"], fetch)
-        return _read_file(train), _read_file(test)
+        return ensure_files(folder, ["usps.bz2", "usps.t.bz2"], fetch)
 
 
 def _fetch(scratch: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from hydra.utils import instantiate
 
 from aetl.data.digits import Digits
+from aetl.data.usps import Usps
 from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.store.store import Store
 from aetl.types import Batch, UserError
@@ -178,3 +180,36 @@ def test_pca_of_both_domains_is_that_of_their_inputs_together(tmp_path: Path) ->
     )
     mean = world.pretrain().state["decoder.bias"]
     torch.testing.assert_close(mean, x.flatten(1).mean(0))
+
+
+def write_usps(folder: Path, seed: int) -> Path:
+    """Files of USPS's format with 30 random examples each."""
+    rng = np.random.default_rng(seed)
+    (folder / "USPS").mkdir(exist_ok=True)
+    for name in ("usps.bz2", "usps.t.bz2"):
+        rows = [(i % 10 + 1, rng.uniform(-1, 1, 256).round(3)) for i in range(30)]
+        lines = [f"{y} " + " ".join(f"{i}:{v:g}" for i, v in enumerate(x, 1)) for y, x in rows]
+        (folder / "USPS" / name).write_bytes(bz2.compress("\n".join(lines).encode()))
+    return folder
+
+
+def test_files_that_are_slow_to_read_are_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ["dataset@source=usps", "dataset@target=usps", "source.shift.invert=true"]
+    data += ["source.size=null", "target.size=null", "target.budget=10"]
+    data += [f"data_dir={write_usps(tmp_path, 0)}"]
+    read = []
+    original = Usps.read
+    monkeypatch.setattr(Usps, "read", lambda self: read.append(1) or original(self))
+    first, second = load(tmp_path, *data), load(tmp_path, *data)
+    assert len(read) == 1
+    for one, other in ((first.source, second.source), (first.target, second.target)):
+        assert one.fingerprint == other.fingerprint
+        assert (one.pool.identity == other.pool.identity).all()
+        assert one.pool.classes == other.pool.classes
+    plain = original(instantiate(tiny_config(tmp_path, *data).target))[0]
+    assert torch.equal(second.target.pool.x, plain.x)
+    assert torch.equal(second.source.pool.x, 255 - plain.x)
+    write_usps(tmp_path, 1)  # other files are other data
+    assert load(tmp_path, *data).target.fingerprint != first.target.fingerprint

@@ -25,9 +25,12 @@ class Lora(TransferStrategy):
         self.rank, self.alpha = rank, alpha
 
     def adapt(self, network: Network) -> None:
+        used = {id(p) for p in network.in_use().values()}  # a log-variance's layer is not
         for _, layer in encoder_layers(network):
             for parent in list(layer.modules()):
                 for name, child in list(parent.named_children()):
+                    if id(getattr(child, "weight", None)) not in used:
+                        continue
                     if type(child) is nn.Linear:
                         setattr(parent, name, LowRankLinear(child, self.rank, self.alpha))
                     elif type(child) is nn.Conv2d and child.groups == 1:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from aetl.bottleneck.normal import Normal
 from aetl.transfer.parameter.adapters import Adapter, Adapters
 from aetl.transfer.parameter.lora import Lora, LowRankConv2d, LowRankLinear
 from tests.transfer.build import normal, small_network
@@ -82,3 +83,14 @@ def test_every_adapter_is_passed_through() -> None:
         assert (network(x) - before).abs().max() > 1e-3
         with torch.no_grad():
             adapter.up.weight -= 0.5
+
+
+def test_what_the_prediction_does_not_depend_on_is_left_alone() -> None:
+    network = small_network()
+    network.autoencoder.bottleneck = Normal((5,), latent_dim=4)
+    before = {name for name, _ in network.autoencoder.bottleneck.logvar.named_parameters()}
+    Lora(rank=2, alpha=4.0).adapt(network)
+    assert {name for name, _ in network.autoencoder.bottleneck.logvar.named_parameters()} == before
+    inserted = [name for name, _ in network.named_parameters() if "lora_a" in name]
+    assert any("bottleneck.mean" in name for name in inserted)
+    assert set(inserted) <= network.in_use().keys()

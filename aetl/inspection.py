@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -28,8 +29,14 @@ def ls_command(arguments: list[str]) -> int:
     parser.add_argument(
         "what", nargs="?", help="a config group (autoencoder, transfer, ...) or a folder"
     )
+    parser.add_argument(
+        "--variants", action="store_true",
+        help="with autoencoder: paper, default loss, what else fits, parameters",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)
+    if options.variants:
+        return _print_variants(options.what, options.json)
     groups = options_by_group()
     if options.what is None:
         return _print_groups(groups, options.json)
@@ -43,6 +50,30 @@ def ls_command(arguments: list[str]) -> int:
     raise ConfigError(
         f"ls {options.what}: neither a config group nor a folder; {nearest(options.what, groups)}"
     )
+
+
+def _print_variants(what: str | None, as_json: bool) -> int:
+    """The catalogue of autoencoders; losses that fit all of them are told once."""
+    if what != "autoencoder":
+        raise ConfigError(f"ls --variants {what or ''}: only of autoencoder")
+    from aetl.catalogue import SHAPE, variants
+
+    found = variants()
+    if as_json:
+        print(json.dumps([dataclasses.asdict(variant) for variant in found], indent=1))
+        return 0
+    common = set.intersection(*(set(variant.fits) for variant in found))
+    table = _table("variant", "what it is", "paper", "loss", "fits also", "parameters")
+    for variant in found:
+        own = [name for name in variant.fits if name not in common]
+        table.add_row(
+            *(variant.name, variant.what, variant.paper, ", ".join(variant.loss)),
+            *(", ".join(own), f"{variant.parameters:,}"),
+        )
+    _print(table)
+    print(f"all fit: {', '.join(sorted(common))}")
+    print(f"parameters on each variant's own backbone, for images of {SHAPE}")
+    return 0
 
 
 def options_by_group() -> dict[str, dict[str, str]]:

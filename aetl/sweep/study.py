@@ -75,10 +75,12 @@ class Search:
     def _load(self) -> optuna.Study:
         settings = self.settings
         url = settings.storage or f"sqlite:///{self.manifest.folder.absolute() / 'study.db'}"
+        patience = {"connect_args": {"timeout": 60}} if url.startswith("sqlite:") else {}
         try:
             with _quiet():
+                storage = self._optuna.storages.RDBStorage(url, engine_kwargs=patience)
                 study: optuna.Study = self._optuna.create_study(
-                    storage=url, study_name=settings.name, load_if_exists=True,
+                    storage=storage, study_name=settings.name, load_if_exists=True,
                     directions=list(settings.objective.values()), pruner=self._pruner(),
                 )  # fmt: skip
         except Exception as error:  # of a database's driver
@@ -203,6 +205,8 @@ class Search:
     def _report(self, number: int, values: Mapping[int, float]) -> bool:
         """Whether the trial should be pruned."""
         should, known = False, self._frozen(number).intermediate_values
+        if self._frozen(number).state.is_finished():
+            return False  # a failed one that is tried again runs to its end
         # Counted by epochs: steps of different batch sizes would not compare.
         for epoch, step in enumerate(sorted(values), start=1):
             if epoch in known:

@@ -203,7 +203,7 @@ def interrupt_when(ready: Any, times: int) -> threading.Thread:
     """Send Ctrl-C to this process as soon as ``ready()``."""
 
     def send() -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 240
         while not ready():
             assert time.monotonic() < end
             time.sleep(0.05)

@@ -41,6 +41,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
     return [{key: record[key] for key in COMPARED} for record in records(folder)]
 
 
+@pytest.mark.timeout(900)  # 52 jobs, also on a busy machine
 @pytest.mark.parametrize(
     "number", [pytest.param(4), pytest.param(24, marks=pytest.mark.slow)], ids=lambda n: f"{n} jobs"
 )
@@ -127,7 +128,7 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-def wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(ready: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not ready():
         assert time.monotonic() < end, "waited in vain"

@@ -240,6 +240,19 @@ def test_a_trial_worse_than_the_median_is_told_to_stop_and_pruned(tmp_path: Path
     assert read_values(found.manifest.job_folder(job)) == {10: 0.01, 20: 0.55, 30: 0.79, 40: 0.99}
 
 
+def test_a_failed_trial_that_is_tried_again_is_not_pruned(tmp_path: Path) -> None:
+    found = search(tmp_path, objective={"selection": "maximize"}, pruner="median", startup=0)
+    for score in (0.9, 0.1):
+        job = found.next()
+        assert job is not None
+        job.state = "failed"
+        found.ended(job)
+        Reporter(found.manifest.job_folder(job), "accuracy").report(10, score)
+        found.look([job])
+        Reporter(found.manifest.job_folder(job), "accuracy").report(20, score)
+    assert [trial.state.name for trial in found.study.trials] == ["FAIL", "FAIL"]
+
+
 def test_another_program_reads_the_study_and_finds_the_runs(tmp_path: Path) -> None:
     found = search(tmp_path, n_trials=3)
     run(found)

@@ -36,7 +36,8 @@ class Ladder(Autoencoder):
     posterior of ``z2`` (``top_dim``). Downwards another layer gives ``p(z1|z2)``, and the posterior
     of ``z1`` combines this and the estimate, each weighted by its precision (equations 17 to 19).
     Without a source of noise every sample is the mean. The layer ``top`` of ``features`` is the
-    mean of ``z2``. The paper's batch normalisation is the backbone's own choice here.
+    mean of ``z2``. The paper normalises every layer over the batch; here the encoder's output is
+    normalised for each example, the rest is the backbone's own choice.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Ladder(Autoencoder):
         self.shape, self.top_dim = shape, top_dim
         self.corruption = corruption
         self.encoder, hidden_shape = backbone.encoder(shape)
+        self.encoder.append(nn.LayerNorm(hidden_shape))  # without it both layers collapse
         self.bottleneck = bottleneck(hidden_shape)
         self.latent_shape = self.bottleneck.latent_shape
         self.up = nn.Sequential(

@@ -40,7 +40,7 @@ def linear_ladder() -> Ladder:
     The posteriors are wide enough for importance weights that do not vary much.
     """
     model = ladder()
-    model.up[2] = model.down[1] = torch.nn.Identity()
+    model.encoder[1] = model.up[2] = model.down[1] = torch.nn.Identity()
     with torch.no_grad():
         model.prior.logvar[1].weight.zero_()
         model.bottleneck.logvar[1].bias.add_(1.5)

@@ -19,6 +19,7 @@ from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.files import atomic, write_json, write_torch
+from aetl.loss.objective import Objective
 from aetl.selector.base import Selector
 from aetl.stage.arm import (
     Strategies,
@@ -37,7 +38,7 @@ from aetl.stage.domains import Domain, Domains
 from aetl.stage.fit import callbacks_that_count, seeded
 from aetl.stage.gradient import Arm, first_metric, train
 from aetl.stage.head import closed_form_head, fit_head
-from aetl.stage.pretrain import Pretrained, objective_of
+from aetl.stage.pretrain import Pretrained, objective_of, trained_objective
 from aetl.stage.receipt import Receipt, load_pretrained
 from aetl.stage.selection import hold_out, parts_for, selection_key
 from aetl.store.store import Entry, Store, content_digest, digest_of
@@ -131,7 +132,7 @@ def _compute(
     for family, strategy in strategies.items():
         seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
     codec = any(strategy.uses_codec for strategy in strategies.values())
-    objective = objective_of(cfg) if codec else None
+    objective = _objective(cfg, pretrained) if codec else None
     views = views_of(strategies, parts, network, cfg.seed, "weigh", objective)
     source_weights = weights_of(strategies, views)
     trained, weights = _trained_on(strategies, views, parts, source_weights)
@@ -180,6 +181,10 @@ def _validated(cfg: DictConfig, prediction: Prediction, held_out: Examples) -> d
 def _save(path: Path, arrays: Mapping[str, Any]) -> None:
     with atomic(path) as temporary:
         np.savez_compressed(temporary, **arrays)
+
+
+def _objective(cfg: DictConfig, pretrained: Pretrained | None) -> Objective:
+    return objective_of(cfg) if pretrained is None else trained_objective(cfg, pretrained)
 
 
 def _adapted(strategy: TransferStrategy, network: Network) -> Network:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +22,8 @@ from aetl.loss.kl import StandardNormalKL
 from aetl.loss.mse import SquaredError
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
-from aetl.transfer.base import View
+from aetl.stage.pretrain import objective_of
+from aetl.transfer.base import TransferStrategy, View
 from aetl.transfer.codec import Codec
 from aetl.transfer.instance.elbo_weights import ElboWeights, refuse_other_units
 from aetl.types import UserError
@@ -146,3 +147,26 @@ def test_bounds_weigh_through_the_stage(tmp_path: Path) -> None:
     other = world.but("loss.reconstruction.weight=2.0")
     other_digest = other.transfer(pretrained=world.pretrain()).digest
     assert np.unique([world.transfer().digest, other_digest]).size == 2  # the loss is in the key
+
+
+class Reads(TransferStrategy):
+    """Notes the scale of the likelihood that its codec has."""
+
+    uses_codec: ClassVar[bool] = True
+    found: ClassVar[list[float]] = []
+
+    def augment(self, view: View) -> None:
+        Reads.found.append(float(view.codec().objective.terms["reconstruction"].log_sigma))
+
+
+def test_a_codec_has_the_scale_that_pretraining_learned(tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    world = World(tmp_path, *MLP, "autoencoder=vae", "loss=[gaussian_learned,kl]",
+                  "pretrain.lr=0.05")  # fmt: skip
+    learned = world.pretrain()
+    world.transfer({"feature": {"_target_": f"{__name__}.Reads"}}, pretrained=learned)
+    assert learned.entry is not None
+    saved = torch.load(learned.entry.path / "objective.pt", weights_only=True)
+    start = float(objective_of(world.cfg).terms["reconstruction"].log_sigma)
+    assert Reads.found == [float(saved["terms.reconstruction.log_sigma"])]
+    assert abs(Reads.found[0] - start) > 0.01

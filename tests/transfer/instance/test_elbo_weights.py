@@ -156,7 +156,8 @@ class Reads(TransferStrategy):
     found: ClassVar[list[float]] = []
 
     def augment(self, view: View) -> None:
-        Reads.found.append(float(view.codec().objective.terms["reconstruction"].log_sigma))
+        scale = view.codec().objective.terms["reconstruction"].log_sigma
+        Reads.found.append(float(scale.detach()))
 
 
 def test_a_codec_has_the_scale_that_pretraining_learned(tmp_path: Path) -> None:
@@ -167,6 +168,6 @@ def test_a_codec_has_the_scale_that_pretraining_learned(tmp_path: Path) -> None:
     world.transfer({"feature": {"_target_": f"{__name__}.Reads"}}, pretrained=learned)
     assert learned.entry is not None
     saved = torch.load(learned.entry.path / "objective.pt", weights_only=True)
-    start = float(objective_of(world.cfg).terms["reconstruction"].log_sigma)
+    start = float(objective_of(world.cfg).terms["reconstruction"].log_sigma.detach())
     assert Reads.found == [float(saved["terms.reconstruction.log_sigma"])]
     assert abs(Reads.found[0] - start) > 0.01

@@ -49,17 +49,20 @@ def eval_mode(network: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
-def layer_outputs(network: Network, x: Tensor, state: dict[str, Tensor] | None) -> list[Tensor]:
+def layer_outputs(
+    network: Network, x: Tensor, state: dict[str, Tensor] | None
+) -> dict[nn.Module, Tensor]:
     """What each encoder layer gives for ``x``, by the network's own weights or by others.
 
-    With ``state`` (weights by name) in eval mode and without gradients.
+    With ``state`` (weights by name) in eval mode and without gradients. In the order in which the
+    layers answer, which need not be theirs (a ladder goes up and down again).
     """
-    outputs: list[Tensor] = []
+    outputs: dict[nn.Module, Tensor] = {}
 
     def keep(module: nn.Module, inputs: object, output: object) -> None:
         latent = getattr(output, "latent", output)  # a bottleneck gives a code
         if isinstance(latent, Tensor):
-            outputs.append(latent)
+            outputs[module] = latent
 
     handles = [layer.register_forward_hook(keep) for _, layer in encoder_layers(network)]
     try:

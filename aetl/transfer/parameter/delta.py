@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from aetl.data.base import Examples
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Step, TransferStrategy, View
-from aetl.transfer.depth import encoder_layers, eval_mode, layer_outputs
+from aetl.transfer.depth import eval_mode, layer_outputs
 from aetl.transfer.network import Network
 
 
@@ -47,8 +47,8 @@ class Delta(TransferStrategy):
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
         x = step.streams["labelled"].x
-        now = layer_outputs(step.network, x, None)
-        start = layer_outputs(step.network, x, dict(step.initial))
+        now = layer_outputs(step.network, x, None).values()
+        start = layer_outputs(step.network, x, dict(step.initial)).values()
         uniform = [torch.tensor(1 / by_channel(a).shape[1]) for a in now]
         weights = uniform if module is None else list(module.buffers())
         maps = [
@@ -88,9 +88,8 @@ def loss_increases(
             found = task.predict_with(probe, numpy(network.features(x)), network.head.out_features)
             return task.risk(found, numpy(labelled.y), float(network.scale))
 
-        whole, shapes = loss(), layer_outputs(network, x, None)
-        increases = []
-        for (_, layer), maps in zip(encoder_layers(network), shapes, strict=True):
+        whole, increases = loss(), []
+        for layer, maps in layer_outputs(network, x, None).items():
             lost = []
             for channel in range(by_channel(maps).shape[1]):
                 with without(layer, channel):

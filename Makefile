@@ -8,12 +8,13 @@ STAMP := .venv/.installed
 MAKING := .venv/.making
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all test-slurm test-ray check demo bench clean
+.PHONY: help install test test-all test-matrix test-slurm test-ray check demo bench clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
+	@echo 'make test-matrix every autoencoder trained on every backbone (4 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
 	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
 	@echo 'make check      ruff, mypy, import-linter'
@@ -44,6 +45,10 @@ test: $(STAMP)
 
 test-all: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not gpu and not slurm and not bench'
+
+# All of it, slow or not; case by case, since a few take much longer than the others.
+test-matrix: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'slow or not slow' tests/conformance/test_training.py
 
 # Without root or apt, or without a network, the test says what is missing and is skipped.
 test-slurm: $(STAMP)

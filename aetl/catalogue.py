@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SHAPE = (1, 8, 8)
 """Of the default data set's images."""
+CLASSES = 10
+"""Of the default data set, for variants that learn from labels."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +80,9 @@ def _built(cfg: DictConfig) -> Any:
 
     try:
         with torch.device("meta"):
-            return build_autoencoder(cfg, SHAPE)
+            return build_autoencoder(cfg, SHAPE, CLASSES)
     except (NotImplementedError, RuntimeError):
-        return build_autoencoder(cfg, SHAPE)
+        return build_autoencoder(cfg, SHAPE, CLASSES)
 
 
 def _feeds(given: set[str], terms: Mapping[str, type[LossTerm]]) -> bool:

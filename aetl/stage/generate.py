@@ -96,9 +96,6 @@ class Generator:
         """Of the variant's own prior or the one that the loss names; None where there is none."""
         own = self._own_sampler()
         if own is not None:
-            if "y" in inspect.signature(own).parameters:
-                classes = torch.arange(ACROSS * DOWN) % max(1, len(self.data.classes))
-                return self._decoded(own(ACROSS * DOWN, self.rng.fork("prior"), classes))
             return self._decoded(own(ACROSS * DOWN, self.rng.fork("prior")))
         if self.prior is None:
             return None
@@ -151,11 +148,9 @@ class Generator:
     def _own_sampler(self) -> Callable[..., Tensor] | None:
         return getattr(self.autoencoder, "prior_sample", None)
 
-    def _decoded(self, drawn: Tensor) -> Tensor:
-        """A variant's own draws: latents, or (where decoding needs more) what the decoder gave."""
-        if tuple(drawn.shape[1:]) == tuple(self.autoencoder.latent_shape):
-            return self.images(drawn)
-        return self.objective.mean(drawn)
+    def _decoded(self, drawn: Float[Tensor, "N Z"]) -> Float[Tensor, "N C H W"]:
+        """A variant's own draws, which may hold more than the latent: its class, say."""
+        return self.objective.mean(self.autoencoder.decode(drawn))
 
     def _placed(self, z: Float[Tensor, "N Z"]) -> Float[Tensor, "N Z"]:
         """Back onto the sphere, where codes lie on one."""
@@ -226,7 +221,8 @@ def generate(cfg: DictConfig, folder: Path, seed: int) -> None:
     with tempfile.TemporaryDirectory(prefix="aetl-generate-") as temporary:
         domains = load_domains(cfg, Store(dir=temporary, reuse=True), temporary)
     source = pretraining_domain(domains, cfg.pretrain.domains)
-    autoencoder = pretrained_autoencoder(cfg, source.pool.shape, read_weights(folder))
+    state, classes = read_weights(folder), len(source.pool.classes)
+    autoencoder = pretrained_autoencoder(cfg, source.pool.shape, state, classes)
     rng = Rng.of(seed, "generate")
     arrays = Generator(autoencoder, objective_of(cfg), source, rng).arrays()
     with atomic(folder / "generated.npz") as temporary:

@@ -8,7 +8,7 @@ from math import prod
 
 import pytest
 
-from aetl.catalogue import SHAPE, Variant, _cited, variants
+from aetl.catalogue import CLASSES, SHAPE, Variant, _cited, variants
 from aetl.cli import main
 from aetl.config import ConfigError, check, compose, conf_dir, resolved
 from aetl.stage.pretrain import build_autoencoder
@@ -29,9 +29,9 @@ def test_every_autoencoder_is_listed_with_a_comment_and_its_own_loss_fits() -> N
         assert set(variant.loss) & options <= set(variant.fits)
 
 
-@pytest.mark.parametrize("name", ["vae", "vamp", "fsq", "pca", "mae"])
+@pytest.mark.parametrize("name", ["vae", "vamp", "fsq", "pca", "mae", "m2"])
 def test_parameters_are_those_of_a_model_with_numbers(name: str) -> None:
-    model = build_autoencoder(compose([f"autoencoder={name}"]), SHAPE)
+    model = build_autoencoder(compose([f"autoencoder={name}"]), SHAPE, CLASSES)
     found = catalogue()[name]
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert found.latent == prod(model.latent_shape)

@@ -19,7 +19,7 @@ from tests.tiny import MLP, World
 
 
 def generator(world: World) -> Generator:
-    model = build_autoencoder(world.cfg, (1, 8, 8))
+    model = build_autoencoder(world.cfg, (1, 8, 8), 10)
     return Generator(model, objective_of(world.cfg), world.domains.source, Rng.of(0))
 
 
@@ -109,6 +109,21 @@ def test_classes_are_drawn_from_the_latents_of_their_own_examples(tmp_path: Path
     nearest = torch.cdist(means, own).argmin(1)
     assert nearest.tolist() == list(range(10))
     assert made.from_prior() is None  # squared error names no prior
+
+
+def test_a_conditional_variant_draws_its_classes_itself(tmp_path: Path) -> None:
+    made = generator(World(tmp_path, "autoencoder=conditional_vae", *MLP))
+    model: Any = made.autoencoder
+    y = torch.arange(10).repeat_interleave(ACROSS)
+    z = model.prior_sample(len(y), Rng.of(0).fork("class"), y)
+    with torch.no_grad():
+        expected = made.objective.mean(model.decode(z))
+    found = made.by_class()
+    assert found is not None
+    torch.testing.assert_close(found, expected)
+    assert z[:, -10:].argmax(1).tolist() == y.tolist()
+    assert made.from_prior() is not None
+    assert made.interpolations().shape == (DOWN * ACROSS, 1, 8, 8)
 
 
 def test_the_seed_says_what_is_drawn(vae: World, tmp_path: Path) -> None:

@@ -31,8 +31,11 @@ SHORT = (
 )
 STEPS = {"vae_gan": 500, "contractive": 25}
 """For a reconstruction that waits for its discriminator, and for steps that take a second each."""
-TOO_SLOW = {("vae_gan", "resnet"), ("vae_gan", "torchvision")}
-"""A minute each; the other backbones show that it learns."""
+LEFT_OUT = {
+    ("vae_gan", "resnet"): "takes a minute, and learns on smaller backbones",
+    ("vae_gan", "torchvision"): "takes a minute, and learns on smaller backbones",
+    ("contractive", "torchvision"): "torch has no second derivative of the model's hard sigmoid",
+}
 SHAPE, CLASSES = (1, 8, 8), 10
 MARGIN = 0.85
 """What is left of the untrained error; the mean image alone leaves about 0.45 of it."""
@@ -65,8 +68,8 @@ def test_training_beats_the_untrained_on_held_out_digits(
     if config(autoencoder, backbone) is None:
         assert backbone != own_backbone(autoencoder)
         pytest.skip("the autoencoder and the backbone do not go together")
-    if (autoencoder, backbone) in TOO_SLOW:
-        pytest.skip("takes a minute, and learns on smaller backbones")
+    if (autoencoder, backbone) in LEFT_OUT:
+        pytest.skip(LEFT_OUT[autoencoder, backbone])
     here = world.but(*overrides(autoencoder, backbone))
     try:
         untrained = build_autoencoder(here.cfg, SHAPE, CLASSES).eval()

@@ -20,7 +20,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl compare PATH ...           arms x budgets: mean, interval, gain, verdict
   aetl report PATH                one self-contained HTML page
   aetl generate RUN               samples, interpolations and traversals of its autoencoder
-  aetl rerun RUN [--check]        again from its saved config; --check compares the scores
+  aetl rerun RUN|SWEEP [--check]  again from saved configs; --check compares the scores
   aetl sweep status|resume|retry DIR
   aetl completion bash|zsh|fish   a script that makes the shell complete all of this
 

@@ -21,7 +21,7 @@ _NOT_SEARCHED = {"seed", "experiment", "paper", "debug", "sweep", "logger", "cal
 @dataclass(frozen=True)
 class Search:
     """Trials of one source, target and metric: ``trials`` are values by parameter and the mean
-    score over seeds."""
+    score over seeds, on held-out labels where every run has such a score."""
 
     title: str
     metric: str
@@ -66,15 +66,27 @@ def _search(key: tuple[str, str, str], runs: Sequence[Run]) -> Search | None:
     searched = [name for name in parameters if name not in _ARMS]
     if not searched or (len(searched) == 1 and _count(chosen, searched[0]) < MIN_VALUES):
         return None
+    held_out = [_held_out(run, metric) for run in runs]
+    judged = [score for score in held_out if score is not None]
+    by_selection = len(judged) == len(runs)
     scores: dict[str, tuple[dict[str, Any], list[float]]] = {}
-    for run, values in zip(runs, chosen, strict=True):
+    found = judged if by_selection else [run.scores[metric] for run in runs]
+    for score, values in zip(found, chosen, strict=True):
         trial = {name: values[name] for name in parameters}
-        scores.setdefault(repr(trial), (trial, []))[1].append(run.scores[metric])
+        scores.setdefault(repr(trial), (trial, []))[1].append(score)
     if len(scores) < MIN_TRIALS:
         return None
     trials = [(trial, math.fsum(values) / len(values)) for trial, values in scores.values()]
     better = runs[0].higher_is_better[metric]
-    return Search(f"{source} → {target}", metric, better, parameters, trials)
+    name = f"{metric} on held-out labels" if by_selection else f"{metric} on the test set"
+    return Search(f"{source} → {target}", name, better, parameters, trials)
+
+
+def _held_out(run: Run, metric: str) -> float | None:
+    """The score that a search went by; None where the run's selector held no labels out."""
+    chosen = run.record.get("selection") or {}
+    score = chosen.get("score") if chosen.get("metric") == metric else None
+    return None if score is None or not math.isfinite(score) else float(score)
 
 
 def _count(chosen: Sequence[Mapping[str, Any]], name: str) -> int:

@@ -47,7 +47,7 @@ def parallel_coordinates(search: Search) -> Figure:
 
 def _axis(ax: Axes, number: int, name: str, ticks: list[tuple[float, str]]) -> None:
     ax.plot([number, number], [0, 1], color=INK, linewidth=0.8, zorder=1)
-    short = name if len(name) <= 24 else f"…{name[-23:]}"
+    short = name if len(name) <= 28 else f"…{name[-27:]}"
     ax.text(number, 1.06, short, ha="center", va="bottom", size=9, weight="bold")
     for place, text in ticks:
         ax.plot([number - 0.03, number], [place, place], color=INK, linewidth=0.8, zorder=1)

@@ -69,6 +69,17 @@ def test_seeds_of_a_trial_are_averaged(tmp_path: Path) -> None:
     )
 
 
+def test_a_search_is_told_by_the_scores_that_it_went_by(tmp_path: Path) -> None:
+    """Held-out labels chose; the test set is not to choose, nor to look as if it had."""
+    for i in range(8):
+        chosen = {"metric": "accuracy", "score": i / 10, "higher_is_better": True}
+        overrides = [f"optimizer.lr={10.0**-i}"]
+        write_run(tmp_path / str(i), overrides=overrides, score=0.9, selection=chosen)
+    (found,) = searches(find_runs([tmp_path]).done)
+    assert found.metric == "accuracy on held-out labels"
+    assert sorted(score for _, score in found.trials) == [i / 10 for i in range(8)]
+
+
 def test_arms_and_budgets_alone_are_no_search(tmp_path: Path) -> None:
     number = 0
     for arm in ("parameter/finetune", "parameter/lora", "feature/knn"):
@@ -83,7 +94,7 @@ def test_the_axes_carry_the_values_and_the_best_trial_is_thick(tmp_path: Path) -
     (found,) = searches(find_runs([search_runs(tmp_path)]).done)
     ax = parallel_coordinates(found).axes[0]
     texts = [text.get_text() for text in ax.texts]
-    for text in ("optimizer.lr", "depth", "backbone.activation", "accuracy", "relu", "tanh", "4"):
+    for text in ("optimizer.lr", "depth", "backbone.activation", found.metric, "relu", "tanh", "4"):
         assert text in texts
     (thick,) = [line for line in ax.lines if line.get_linewidth() == 3.0]
     assert thick.get_ydata()[-1] == pytest.approx(1.0)  # the highest score
@@ -102,5 +113,5 @@ def test_bars_are_those_of_the_shares(tmp_path: Path) -> None:
 
 def test_the_page_shows_a_search(tmp_path: Path) -> None:
     page = write_sweep_page([search_runs(tmp_path, 12)]).read_text()
-    assert "Search on digits → digits (rotation=45), by accuracy" in page
+    assert "Search on digits → digits (rotation=45), by accuracy on the test set" in page
     assert "12 trials." in page

@@ -22,6 +22,7 @@ from typing import Any, Literal
 from aetl.config import ConfigError
 from aetl.label import NOT_SETTINGS
 from aetl.report.run import Found, Run, find_runs
+from aetl.report.search import SHOWN_AS_ARMS, overrides_of
 from aetl.report.statistics import Verdict, holm, interval, paired_p_value, verdict
 
 logger = logging.getLogger(__name__)
@@ -331,6 +332,9 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
     """`` (key=value, ...)`` for each settings' digest, from the config of one run of each."""
     if len(found) == 1:
         return dict.fromkeys(found, "")
+    asked = _differences_as_asked(found)
+    if asked is not None:
+        return asked
     configs = {settings: run.config() for settings, run in found.items()}
     keys = [
         key
@@ -351,6 +355,24 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
         settings: f" ({text})" if count[text] == 1 and text else f" ({_both(text, settings)})"
         for settings, text in shown.items()
     }
+
+
+def _differences_as_asked(found: Mapping[str, Run]) -> dict[str, str] | None:
+    """The same in the words of the command lines; None where these do not tell all groups apart."""
+    chosen = {settings: overrides_of(run) for settings, run in found.items()}
+    keys = [
+        key
+        for key in dict.fromkeys(key for values in chosen.values() for key in values)
+        if key not in SHOWN_AS_ARMS
+        and len({_short(values.get(key)) for values in chosen.values()}) > 1
+    ]
+    shown = {
+        settings: ", ".join(f"{key}={_short(values[key])}" for key in keys if key in values)
+        for settings, values in chosen.items()
+    }
+    if not all(shown.values()) or len(set(shown.values())) < len(shown):
+        return None
+    return {settings: f" ({text})" for settings, text in shown.items()}
 
 
 def _repeats(key: str, keys: Sequence[str], configs: Iterable[Mapping[str, Any]]) -> bool:

@@ -13,7 +13,10 @@ from aetl.report.run import Run
 MIN_TRIALS = 8
 MIN_VALUES = 4
 
-_ARMS = {"transfer", "target.budget", "target.per_class", "dataset@source", "dataset@target"}
+SHOWN_AS_ARMS = {
+    *("transfer", "autoencoder", "loss", "selector", "target.budget", "target.per_class"),
+    *("dataset@source", "dataset@target"),
+}
 """What panels and budgets show already."""
 _NOT_SEARCHED = {"seed", "experiment", "paper", "debug", "sweep", "logger", "callback", "tags"}
 
@@ -58,12 +61,12 @@ def searches(runs: Iterable[Run], metric: str | None = None) -> list[Search]:
 
 def _search(key: tuple[str, str, str], runs: Sequence[Run]) -> Search | None:
     source, target, metric = key
-    chosen = [_overrides(run) for run in runs]
+    chosen = [overrides_of(run) for run in runs]
     shared = set.intersection(*(set(values) for values in chosen))
     parameters = [
         name for name in chosen[0] if name in shared and len({repr(c[name]) for c in chosen}) > 1
     ]
-    searched = [name for name in parameters if name not in _ARMS]
+    searched = [name for name in parameters if name not in SHOWN_AS_ARMS]
     if not searched or (len(searched) == 1 and _count(chosen, searched[0]) < MIN_VALUES):
         return None
     held_out = [_held_out(run, metric) for run in runs]
@@ -93,7 +96,7 @@ def _count(chosen: Sequence[Mapping[str, Any]], name: str) -> int:
     return len({repr(values[name]) for values in chosen})
 
 
-def _overrides(run: Run) -> dict[str, Any]:
+def overrides_of(run: Run) -> dict[str, Any]:
     """The values that a run's command line gave, by key."""
     import yaml
 

@@ -88,6 +88,7 @@ def tried(found: Search) -> list[dict[str, Any]]:
     return [trial.params for trial in found.study.trials]
 
 
+@pytest.mark.slow
 def test_tpe_comes_near_the_optimum_of_a_quadratic_and_nearer_than_chance(tmp_path: Path) -> None:
     best = {}
     for sampler in ("tpe", "random"):
@@ -101,6 +102,7 @@ def test_tpe_comes_near_the_optimum_of_a_quadratic_and_nearer_than_chance(tmp_pa
     assert best["tpe"] < best["random"] / 2
 
 
+@pytest.mark.slow
 def test_a_search_that_was_cut_off_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     for sampler in ("tpe", "random", "nsga2"):
         settings = {"sampler": sampler, "n_trials": 10, "startup": 4}
@@ -264,6 +266,7 @@ def test_another_program_reads_the_study_and_finds_the_runs(tmp_path: Path) -> N
         assert found.manifest.jobs[number].trial == number
 
 
+@pytest.mark.slow
 def test_what_does_nothing_has_no_importance(tmp_path: Path) -> None:
     found = search(tmp_path, n_trials=40)
     run(found, loss=lambda params: (math.log10(params["lr"]) + 2) ** 2)

@@ -29,7 +29,7 @@ SHORT = (
     "pretrain.lr=3e-3",
     "pretrain.epochs=60",
 )
-STEPS = {"vae_gan": 500, "contractive": 25}
+STEPS = {"vae_gan": 320, "contractive": 25}
 """For a reconstruction that waits for its discriminator, and for steps that take a second each."""
 LEFT_OUT = {
     ("vae_gan", "resnet"): "takes a minute, and learns on smaller backbones",

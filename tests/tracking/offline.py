@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,22 @@ def records(path: Path) -> Iterator[Any]:
             whole = b""
 
 
-def read(folder: Path) -> dict[str, Any]:
-    """The run, its config, history, summary, metric definitions and exit code."""
+def read(folder: Path, patience: float = 3.0) -> dict[str, Any]:
+    """The run, its config, history, summary, metric definitions and exit code.
+
+    The client's writer is a process of its own: the end of the file is waited for. A run that was
+    killed never comes to it.
+    """
     (path,) = folder.glob("run-*.wandb")
+    deadline = time.monotonic() + patience
+    while True:
+        found = _read(path)
+        if found["exit"] is not None or time.monotonic() > deadline:
+            return found
+        time.sleep(0.05)
+
+
+def _read(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {
         "config": {},
         "history": [],

@@ -48,7 +48,7 @@ def run_hydra(arguments: list[str]) -> int:
         start(task)()
     finally:
         if multirun:
-            _compare_sweeps()
+            _conclude_sweeps()
     if failed:
         raise failed[0]
     return 0
@@ -58,13 +58,20 @@ def _first(node: Mapping[str, Any]) -> str:
     return next(str(name) for name, value in node.items() if value)
 
 
-def _compare_sweeps() -> None:
-    """The comparison of each sweep that ended, and the path of its page."""
+def _conclude_sweeps() -> None:
+    """The comparison of each sweep that ended and the path of its page; no trace of a refused one.
+
+    Hydra leaves a multirun's log level with it; what the comparison warns of is to be seen.
+    """
+    import logging
+
     from aetl.report.compare import compare
     from aetl.report.run import find_runs
     from aetl.report.sweep_page import write_sweep_page
     from aetl.sweep.plugin import ProcessLauncher
 
+    logging.getLogger().setLevel(logging.WARNING)
+    ProcessLauncher.give_back()
     for folder in ProcessLauncher.ended:
         if find_runs([folder]).done:
             compare([folder])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.rng import Rng
-from aetl.types import Output
+from aetl.types import Output, UserError
 
 
 class Autoencoder(nn.Module, ABC):
@@ -46,3 +47,44 @@ class Autoencoder(nn.Module, ABC):
     @abstractmethod
     def layers(self) -> list[tuple[str, nn.Module]]:
         """Named modules from input to output, for layer-wise rates and gradual unfreezing."""
+
+
+class Layered(Autoencoder):
+    """An encoder and a decoder of named blocks, and what lies between them.
+
+    The layers of ``features`` are the encoder's blocks (``encoder.0``), what a variant names in
+    ``further``, and ``latent``.
+    """
+
+    encoder: nn.Sequential
+    decoder: nn.Sequential
+    further: ClassVar[tuple[str, ...]] = ()
+
+    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
+        for name, block in self.encoder.named_children():
+            x = block(x)
+            if layer == f"encoder.{name}":
+                return x
+        if layer not in (*self.further, "latent"):
+            known = [f"encoder.{name}" for name, _ in self.encoder.named_children()]
+            known += [*self.further, "latent"]
+            raise UserError(f"representation.layer={layer}: no such layer ({', '.join(known)})")
+        return self.encoded(x, layer)
+
+    @abstractmethod
+    def encoded(self, h: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B ..."]:
+        """The latent, or a layer of ``further``, from the encoder's output."""
+
+    def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
+        decoded: Tensor = self.decoder(z)
+        return decoded
+
+    def layers(self) -> list[tuple[str, nn.Module]]:
+        encoder = [(f"encoder.{name}", block) for name, block in self.encoder.named_children()]
+        decoder = [(f"decoder.{name}", block) for name, block in self.decoder.named_children()]
+        parts = [*encoder, *self.between(), *decoder]
+        return [(name, part) for name, part in parts if any(True for _ in part.parameters())]
+
+    def between(self) -> list[tuple[str, nn.Module]]:
+        """The named modules between encoder and decoder."""
+        return [("bottleneck", self.get_submodule("bottleneck"))]

@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.backbone.switches import SwitchEncoder
 from aetl.backbone.tied import tie
 from aetl.bottleneck.base import Bottleneck
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng
-from aetl.types import Output, UserError
+from aetl.types import Output
 
 
-class Composite(Autoencoder):
+class Composite(Layered):
     """``decoder(bottleneck(encoder(corruption(x))))``.
 
     Where the loss asks for several ``outputs`` a value (a softmax over grey levels), the decoder
@@ -56,30 +56,6 @@ class Composite(Autoencoder):
         code = self.bottleneck(self.encoder(corrupted), posterior)
         return Output(self.decode(code.latent), corrupted, code)
 
-    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
-        for name, block in self.encoder.named_children():
-            x = block(x)
-            if layer == f"encoder.{name}":
-                return x
-        if layer != "latent":
-            known = [f"encoder.{name}" for name, _ in self.encoder.named_children()]
-            raise UserError(
-                f"representation.layer={layer}: no such layer ({', '.join(known)}, latent)"
-            )
-        latent: Tensor = self.bottleneck(x, None).latent
+    def encoded(self, h: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B ..."]:
+        latent: Tensor = self.bottleneck(h, None).latent
         return latent
-
-    def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-        decoded: Tensor = self.decoder(z)
-        return decoded
-
-    def layers(self) -> list[tuple[str, nn.Module]]:
-        parts: list[tuple[str, nn.Module]] = []
-        for part, module in (("encoder", self.encoder), ("decoder", self.decoder)):
-            named = [(f"{part}.{name}", block) for name, block in module.named_children()]
-            parts += [
-                (name, block) for name, block in named if any(True for _ in block.parameters())
-            ]
-            if part == "encoder":
-                parts.append(("bottleneck", self.bottleneck))
-        return parts

@@ -27,7 +27,7 @@ class ConditionalVAE(Labelled):
         y: Int[Tensor, " B"] | None = None,
     ) -> Output:
         corrupted = x if rng is None else self.corruption(x, rng.fork("corruption"))
-        h = self.layer(corrupted, "latent")
+        h = self.hidden(corrupted)
         classes = self.any_class(h)
         if y is not None:
             classes = torch.where((y >= 0)[:, None], self.one_hot(y, h), classes)
@@ -35,9 +35,7 @@ class ConditionalVAE(Labelled):
         latent = torch.cat([code.latent, classes], 1)
         return Output(self.decode(latent), corrupted, type(code)(latent, code.mean, code.logvar))
 
-    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
-        h = self.layer(x, layer)
-        if layer != "latent":
-            return h
+    def encoded(self, h: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B Y"]:
+        h = h.flatten(1)
         classes = self.any_class(h)
         return torch.cat([self.posterior(h, classes, None).latent, classes], 1)

@@ -9,9 +9,9 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal, NormalCode
 from aetl.corruption.base import Corruption
@@ -19,7 +19,7 @@ from aetl.rng import Rng
 from aetl.types import Output, UserError
 
 
-class Labelled(Autoencoder):
+class Labelled(Layered):
     """A VAE whose posterior and decoder also see a class: ``q(z|x, y)`` and ``p(x|z, y)``.
 
     Pretraining gives ``y`` to ``forward``, -1 where the label is not known; ``labels`` is how many
@@ -79,8 +79,12 @@ class Labelled(Autoencoder):
     def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
         if z.shape[1] == self.latent_dim:
             z = torch.cat([z, self.any_class(z)], 1)
-        decoded: Tensor = self.decoder(z)
-        return decoded
+        return super().decode(z)
+
+    def hidden(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B H"]:
+        """The encoder's output."""
+        h: Tensor = self.encoder(x)
+        return h.flatten(1)
 
     def posterior(
         self, h: Float[Tensor, "B H"], classes: Float[Tensor, "B K"], rng: Rng | None
@@ -96,26 +100,3 @@ class Labelled(Autoencoder):
     def one_hot(self, y: Int[Tensor, " B"], like: Float[Tensor, "B ..."]) -> Float[Tensor, "B K"]:
         """Certain classes, with nothing where the label is -1."""
         return (y[:, None] == torch.arange(self.num_classes, device=y.device)).to(like.dtype)
-
-    def layer(self, x: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B ..."]:
-        """The encoder's output, or that of one of its layers by name."""
-        for name, block in self.encoder.named_children():
-            x = block(x)
-            if layer == f"encoder.{name}":
-                return x
-        if layer != "latent":
-            known = [f"encoder.{name}" for name, _ in self.encoder.named_children()]
-            raise UserError(
-                f"representation.layer={layer}: no such layer ({', '.join(known)}, latent)"
-            )
-        return x.flatten(1)
-
-    def layers(self) -> list[tuple[str, nn.Module]]:
-        encoder = [(f"encoder.{name}", block) for name, block in self.encoder.named_children()]
-        decoder = [(f"decoder.{name}", block) for name, block in self.decoder.named_children()]
-        parts = [*encoder, *self.between(), *decoder]
-        return [(name, part) for name, part in parts if any(True for _ in part.parameters())]
-
-    def between(self) -> list[tuple[str, nn.Module]]:
-        """The modules between encoder and decoder."""
-        return [("bottleneck", self.bottleneck)]

@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal, NormalCode
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng
-from aetl.types import Output, UserError
+from aetl.types import Output
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class LadderOutput(Output):
     down_logvar: Float[Tensor, "B Z"]
 
 
-class Ladder(Autoencoder):
+class Ladder(Layered):
     """``p(x|z1) p(z1|z2) p(z2)`` with ``p(z2) = N(0, I)``; the latent is the lower layer ``z1``.
 
     Upwards the encoder gives an estimate of ``z1`` and, by a layer of ``hidden`` units, the
@@ -39,6 +39,8 @@ class Ladder(Autoencoder):
     mean of ``z2``. The paper normalises every layer over the batch; here the encoder's output is
     normalised for each example, the rest is the backbone's own choice.
     """
+
+    further = ("top",)
 
     def __init__(
         self,
@@ -83,20 +85,11 @@ class Ladder(Autoencoder):
             prior.logvar,
         )
 
-    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
-        for name, block in self.encoder.named_children():
-            x = block(x)
-            if layer == f"encoder.{name}":
-                return x
-        top: Tensor = self.top(self.up(x), None).latent
+    def encoded(self, h: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B ..."]:
+        top: Tensor = self.top(self.up(h), None).latent
         if layer == "top":
             return top
-        if layer != "latent":
-            known = [f"encoder.{name}" for name, _ in self.encoder.named_children()]
-            raise UserError(
-                f"representation.layer={layer}: no such layer ({', '.join(known)}, top, latent)"
-            )
-        return combined(self.bottleneck(x, None), self.prior(self.down(top), None), None).latent
+        return combined(self.bottleneck(h, None), self.prior(self.down(top), None), None).latent
 
     def prior_sample(self, n: int, rng: Rng) -> Float[Tensor, "N Z"]:
         """``n`` latents of the prior: of ``z2``, then of ``z1`` given it."""
@@ -105,16 +98,9 @@ class Ladder(Autoencoder):
         latent: Tensor = self.prior(self.down(top), rng.fork("latent")).latent
         return latent
 
-    def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-        decoded: Tensor = self.decoder(z)
-        return decoded
-
-    def layers(self) -> list[tuple[str, nn.Module]]:
-        encoder = [(f"encoder.{name}", block) for name, block in self.encoder.named_children()]
-        between = [(name, self.get_submodule(name)) for name in ("up", "top", "down", "prior")]
-        decoder = [(f"decoder.{name}", block) for name, block in self.decoder.named_children()]
-        parts = [*encoder, *between, ("bottleneck", self.bottleneck), *decoder]
-        return [(name, part) for name, part in parts if any(True for _ in part.parameters())]
+    def between(self) -> list[tuple[str, nn.Module]]:
+        own = [(name, self.get_submodule(name)) for name in ("up", "top", "down", "prior")]
+        return [*own, *super().between()]
 
 
 def combined(one: NormalCode, other: NormalCode, rng: Rng | None) -> NormalCode:

@@ -65,7 +65,7 @@ class M2(Labelled):
         y: Int[Tensor, " B"] | None = None,
     ) -> M2Output:
         corrupted = x if rng is None else self.corruption(x, rng.fork("corruption"))
-        h = self.layer(corrupted, "latent")
+        h = self.hidden(corrupted)
         logits = self.classifier(h)
         classes = torch.softmax(logits, 1)
         if y is not None:
@@ -90,10 +90,8 @@ class M2(Labelled):
         decoded = self.decode(torch.cat([z.flatten(0, 1), every], 1))
         return mean, logvar, decoded.view(number, k, *decoded.shape[1:])
 
-    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
-        h = self.layer(x, layer)
-        if layer != "latent":
-            return h
+    def encoded(self, h: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B Y"]:
+        h = h.flatten(1)
         classes = torch.softmax(self.classifier(h), 1)
         return torch.cat([self.posterior(h, classes, None).latent, classes], 1)
 

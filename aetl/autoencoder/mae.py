@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from aetl.autoencoder.base import Autoencoder
+from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.backbone.vit import TokenMap, ViT, from_patches, patches
 from aetl.rng import Rng
@@ -26,7 +26,7 @@ class MaskedOutput(Output):
     hidden: Float[Tensor, "B 1 H W"]
 
 
-class MAE(Autoencoder):
+class MAE(Layered):
     """Encodes visible patches alone, and predicts the hidden ones from them.
 
     ``round(mask_fraction * patches)`` patches of each example are hidden, by its own draw. The
@@ -140,19 +140,8 @@ class MAE(Autoencoder):
         normed = (patches(x, self.size) - mean) / std
         return from_patches(normed, self.size, self.grid, self.shape)
 
-    def features(self, x: Float[Tensor, "B ..."], layer: str = "latent") -> Float[Tensor, "B ..."]:
-        last = len(self.encoder) - 1
-        for i, block in enumerate(self.encoder):
-            x = block(x)
-            if layer == f"encoder.{i}" or (layer == "latent" and i == last):
-                return x
-        known = [f"encoder.{i}" for i in range(last + 1)]
-        raise UserError(f"representation.layer={layer}: no such layer ({', '.join(known)}, latent)")
+    def encoded(self, h: Float[Tensor, "B ..."], layer: str) -> Float[Tensor, "B ..."]:
+        return h
 
-    def decode(self, z: Float[Tensor, "B ..."]) -> Float[Tensor, "B ..."]:
-        decoded: Tensor = self.decoder(z)
-        return decoded
-
-    def layers(self) -> list[tuple[str, nn.Module]]:
-        encoder = [(f"encoder.{i}", block) for i, block in enumerate(self.encoder)]
-        return [*encoder, *((f"decoder.{i}", block) for i, block in enumerate(self.decoder))]
+    def between(self) -> list[tuple[str, nn.Module]]:
+        return []

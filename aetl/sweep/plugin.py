@@ -9,7 +9,6 @@ import importlib
 import os
 import sys
 import types
-import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -41,6 +40,7 @@ TASK = "aetl.launch:_task"
 def register() -> None:
     """Make the launcher known to hydra under its alias."""
     ProcessLauncher.ended.clear()
+    ProcessLauncher.pending = None
     plugins = Plugins.instance()  # looks for plugins on the disk before ours is there
     package, _, name = ALIAS.partition(".")
     try:
@@ -65,6 +65,8 @@ class ProcessLauncher(Launcher):
 
     ended: ClassVar[list[Path]] = []
     """The folders of the sweeps of this process whose jobs have all had their turn."""
+    pending: ClassVar[Claim | None] = None
+    """The folder of a sweep that none of its jobs has been accepted for yet."""
 
     going_on: ClassVar[Manifest | None] = None
     """A search's manifest that is gone on with, its lock held; ``again`` are the states to redo."""
@@ -88,12 +90,11 @@ class ProcessLauncher(Launcher):
         else:
             self.manifest = self.going_on
             self.manifest.jobs_at_once, self.manifest.backend = self.jobs, self.backend
-            self._refuse = weakref.finalize(self, lambda: None)
         self.context = start_server(_threads(config), ["wandb"] if _uses_wandb(config) else [])
 
     def _claim(self, folder: Path) -> None:
-        """Make the sweep's folder; one that is refused, here or by the sweeper, is removed."""
-        claim = Claim(folder)
+        """Make the sweep's folder; ``give_back`` removes it if the sweep is refused."""
+        ProcessLauncher.pending = Claim(folder)
         self.manifest = Manifest(
             folder=folder,
             command=list(sys.argv),
@@ -105,7 +106,13 @@ class ProcessLauncher(Launcher):
             backend=self.backend,
             started=now(),
         )
-        self._refuse = weakref.finalize(self, claim.give_back)
+
+    @staticmethod
+    def give_back() -> None:
+        """Remove the folder of a sweep that was refused, by the sweeper or before its first job."""
+        if ProcessLauncher.pending:
+            ProcessLauncher.pending.give_back()
+            ProcessLauncher.pending = None
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -115,18 +122,11 @@ class ProcessLauncher(Launcher):
             raise ConfigError("the sweep has no jobs: one of its lists or globs is empty")
         folder = self.manifest.folder
         with locked(folder):
-            try:
-                backend = backend_of(self.manifest, self.context)
-                with checking(len(job_overrides)):
-                    names = names_of(job_overrides, self.config.hydra.runtime.choices)
-                    jobs = prepare(
-                        self._plan(), names, job_overrides, initial_job_idx, self.context
-                    )
-            except BaseException:
-                if initial_job_idx == 0:
-                    self._refuse()
-                raise
-            self._refuse.detach()
+            backend = backend_of(self.manifest, self.context)
+            with checking(len(job_overrides)):
+                names = names_of(job_overrides, self.config.hydra.runtime.choices)
+                jobs = prepare(self._plan(), names, job_overrides, initial_job_idx, self.context)
+            ProcessLauncher.pending = None
             self.manifest.jobs += jobs
             values = run_sweep(self.manifest, jobs, self.context, backend)
         if folder not in self.ended:
@@ -153,7 +153,7 @@ class ProcessLauncher(Launcher):
             if not self.manifest.jobs:
                 first = search.next()  # where it is refused, the whole sweep is
                 again = [first] if first else []
-            self._refuse.detach()
+            ProcessLauncher.pending = None
             try:
                 run_sweep(self.manifest, again, self.context, backend, search)
             finally:

@@ -7,12 +7,11 @@ import torch
 
 from aetl.autoencoder.composite import Composite
 from aetl.autoencoder.fields import given_fields
-from aetl.backbone.conv import Conv
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.normal import Normal
 from aetl.corruption.gaussian import Gaussian
 from aetl.rng import Rng
 from aetl.types import UserError
+from tests.backbones import conv, mlp
 
 
 @pytest.fixture
@@ -21,14 +20,7 @@ def model() -> Composite:
     return Composite(
         (1, 4, 4),
         corruption=Gaussian(std=0.5),
-        backbone=MLP(
-            hidden=[12, 8],
-            activation="tanh",
-            norm="none",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
+        backbone=mlp(12, 8),
         bottleneck=lambda shape: Normal(shape, latent_dim=3),
     )
 
@@ -85,15 +77,7 @@ def test_feature_maps_go_through_a_convolutional_composite() -> None:
     model = Composite(
         (2, 9, 5),
         corruption=Gaussian(std=0.1),
-        backbone=Conv(
-            channels=[3, 4],
-            kernel_size=3,
-            activation="relu",
-            norm="none",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
+        backbone=conv(3, 4, activation="relu"),
         bottleneck=lambda shape: Normal(shape, latent_dim=3),
     )
     x = torch.rand(2, 2, 9, 5)

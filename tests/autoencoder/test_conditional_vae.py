@@ -8,11 +8,11 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from aetl.autoencoder.conditional_vae import ConditionalVAE
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.normal import Normal
 from aetl.corruption.none import NoCorruption
 from aetl.rng import Rng
 from aetl.stage.pretrain import build_autoencoder, objective_of
+from tests.backbones import mlp
 from tests.loss.draw import normal
 from tests.tiny import World
 
@@ -24,14 +24,7 @@ def conditional() -> ConditionalVAE:
         3,
         labels="all",
         corruption=NoCorruption(),
-        backbone=MLP(
-            hidden=[6],
-            activation="tanh",
-            norm="none",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
+        backbone=mlp(6),
         bottleneck=lambda h: Normal(h, latent_dim=2),
     ).double()
 

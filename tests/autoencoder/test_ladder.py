@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
 from aetl.autoencoder.ladder import Ladder, combined
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.normal import Normal as NormalBottleneck
 from aetl.bottleneck.normal import NormalCode
 from aetl.corruption.none import NoCorruption
@@ -15,6 +14,7 @@ from aetl.loss.gaussian import Gaussian
 from aetl.loss.ladder_kl import LadderKL
 from aetl.loss.top_kl import TopKL
 from aetl.rng import Rng
+from tests.backbones import mlp
 from tests.loss.draw import normal
 
 SIGMA = 1.5
@@ -27,9 +27,7 @@ def ladder() -> Ladder:
         top_dim=2,
         hidden=5,
         corruption=NoCorruption(),
-        backbone=MLP(
-            hidden=[], activation="tanh", norm="none", dropout=0.0, tied=False, spectral_norm="none"
-        ),
+        backbone=mlp(),
         bottleneck=lambda h: NormalBottleneck(h, latent_dim=3),
     ).double()
 

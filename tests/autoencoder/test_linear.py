@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 from aetl.autoencoder.composite import Composite
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.linear import Linear
 from aetl.corruption.none import NoCorruption
 from aetl.loss.mse import SquaredError
+from tests.backbones import mlp
 
 
 def test_the_trained_decoder_spans_the_principal_subspace() -> None:
@@ -20,9 +20,7 @@ def test_the_trained_decoder_spans_the_principal_subspace() -> None:
     model = Composite(
         (6,),
         corruption=NoCorruption(),
-        backbone=MLP(
-            hidden=[], activation="relu", norm="none", dropout=0.0, tied=False, spectral_norm="none"
-        ),
+        backbone=mlp(activation="relu"),
         bottleneck=lambda h: Linear(h, latent_dim=3, activation="none"),
     ).double()
     optimizer = torch.optim.LBFGS(

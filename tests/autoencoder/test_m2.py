@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.distributions import Categorical, MultivariateNormal, Normal, kl_divergence
 
 from aetl.autoencoder.m2 import M2
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.normal import Normal as NormalBottleneck
 from aetl.corruption.none import NoCorruption
 from aetl.loss.gaussian import Gaussian
 from aetl.loss.label_nll import LabelNLL
 from aetl.loss.semi_supervised import SemiSupervised
 from aetl.rng import Rng
+from tests.backbones import mlp
 from tests.loss.draw import normal
 
 CLASSES, SIGMA = 3, 0.7
@@ -34,14 +34,7 @@ def m2(*shape: int) -> M2:
         CLASSES,
         labels="all",
         corruption=NoCorruption(),
-        backbone=MLP(
-            hidden=[6],
-            activation="tanh",
-            norm="none",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
+        backbone=mlp(6),
         bottleneck=lambda h: NormalBottleneck(h, latent_dim=2),
     ).double()
 

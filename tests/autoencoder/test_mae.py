@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from aetl.autoencoder.mae import MAE
-from aetl.backbone.mlp import MLP
 from aetl.backbone.vit import ViT
 from aetl.loss.masked_error import MaskedError
 from aetl.rng import Rng
 from aetl.types import UserError
+from tests.backbones import mlp
 
 SHAPE = (3, 7, 5)
 PATCHES = 4 * 3
@@ -99,11 +99,9 @@ def test_hiding_all_or_nothing_is_refused() -> None:
 
 
 def test_other_backbones_are_refused_with_what_to_use() -> None:
-    mlp = MLP(
-        hidden=[4], activation="relu", norm="none", dropout=0.0, tied=False, spectral_norm="none"
-    )
+    backbone = mlp(4, activation="relu")
     with pytest.raises(UserError, match="MLP cannot: use backbone=vit, or autoencoder=masked"):
-        MAE(SHAPE, backbone=mlp, mask_fraction=0.5, normalise=False)
+        MAE(SHAPE, backbone=backbone, mask_fraction=0.5, normalise=False)
 
 
 @pytest.mark.parametrize("mask_fraction", [0.2, 0.75])

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from aetl.autoencoder.vamp import Vamp
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.normal import Normal
 from aetl.corruption.none import NoCorruption
 from aetl.loss.mixture_prior_kl import MixturePriorKL
 from aetl.rng import Rng
+from tests.backbones import mlp
 
 
 def vamp() -> Vamp:
@@ -18,14 +18,7 @@ def vamp() -> Vamp:
         (1, 3, 4),
         pseudo_inputs=5,
         corruption=NoCorruption(),
-        backbone=MLP(
-            hidden=[6],
-            activation="tanh",
-            norm="none",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
+        backbone=mlp(6),
         bottleneck=lambda h: Normal(h, latent_dim=2),
     ).double()
 

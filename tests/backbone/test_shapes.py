@@ -7,9 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aetl.backbone.conv import Conv
-from aetl.backbone.mlp import MLP
 from aetl.types import UserError
+from tests.backbones import conv, mlp
 
 
 @settings(max_examples=25, deadline=None)
@@ -21,58 +20,27 @@ from aetl.types import UserError
     st.integers(1, 3),
 )
 def test_conv_returns_every_size_exactly(c: int, h: int, w: int, kernel: int, depth: int) -> None:
-    conv = Conv(
-        channels=[4] * depth,
-        kernel_size=kernel,
-        activation="relu",
-        norm="group",
-        dropout=0.0,
-        tied=False,
-        spectral_norm="none",
-    )
-    encoder, shape = conv.encoder((c, h, w))
+    backbone = conv(*[4] * depth, kernel_size=kernel, activation="relu", norm="group")
+    encoder, shape = backbone.encoder((c, h, w))
     x = torch.rand(2, c, h, w)
     hidden = encoder(x)
     assert hidden.shape[1:] == shape
-    assert conv.decoder((c, h, w), (5,))(torch.rand(2, 5)).shape == x.shape
-    assert conv.decoder((c, h, w), shape)(hidden).shape == x.shape
+    assert backbone.decoder((c, h, w), (5,))(torch.rand(2, 5)).shape == x.shape
+    assert backbone.decoder((c, h, w), shape)(hidden).shape == x.shape
 
 
 def test_mlp_takes_images_and_vectors() -> None:
-    mlp = MLP(
-        hidden=[8, 6],
-        activation="relu",
-        norm="batch",
-        dropout=0.1,
-        tied=False,
-        spectral_norm="none",
-    )
+    backbone = mlp(8, 6, activation="relu", norm="batch", dropout=0.1)
     for shape in ((3, 5, 7), (11,)):
-        encoder, hidden = mlp.encoder(shape)
+        encoder, hidden = backbone.encoder(shape)
         assert hidden == (6,)
-        assert mlp.decoder(shape, (2,))(torch.rand(4, 2)).shape == (4, *shape)
+        assert backbone.decoder(shape, (2,))(torch.rand(4, 2)).shape == (4, *shape)
         assert encoder(torch.rand(4, *shape)).shape == (4, 6)
 
 
 def test_conv_refuses_vectors_and_even_kernels() -> None:
-    conv = Conv(
-        channels=[4],
-        kernel_size=3,
-        activation="relu",
-        norm="none",
-        dropout=0.0,
-        tied=False,
-        spectral_norm="none",
-    )
+    backbone = conv(4, activation="relu")
     with pytest.raises(UserError, match="backbone=mlp"):
-        conv.encoder((10,))
+        backbone.encoder((10,))
     with pytest.raises(UserError, match="kernel_size=4"):
-        Conv(
-            channels=[4],
-            kernel_size=4,
-            activation="relu",
-            norm="none",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        )
+        conv(4, kernel_size=4, activation="relu")

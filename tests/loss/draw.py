@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from aetl.autoencoder.composite import Composite
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.linear import Linear
 from aetl.corruption.none import NoCorruption
+from tests.backbones import mlp
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -22,13 +22,6 @@ def small_autoencoder(*shape: int, latent_dim: int = 3) -> Composite:
         return Composite(
             shape,
             corruption=NoCorruption(),
-            backbone=MLP(
-                hidden=[7],
-                activation="tanh",
-                norm="none",
-                dropout=0.0,
-                tied=False,
-                spectral_norm="none",
-            ),
+            backbone=mlp(7),
             bottleneck=lambda h: Linear(h, latent_dim=latent_dim, activation="sigmoid"),
         ).double()

@@ -7,13 +7,13 @@ from sklearn.decomposition import PCA
 from torch.distributions import MultivariateNormal, Normal, kl_divergence
 
 from aetl.autoencoder.composite import Composite
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.normal import Normal as NormalBottleneck
 from aetl.corruption.none import NoCorruption
 from aetl.loss.bernoulli import Bernoulli
 from aetl.loss.gaussian import Gaussian
 from aetl.loss.importance_weighted import ImportanceWeighted
 from aetl.rng import Rng
+from tests.backbones import mlp
 from tests.loss.draw import normal
 
 
@@ -21,9 +21,7 @@ def linear_vae(input_dim: int, latent_dim: int) -> Composite:
     return Composite(
         (input_dim,),
         corruption=NoCorruption(),
-        backbone=MLP(
-            hidden=[], activation="relu", norm="none", dropout=0.0, tied=False, spectral_norm="none"
-        ),
+        backbone=mlp(activation="relu"),
         bottleneck=lambda h: NormalBottleneck(h, latent_dim=latent_dim),
     ).double()
 

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from aetl.autoencoder.composite import Composite
 from aetl.backbone.base import Backbone
-from aetl.backbone.conv import Conv
-from aetl.backbone.mlp import MLP
 from aetl.bottleneck.linear import Linear
 from aetl.corruption.none import NoCorruption
 from aetl.data.base import Examples
@@ -19,6 +17,7 @@ from aetl.rng import Rng
 from aetl.task.classification import Classification
 from aetl.transfer.base import Part, Step, Stream, View
 from aetl.transfer.network import Network, Representation
+from tests.backbones import conv, mlp
 
 SHAPE = (1, 4, 4)
 CLASSES = 3
@@ -31,23 +30,8 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def small_network(backbone: str = "mlp", seed: int = 0) -> Network:
     """Two encoder layers with batch normalisation, a latent of four, three classes."""
     parts: dict[str, Backbone] = {
-        "mlp": MLP(
-            hidden=[6, 5],
-            activation="tanh",
-            norm="batch",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
-        "conv": Conv(
-            channels=[3, 4],
-            kernel_size=3,
-            activation="tanh",
-            norm="batch",
-            dropout=0.0,
-            tied=False,
-            spectral_norm="none",
-        ),
+        "mlp": mlp(6, 5, norm="batch"),
+        "conv": conv(3, 4, norm="batch"),
     }
     torch.manual_seed(seed)
     autoencoder = Composite(

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from aetl.autoencoder.composite import Composite
-from aetl.backbone.conv import Conv
 from aetl.bottleneck.normal import Normal
 from aetl.corruption.gaussian import Gaussian
 from aetl.transfer.network import Network, Representation, evaluating
+from tests.backbones import conv
 
 
 def network(layer: str = "latent", pool: bool = False, **scale: float) -> Network:
@@ -17,15 +17,7 @@ def network(layer: str = "latent", pool: bool = False, **scale: float) -> Networ
     autoencoder = Composite(
         (1, 8, 8),
         corruption=Gaussian(std=1.0),
-        backbone=Conv(
-            channels=[4, 6],
-            kernel_size=3,
-            activation="relu",
-            norm="batch",
-            dropout=0.3,
-            tied=False,
-            spectral_norm="none",
-        ),
+        backbone=conv(4, 6, activation="relu", norm="batch", dropout=0.3),
         bottleneck=lambda shape: Normal(shape, latent_dim=5),
     )
     representation = Representation(layer=layer, pool=pool)

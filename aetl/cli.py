@@ -106,7 +106,7 @@ def _line(error: Exception) -> tuple[str, int]:
         explained = explain(cause)
         if explained is not None:
             return explained, 2
-        if type(cause).__name__ == "UserError":
+        if getattr(cause, "of_user", False):
             return str(cause), 2
         if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             return (

@@ -9,7 +9,7 @@ example.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +18,17 @@ from torch import Tensor
 
 class UserError(Exception):
     """A mistake of the user's: the message is the one line that the command line prints."""
+
+    of_user = True  # known by this where loading torch for its name would take too long
+
+
+class DoesNotFit(UserError):
+    """Parts that are right by themselves do not go together.
+
+    Alone it is a mistake like any other; a grid leaves such a job out and goes on.
+    """
+
+    ends_as: Final = "refused"
 
 
 class Batch(NamedTuple):
@@ -64,6 +75,8 @@ def field_values(*values: object) -> dict[str, object]:
 
 class Pruned(Exception):
     """The search that this run belongs to has given it up; nothing went wrong."""
+
+    ends_as: Final = "pruned"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal, NormalCode
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng
-from aetl.types import Output, UserError
+from aetl.types import DoesNotFit, Output
 
 
 class Labelled(Layered):
@@ -45,7 +45,7 @@ class Labelled(Layered):
     ) -> None:
         super().__init__()
         if num_classes < 1:
-            raise UserError(
+            raise DoesNotFit(
                 "autoencoder: this one learns from the source's classes, and the source has none"
             )
         self.shape, self.num_classes, self.labels = shape, num_classes, labels

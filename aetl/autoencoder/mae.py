@@ -12,7 +12,7 @@ from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.backbone.vit import TokenMap, ViT, from_patches, patches
 from aetl.rng import Rng
-from aetl.types import Code, Output, UserError
+from aetl.types import Code, DoesNotFit, Output, UserError
 
 EPSILON = 1e-6
 """Added to a patch's variance, as in the authors' code."""
@@ -43,7 +43,7 @@ class MAE(Layered):
     ) -> None:
         super().__init__()
         if not isinstance(backbone, ViT):
-            raise UserError(
+            raise DoesNotFit(
                 f"autoencoder=mae encodes visible patches alone, which "
                 f"{type(backbone).__name__} cannot: use backbone=vit, or autoencoder=masked"
             )

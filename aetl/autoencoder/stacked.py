@@ -16,7 +16,7 @@ from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.base import Bottleneck
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng
-from aetl.types import Code, Output, UserError
+from aetl.types import Code, DoesNotFit, Output, UserError
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Stacked(Composite):
     def _refuse(self, backbone: str) -> None:
         """Raise ``UserError`` where layers have no mirror image, or the code has more to train."""
         if get_type_hints(type(self.bottleneck).forward)["return"] is not Code:
-            raise UserError(
+            raise DoesNotFit(
                 f"autoencoder=stacked_denoising takes a plain code (bottleneck=linear, k_sparse), "
                 f"not {type(self.bottleneck).__name__}"
             )
@@ -109,7 +109,7 @@ class Stacked(Composite):
             h = above
         self.train()
         if not fits:
-            raise UserError(
+            raise DoesNotFit(
                 f"autoencoder=stacked_denoising: the {len(down)} layers of {backbone}'s encoder "
                 f"and bottleneck are not mirrored by the {len(up)} of its decoder; use mlp "
                 "or conv"

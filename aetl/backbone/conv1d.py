@@ -10,7 +10,7 @@ from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import groups_of
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 
 
 class Conv1d(Backbone):
@@ -72,7 +72,7 @@ class Conv1d(Backbone):
 
     def _lengths(self, shape: Shape) -> tuple[int, list[int]]:
         if len(shape) not in (1, 2):
-            raise UserError(
+            raise DoesNotFit(
                 f"backbone=conv1d takes sequences and vectors, and this data has examples of "
                 f"shape {shape}: use backbone=conv"
             )

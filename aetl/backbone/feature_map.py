@@ -9,7 +9,7 @@ from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Shape
 from aetl.backbone.tied import TiedConvTranspose2d, TiedLinear
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 MapNorm = Literal["none", "batch", "group"]
 
@@ -17,7 +17,7 @@ MapNorm = Literal["none", "batch", "group"]
 def require_image(shape: Shape, backbone: str) -> None:
     """Raise ``UserError`` for anything but channels, height and width."""
     if len(shape) != 3:
-        raise UserError(
+        raise DoesNotFit(
             f"backbone={backbone} takes images, and this data has examples of shape {shape}: "
             "use backbone=mlp"
         )

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, linear
 
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 
 class Tied(nn.Module):
@@ -31,7 +31,7 @@ class Tied(nn.Module):
 
     def weight(self) -> Tensor:
         if not self.source:
-            raise UserError("backbone.tied=true: this autoencoder does not tie its weights")
+            raise DoesNotFit("backbone.tied=true: this autoencoder does not tie its weights")
         found = self.source[0].weight
         assert isinstance(found, Tensor)
         return found
@@ -82,7 +82,7 @@ def tie(encoder: Iterable[nn.Module], decoder: nn.Module) -> None:
     shapes = [tuple(_weight_of(layer).shape) for layer in reversed(giving)]
     for number, layer in enumerate(wanting):
         if shapes[number : number + 1] != [layer.weight_shape] or len(shapes) != len(wanting):
-            raise UserError(
+            raise DoesNotFit(
                 f"backbone.tied=true: the decoder is no mirror of the encoder, whose weights are "
                 f"{', '.join(map(str, shapes))} from the end, where the decoder needs "
                 f"{', '.join(str(w.weight_shape) for w in wanting)}"

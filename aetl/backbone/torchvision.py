@@ -11,7 +11,7 @@ from torchvision.models import get_model, list_models
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import after_convolution, from_latent, require_image
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 
 HEADS = {"avgpool", "classifier", "fc", "head", "heads", "dropout", "flatten"}
 """What torchvision calls the layers behind the last feature map."""
@@ -104,7 +104,7 @@ class Torchvision(Backbone):
                 shapes.append(tuple(h.shape[1:]))
         except Exception as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise UserError(
+            raise DoesNotFit(
                 f"backbone.name={self.name}: is no chain of layers for images of {shape} ({reason})"
             ) from None
         if not isinstance(h, Tensor) or h.dim() != 4:

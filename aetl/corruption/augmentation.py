@@ -15,7 +15,7 @@ from torch import Tensor
 
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng, key_seed
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 
 
 class Augmentation(Corruption):
@@ -30,7 +30,7 @@ class Augmentation(Corruption):
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
         if x.dim() != 4:
-            raise UserError(
+            raise DoesNotFit(
                 f"corruption=augmentation takes images, and this data has examples of shape "
                 f"{tuple(x.shape[1:])}: use corruption=gaussian"
             )

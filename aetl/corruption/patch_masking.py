@@ -9,7 +9,7 @@ from torch import Tensor
 from aetl.corruption.base import Corruption
 from aetl.corruption.strength import Strength, strength
 from aetl.rng import Rng
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 
 class PatchMasking(Corruption):
@@ -24,7 +24,7 @@ class PatchMasking(Corruption):
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
         if x.dim() != 4:
-            raise UserError(
+            raise DoesNotFit(
                 f"corruption=patch_masking takes images, and this data has examples of shape "
                 f"{tuple(x.shape[1:])}: use corruption=masking"
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network, evaluating
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction, UserError
 
 Strategies = Mapping[str, TransferStrategy]
 
@@ -53,9 +53,10 @@ def parts_of(
         parts["target_labels"] = training
     if "source_labels" in uses:
         if source.pool.classes != target.pool.classes:
-            raise UserError(
-                f"transfer uses the source's labels, and its classes ({len(source.pool.classes)}) "
-                f"are not the target's ({len(target.pool.classes)})"
+            raise DoesNotFit(
+                f"transfer.{_first_using('source_labels', strategies)} learns from the source's "
+                f"labels, and its classes ({_some(source.pool.classes)}) are not the target's "
+                f"({_some(target.pool.classes)})"
             )
         parts["source_labels"] = source.with_targets(task).pool.subset(source.split.train)
     if "source_inputs" in uses:
@@ -63,6 +64,15 @@ def parts_of(
     if "target_inputs" in uses:
         parts["target_inputs"] = unlabelled(target, target.split.train)
     return parts
+
+
+def _first_using(part: Part, strategies: Strategies) -> str:
+    return next(family for family, strategy in strategies.items() if part in strategy.uses)
+
+
+def _some(classes: Sequence[str]) -> str:
+    """``0, 1, 2, ...``."""
+    return ", ".join([*classes[:3], *["..."][: len(classes) - 3]]) or "none"
 
 
 def unlabelled(domain: Domain, index: Any) -> Examples:

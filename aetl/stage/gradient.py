@@ -29,7 +29,7 @@ from aetl.task.base import Task
 from aetl.tracking.history import Listener, Row
 from aetl.transfer.base import Part, TransferStrategy
 from aetl.transfer.network import Network
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction, UserError
 
 State = dict[str, Tensor]
 
@@ -79,7 +79,7 @@ def train(arm: Arm) -> Trained:
         raise UserError(f"transfer: {' and '.join(f for f, _ in several)} both repeat the training")
     ((family, strategy),) = several
     if strategy.repeats_are_judged and arm.selection().score(arm.network) is None:
-        raise UserError(f"transfer.{family}: needs a selector that judges; set selector=...")
+        raise DoesNotFit(f"transfer.{family}: needs a selector that judges; set selector=...")
     return _train_often(arm, strategy)
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from aetl.autoencoder.labelled import Labelled
 from aetl.stage.domains import Domain
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 
 
 def asks_for_labels(cfg: DictConfig) -> bool:
@@ -30,7 +30,7 @@ def known_rows(cfg: DictConfig, source: Domain) -> np.ndarray:
         return rows[:0]
     labels = cfg.autoencoder.labels
     if not source.pool.classes:
-        raise UserError(
+        raise DoesNotFit(
             f"autoencoder.labels={labels}: this autoencoder learns from the source's classes, and "
             "there are none (a source without labels, or pretrain.domains=both)"
         )

@@ -30,7 +30,7 @@ from aetl.stage.fit import Fit, Training, callbacks_that_count, run_fit, seeded
 from aetl.stage.labels import with_known_labels
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history
-from aetl.types import Batch, UserError, field_values
+from aetl.types import Batch, DoesNotFit, UserError, field_values
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...], num_classes: int 
     outputs = objective_of(cfg).outputs
     if outputs > 1:
         if "outputs" not in inspect.signature(make).parameters:
-            raise UserError(
+            raise DoesNotFit(
                 f"loss: asks for {outputs} outputs a value, which "
                 f"{cfg.autoencoder._target_} cannot give; use loss=mse, or another autoencoder"
             )

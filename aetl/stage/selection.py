@@ -20,7 +20,7 @@ from aetl.stage.domains import Domain, Domains
 from aetl.task.base import Task
 from aetl.transfer.base import Part
 from aetl.transfer.network import Network, evaluating
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction, UserError
 
 STATES = 10
 """About so many states of a training are candidates, whatever its length; the last one always."""
@@ -123,7 +123,7 @@ def parts_for(
     """What the selector declares; ``UserError`` where there is no such thing."""
     name, source, target = name_of(selector), domains.source, domains.target
     if task.kind not in selector.kinds:
-        raise UserError(f"selector={name}: is for {' and '.join(sorted(selector.kinds))}")
+        raise DoesNotFit(f"selector={name}: is for {' and '.join(sorted(selector.kinds))}")
     parts: dict[Part, Examples] = {}
     if "target_labels" in selector.uses:
         if held_out is None:
@@ -142,9 +142,9 @@ def parts_for(
 def _source_validation(name: str, domains: Domains, task: Task) -> Examples:
     source, target = domains.source, domains.target
     if not source.pool.labelled:
-        raise UserError(f"selector={name}: judges by source labels, and the source has none")
+        raise DoesNotFit(f"selector={name}: judges by source labels, and the source has none")
     if source.pool.classes != target.pool.classes:
-        raise UserError(
+        raise DoesNotFit(
             f"selector={name}: judges by source labels, and the source's classes "
             f"({len(source.pool.classes)}) are not the target's ({len(target.pool.classes)})"
         )

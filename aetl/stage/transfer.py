@@ -46,7 +46,7 @@ from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.network import Network
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction
 
 
 def transfer(
@@ -118,7 +118,7 @@ def _compute(
     labelled = domains.target.with_targets(task).pool.subset(domains.target.split.labelled)
     uses = uses_of(strategies)
     if "target_labels" in uses and not len(labelled) and "source_labels" not in uses:
-        raise UserError("target.budget=0: this arm learns from target labels alone, and has none")
+        raise DoesNotFit("target.budget=0: this arm learns from target labels alone, and has none")
     estimator, family = closed_form_head(strategies, task)
     selector: Selector = instantiate(cfg.selector)
     training, held_out = hold_out(selector, labelled)

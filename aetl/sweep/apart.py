@@ -22,6 +22,7 @@ from typing import Any
 from aetl.files import read_json, write_json
 from aetl.sweep.backend import End
 from aetl.sweep.job import (
+    EXIT_CODES,
     Outcome,
     Surroundings,
     Work,
@@ -122,7 +123,7 @@ class Apart:
             outcome = Outcome(**read_json(self.folder / OUTCOME))
         except (OSError, ValueError):
             return End(Outcome("failed", error="gone without a word (killed, or out of memory?)"))
-        return End(outcome, {"done": 0, "pruned": 0, "failed": 1}.get(outcome.state))
+        return End(outcome, EXIT_CODES.get(outcome.state, 0))
 
     def tell(self) -> None:
         self.send(signal.SIGINT)

@@ -25,8 +25,8 @@ from aetl.sweep.manifest import (
 )
 
 COLORS: dict[State, str] = {
-    "waiting": "dim", "running": "cyan", "done": "green", "pruned": "blue", "failed": "red",
-    "interrupted": "yellow",
+    "waiting": "dim", "running": "cyan", "done": "green", "pruned": "blue", "refused": "blue",
+    "failed": "red", "interrupted": "yellow",
 }  # fmt: skip
 
 
@@ -207,8 +207,8 @@ def _believe_records(manifest: Manifest) -> None:
                 record = read_json(manifest.job_folder(job) / "run.json")
             except (OSError, ValueError):
                 continue
-            if record["status"] == "pruned":
-                job.state, job.error = "pruned", None
+            if record["status"] in ("pruned", "refused"):
+                job.state, job.error = record["status"], record.get("error")
             if record["status"] == "done":
                 metric = record["metric"]
                 job.state, job.error = "done", None

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 EXIT_INTERRUPTED = 130
+EXIT_CODES = {"failed": 1, "interrupted": EXIT_INTERRUPTED}
 SECONDS_FOR_THE_DYING = 30.0
 
 
@@ -70,7 +71,7 @@ class Work:
 class Outcome:
     """What a job says of itself at its end; one that is killed says nothing."""
 
-    state: Literal["done", "pruned", "failed", "interrupted"]
+    state: Literal["done", "pruned", "refused", "failed", "interrupted"]
     value: Any = None
     error: str | None = None
 
@@ -89,8 +90,7 @@ def work(job: Work, launcher: Connection) -> None:
     sys.stderr.flush()
     with suppress(OSError):  # the launcher may be gone
         launcher.send(outcome)
-    code = {"done": 0, "pruned": 0, "failed": 1, "interrupted": EXIT_INTERRUPTED}[outcome.state]
-    raise SystemExit(code)
+    raise SystemExit(EXIT_CODES.get(outcome.state, 0))
 
 
 def environment_of_threads(threads: int) -> dict[str, str]:
@@ -103,8 +103,8 @@ def outcome_of(job: Work) -> Outcome:
         with _alone(job.folder), _few_threads(job.threads):
             return Outcome("done", value=_do(job))
     except BaseException as error:
-        if type(error).__name__ == "Pruned":
-            return Outcome("pruned")
+        if end := getattr(error, "ends_as", None):  # aetl.types loads torch, and this file does not
+            return Outcome(end, error=str(error) or None)
         traceback.print_exc()
         # Lightning turns Ctrl-C into SystemExit.
         if isinstance(error, KeyboardInterrupt) or (

@@ -18,10 +18,11 @@ from typing import Any, Literal, get_args
 from aetl.config import ConfigError
 from aetl.files import read_json, write_json
 
-State = Literal["waiting", "running", "done", "pruned", "failed", "interrupted"]
+State = Literal["waiting", "running", "done", "pruned", "refused", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
-ENDED: tuple[State, ...] = ("done", "pruned")
-"""The states of a job that needs nothing more; a search gives some up on purpose."""
+ENDED: tuple[State, ...] = ("done", "pruned", "refused")
+"""The states of a job that needs nothing more: a search gives some up on purpose, and some
+of a grid are combinations that cannot be."""
 
 
 class SweepRefused(ConfigError):

@@ -216,7 +216,7 @@ class Returned(JobReturn):
 def _returned(
     job: JobEntry, manifest: Manifest, values: dict[int, Any], failed: SweepFailed
 ) -> JobReturn:
-    done = job.state == "done"
+    done = job.state in ENDED
     return Returned(
         overrides=job.overrides,
         working_dir=str(manifest.job_folder(job)),

@@ -83,7 +83,7 @@ def _prepare(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
         return _checked(number, name, overrides)
     except Exception as error:
         line = explain(error)
-        if line is None and type(error).__name__ != "UserError":
+        if line is None and not getattr(error, "of_user", False):
             raise
         # The error itself may not survive the way to the launcher; its one line does.
         raise ConfigError(f"job {number} ({name}): {line or error}") from None

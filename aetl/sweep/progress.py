@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from aetl.sweep.manifest import JobEntry, Manifest, shown
+from aetl.sweep.manifest import ENDED, JobEntry, Manifest, shown
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,7 +84,7 @@ class Live:
 
     def ended(self, job: JobEntry) -> None:
         self._running.pop(job.number, None)
-        self.done += job.state in ("done", "pruned", "failed")
+        self.done += job.state in (*ENDED, "failed")
         self.failed += job.state == "failed"
         if job.state != "done":
             self.say(line_of(job))

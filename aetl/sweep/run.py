@@ -71,8 +71,9 @@ def run_sweep(
     print_failures(manifest)
     folder = shown(manifest.folder)
     numbers = counts(manifest.jobs)
-    pruned = f", {numbers['pruned']} pruned" if numbers["pruned"] else ""
-    print(f"{numbers['done']} of {len(manifest.jobs)} jobs done{pruned}: {folder}")
+    words = {"pruned": "pruned", "refused": "refused since their parts do not go together"}
+    others = "".join(f", {numbers[s]} {word}" for s, word in words.items() if numbers[s])  # type: ignore[index]
+    print(f"{numbers['done']} of {len(manifest.jobs)} jobs done{others}: {folder}")
     return pool.values
 
 

@@ -239,7 +239,7 @@ class Search:
             return
         for key, value in notes.items():
             self._note(number, key, value)
-        kind = {"done": states.COMPLETE, "pruned": states.PRUNED, "failed": states.FAIL}[state]
+        kind = {"done": states.COMPLETE, "pruned": states.PRUNED}.get(state, states.FAIL)
         with _quiet():
             self.study.tell(number, values if state == "done" else None, state=kind)
 

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction
 
 
 class ConstantOrLogistic:
@@ -47,12 +47,12 @@ class Classification(Task):
 
     def targets(self, examples: Examples) -> Tensor:
         if examples.y.dim() == 2:
-            raise UserError(
+            raise DoesNotFit(
                 "task=classification: this data has several labels for an example, "
                 "use task=multilabel"
             )
         if not examples.classes:
-            raise UserError(
+            raise DoesNotFit(
                 "task=classification: this data has real-valued targets, use task=regression"
             )
         return examples.y

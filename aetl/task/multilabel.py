@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
 from aetl.task.classification import ConstantOrLogistic
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction
 
 
 class PerLabel:
@@ -50,7 +50,7 @@ class Multilabel(Task):
     def targets(self, examples: Examples) -> Tensor:
         if examples.y.dim() != 2:
             other = "classification" if examples.classes else "regression"
-            raise UserError(
+            raise DoesNotFit(
                 f"task=multilabel: this data has one target for an example, use task={other}"
             )
         return examples.y

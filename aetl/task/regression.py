@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
-from aetl.types import Prediction, UserError
+from aetl.types import DoesNotFit, Prediction, UserError
 
 
 class StandardisedRidge:
@@ -41,7 +41,7 @@ class Regression(Task):
 
     def targets(self, examples: Examples) -> Tensor:
         if examples.y.dim() == 2:
-            raise UserError(
+            raise DoesNotFit(
                 "task=regression: this data has several labels for an example, use task=multilabel"
             )
         if not examples.classes:

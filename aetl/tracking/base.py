@@ -11,9 +11,9 @@ from typing import Any, Literal
 from aetl.data.base import Examples
 from aetl.store.store import Entry
 from aetl.tracking.history import Row
-from aetl.types import Pruned
+from aetl.types import DoesNotFit, Pruned
 
-Status = Literal["done", "pruned", "failed", "interrupted"]
+Status = Literal["done", "pruned", "refused", "failed", "interrupted"]
 
 TABLED = ("version", "started", "source", "target", "autoencoder", "loss", "transfer", "selector",
           "budget", "seed", "settings", "fingerprints")  # fmt: skip
@@ -68,6 +68,6 @@ def status_of(error: BaseException | None) -> Status:
     """How a run ended that raised ``error``. (Lightning turns Ctrl-C into SystemExit.)"""
     if error is None:
         return "done"
-    if isinstance(error, Pruned):
-        return "pruned"
+    if isinstance(error, Pruned | DoesNotFit):
+        return error.ends_as
     return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"

@@ -20,7 +20,13 @@ from aetl.tracking.history import Row
 
 log = logging.getLogger(__name__)
 
-EXIT_CODES: dict[Status, int] = {"done": 0, "pruned": 0, "failed": 1, "interrupted": 255}
+EXIT_CODES: dict[Status, int] = {
+    "done": 0,
+    "pruned": 0,
+    "refused": 0,
+    "failed": 1,
+    "interrupted": 255,
+}
 """The client itself ends a run with 255 at Ctrl-C."""
 ARTIFACTS = {"pretrain": "autoencoder.pt", "transfer": "network.pt"}
 """The file of each stage that becomes an artifact. (A twin is there to be compared with.)"""

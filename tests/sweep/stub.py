@@ -42,6 +42,12 @@ def fail(folder: Path) -> None:
     raise ValueError("no luck\nand more lines")
 
 
+def misfit(folder: Path) -> None:
+    from aetl.types import DoesNotFit
+
+    raise DoesNotFit("backbone=conv takes images")
+
+
 def sleep(folder: Path) -> None:
     begin = time.monotonic()
     time.sleep(0.4)
@@ -75,6 +81,7 @@ def talk(folder: Path) -> None:
 BEHAVIOURS = {
     "good": lambda folder: None,
     "raise": fail,
+    "misfit": misfit,
     "always": fail,
     "kill": lambda folder: os.kill(os.getpid(), signal.SIGKILL),
     "segfault": lambda folder: os.kill(os.getpid(), signal.SIGSEGV),

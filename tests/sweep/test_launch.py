@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aetl.cli import main
 from aetl.sweep.manifest import Manifest, SweepRefused, locked
 from tests.sweep.conftest import Sweep
 
@@ -56,6 +57,20 @@ def test_a_job_that_dies_takes_only_itself_down(
     assert "aetl sweep retry" in errors.strip().splitlines()[-1]
 
 
+def test_a_job_whose_parts_do_not_go_together_is_left_out(
+    sweep: Sweep, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert sweep("tags=[good],[misfit],[good]", "hydra.launcher.retries=1") == 0
+    jobs = Manifest.load(tmp_path / "sweep").jobs
+    assert [job.state for job in jobs] == ["done", "refused", "done"]
+    assert (jobs[1].error, jobs[1].exit_code, jobs[1].tries) == ("backbone=conv takes images", 0, 1)
+    out, err = capfd.readouterr()
+    assert "2 of 3 jobs done, 1 refused since their parts do not go together: " in out
+    assert "did not finish" not in err
+    assert main(["sweep", "retry", str(tmp_path / "sweep")]) == 0
+    assert Manifest.load(tmp_path / "sweep").jobs[1].tries == 1
+
+
 def test_all_that_a_job_prints_is_in_its_log(
     sweep: Sweep, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -72,7 +87,7 @@ def test_a_line_for_each_finished_job_where_nobody_watches(
     monkeypatch.setenv("AETL_RECORD_OF_STUB", "1")
     assert sweep("target.budget=20", "seed=1,2", "hydra.launcher.jobs=1") == 0
     out, err = capfd.readouterr()
-    first, second = err.strip().splitlines()
+    first, second, *_ = err.strip().splitlines()
     assert first.startswith("[1/2] ok  seed=1  accuracy 0.25  ")
     assert second.startswith("[2/2] ok  seed=2  accuracy 0.5  ")
     assert f"2 of 2 jobs done: {tmp_path / 'sweep'}" in out

@@ -117,7 +117,8 @@ def test_the_live_line_counts_failures_and_names_what_runs(
 
 def test_counts_name_every_state() -> None:
     assert counts([entry(0), entry(1, state="done"), entry(2, state="done")]) == {
-        "waiting": 1, "running": 0, "done": 2, "pruned": 0, "failed": 0, "interrupted": 0,
+        "waiting": 1, "running": 0, "done": 2, "pruned": 0, "refused": 0, "failed": 0,
+        "interrupted": 0,
     }  # fmt: skip
 
 

@@ -49,7 +49,8 @@ def test_resume_finishes_all_that_is_not_done_and_nothing_else(
     assert sweep("tags=[good],[raise],[kill],[interrupt],[good]", "seed=3") == 1
     assert ran(folder) == [1, 1, 1, 1, 1]
     assert status(folder, capfd)["counts"] == {
-        "waiting": 0, "running": 0, "done": 2, "pruned": 0, "failed": 2, "interrupted": 1,
+        "waiting": 0, "running": 0, "done": 2, "pruned": 0, "refused": 0, "failed": 2,
+        "interrupted": 1,
     }  # fmt: skip
     assert main(["sweep", "resume", str(folder)]) == 0
     assert ran(folder) == [1, 2, 2, 2, 1]

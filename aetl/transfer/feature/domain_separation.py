@@ -18,7 +18,7 @@ from aetl.task.base import Task
 from aetl.transfer.base import Part, Step, TransferStrategy, View
 from aetl.transfer.feature.dann import discriminator, domain_loss, reversal, reverse
 from aetl.transfer.network import Network
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 
 class DomainSeparation(TransferStrategy):
@@ -48,7 +48,7 @@ class DomainSeparation(TransferStrategy):
     def module(self, network: Network, task: Task, view: View) -> nn.Module:
         latent_dim = prod(network.autoencoder.latent_shape)
         if network.representation.layer != "latent" or network.feature_dim != latent_dim:
-            raise UserError(
+            raise DoesNotFit(
                 f"representation.layer={network.representation.layer}: domain_separation decodes "
                 "the features, so they must be the latent, not pooled"
             )

@@ -16,7 +16,7 @@ from aetl.task.base import numpy
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.codec import Codec
 from aetl.transfer.instance.base import scaled
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 
 class ElboWeights(TransferStrategy):
@@ -67,7 +67,7 @@ def refuse_other_units(codec: Codec) -> None:
     """An objective is a bound of a log-likelihood only where all of its terms are in nats."""
     other = [name for name, term in codec.objective.terms.items() if term.unit != "nats"]
     if other:
-        raise UserError(
+        raise DoesNotFit(
             f"transfer.instance: elbo_weights needs a bound of the likelihood, and "
             f"loss.{other[0]} is not in nats; choose loss=elbo"
         )

@@ -17,7 +17,7 @@ from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Sample, Samples, TransferStrategy
 from aetl.transfer.instance.base import Space, represented
 from aetl.transfer.network import Network
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 LEAST_ERROR = 1e-10
 """A learner without an error on the target would have an infinite vote."""
@@ -72,7 +72,7 @@ def learner(task: Task, depth: int | None, l2: float) -> Any:
 
 def both_domains(samples: Samples, name: str) -> tuple[Sample, Sample]:
     if samples.target is None or samples.source is None:
-        raise UserError(f"transfer.instance: {name} needs labelled targets (target.budget)")
+        raise DoesNotFit(f"transfer.instance: {name} needs labelled targets (target.budget)")
     return samples.target, samples.source
 
 

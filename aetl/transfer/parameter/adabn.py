@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.depth import eval_mode
 from aetl.transfer.network import Network
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
 
@@ -38,7 +38,7 @@ class Adabn(TransferStrategy):
                 _take_statistics(network, layer, batches)
                 done.add(layer)
         if not done:
-            raise UserError(
+            raise DoesNotFit(
                 "transfer.parameter: adabn needs an encoder with batch normalisation; "
                 "set backbone.norm=batch"
             )

@@ -6,7 +6,7 @@ from torch import nn
 
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.network import Network
-from aetl.types import UserError
+from aetl.types import DoesNotFit
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
@@ -19,7 +19,7 @@ class NormOnly(TransferStrategy):
         norms = [m for m in network.autoencoder.modules() if isinstance(m, NORMS)]
         inside = [p for m in norms for p in m.parameters() if id(p) in used]
         if not inside:
-            raise UserError(
+            raise DoesNotFit(
                 "transfer.parameter: norm_only needs an encoder with normalisation layers; "
                 "set backbone.norm=batch"
             )

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aetl.config import ConfigError, check, compose, resolved
+from aetl.terminal import console
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from aetl.stage.encoders import Encoder, Ranked
 
-WIDTH = 100
 
 EXAMPLES = """\
   aetl rank target=usps sources=[mnist,fashion_mnist] target.budget=100
@@ -168,7 +168,6 @@ def _in_runs(paths: Sequence[Path], cfgs: Sequence[DictConfig]) -> Iterator[Enco
 
 
 def _print(ranked: Sequence[Ranked]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     rows = [row.as_dict() for row in ranked]
@@ -186,7 +185,4 @@ def _print(ranked: Sequence[Ranked]) -> None:
         values = [f"{row['scores'][name]:.3g}" if name in row["scores"] else "" for name in scores]
         names = (str(row[name]) for name in ("source", "autoencoder", "layer", *seeds))
         table.add_row(*names, *values, f"{row['mean_rank']:.1f}")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    console.print(table)
+    console().print(table)

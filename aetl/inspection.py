@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aetl.config import ConfigError, conf_dir, nearest
+from aetl.terminal import console
 
 GROUP_ORDER = (
     "dataset",
@@ -292,7 +293,5 @@ def _table(*columns: str) -> Any:
 
 
 def _print(table: Any) -> int:
-    from rich.console import Console
-
-    Console().print(table)
+    console().print(table)
     return 0

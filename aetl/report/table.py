@@ -23,11 +23,11 @@ from aetl.report.panel import (
     panels,
 )
 from aetl.report.standing import Standing, standing_text, standings
+from aetl.terminal import WIDTH, console
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-WIDTH = 100
 
 _STYLES = {"positive": "green", "negative": "red", "neutral": "default", "unknown": "dim"}
 _LABEL_WIDTH = 44
@@ -41,33 +41,24 @@ def print_table(rows: Sequence[Row], detailed: bool = False) -> None:
 
     Details are shown where they are asked for, or where there are few rows.
     """
-    _print(_terminal(), rows, detailed)
+    _print(console(), rows, detailed)
 
 
 def render_table(rows: Sequence[Row], width: int = WIDTH, detailed: bool = False) -> str:
     """The same without colours."""
-    console, text = _plain_text(width)
-    _print(console, rows, detailed)
+    page, text = _plain_text(width)
+    _print(page, rows, detailed)
     return _stripped(text)
 
 
 def print_renderable(what: RenderableType, output: str | Path | None = None) -> None:
     """To the terminal, or to a file without colours."""
     if output is None:
-        _terminal().print(what)
+        console().print(what)
         return
-    console, text = _plain_text(WIDTH)
-    console.print(what)
+    page, text = _plain_text(WIDTH)
+    page.print(what)
     write_text(Path(output), _stripped(text))
-
-
-def _terminal() -> Console:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = WIDTH
-    return console
 
 
 def _plain_text(width: int) -> tuple[Console, io.StringIO]:

@@ -23,6 +23,7 @@ from aetl.sweep.manifest import (
     mark_cut_off,
     shown,
 )
+from aetl.terminal import console
 
 COLORS: dict[State, str] = {
     "waiting": "dim", "running": "cyan", "done": "green", "pruned": "blue", "refused": "blue",
@@ -87,7 +88,6 @@ def status(folder: Path, as_json: bool) -> int:
 
 
 def _print(manifest: Manifest, live: bool) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -108,13 +108,13 @@ def _print(manifest: Manifest, live: bool) -> None:
             str(job.tries),
             escape(job.error or ""),
         )
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     numbers = counts(manifest.jobs)
     said = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
-    console.print(f"{said or 'no jobs'}" + (" (a launcher is at work)" if live else ""))
+    out.print(f"{said or 'no jobs'}" + (" (a launcher is at work)" if live else ""))
     if not live and any(job.state not in ENDED for job in manifest.jobs):
-        console.print(f"aetl sweep resume {shown(manifest.folder)}", highlight=False)
+        out.print(f"aetl sweep resume {shown(manifest.folder)}")
 
 
 def _score(job: JobEntry) -> str:

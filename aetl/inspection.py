@@ -65,6 +65,7 @@ def _print_variants(what: str | None, as_json: bool) -> int:
         return 0
     common = set.intersection(*(set(variant.fits) for variant in found))
     table = _table("variant", "what it is", "paper", "loss", "fits also", "parameters")
+    table.columns[0].no_wrap = True  # names are copied
     for variant in found:
         own = [name for name in variant.fits if name not in common]
         table.add_row(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,13 +16,13 @@ from torch import Tensor, nn
 from aetl import ranks
 from aetl.data.base import Examples
 from aetl.files import write_torch
+from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.rng import key_seed
 from aetl.selector.base import Selector
 from aetl.stage.arm import Strategies, views_of
 from aetl.stage.domains import Domain
 from aetl.stage.fit import run_fit, seeded
-from aetl.stage.pretrain import objective_of
 from aetl.stage.receipt import tensors
 from aetl.stage.selection import Selection
 from aetl.stage.transferring import Transferring, streams_of
@@ -47,6 +48,7 @@ class Arm:
     weights: Mapping[Part, Tensor]
     selector: Selector
     judged: Mapping[Part, Examples]
+    objective: Objective | None
     target: Domain
     path: Path
     listener: Listener
@@ -149,7 +151,7 @@ def _train_once(arm: Arm, member: int) -> Trained:
         "beside",
     )  # fmt: skip
     if any(strategy.reconstructs for strategy in strategies.values()):
-        module.objective = objective_of(cfg)
+        module.objective = deepcopy(arm.objective)
     selection = arm.selection()
     module.selection = selection
     rows = run_fit(

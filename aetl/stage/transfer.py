@@ -131,8 +131,8 @@ def _compute(
         load_pretrained(network, pretrained.state, receipt)
     for family, strategy in strategies.items():
         seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
-    codec = any(strategy.uses_codec for strategy in strategies.values())
-    objective = _objective(cfg, pretrained) if codec else None
+    decodes = any(strategy.uses_codec or strategy.reconstructs for strategy in strategies.values())
+    objective = _objective(cfg, pretrained) if decodes else None
     views = views_of(strategies, parts, network, cfg.seed, "weigh", objective)
     source_weights = weights_of(strategies, views)
     trained, weights = _trained_on(strategies, views, parts, source_weights)
@@ -142,7 +142,7 @@ def _compute(
         parameters, rows, selection = train(
             Arm(
                 cfg, task, strategies, network, parts, trained, weights,
-                selector, judged, domains.target, path, listener,
+                selector, judged, objective, domains.target, path, listener,
             )
         )  # fmt: skip
         settle(strategies, parts, network, cfg.seed)

@@ -13,7 +13,9 @@ from sklearn.preprocessing import StandardScaler
 
 from aetl.config import conf_dir, resolved
 from aetl.stage.evaluate import evaluate
-from aetl.stage.pretrain import build_autoencoder
+from aetl.stage.fit import run_fit
+from aetl.stage.pretrain import build_autoencoder, trained_objective
+from aetl.stage.transferring import Transferring
 from tests.tiny import MLP, World, receipt, weights
 
 
@@ -49,6 +51,27 @@ def test_the_sources_error_is_that_of_the_saved_weights_before_and_after(world: 
             error = float((model(x).reconstruction - x).square().mean())
         assert kept["reconstruction"][when] == pytest.approx(error, rel=1e-6)
     assert kept["reconstruction"]["after"] != kept["reconstruction"]["before"]
+
+
+def test_reconstruction_goes_on_with_the_scale_that_pretraining_learned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned = ("loss=gaussian", "loss.reconstruction.learned=true")
+    own = World(tmp_path, *MLP, *learned, "transfer=parameter/keep_reconstructing")
+    starts = []
+
+    def fit(module: Transferring, *rest: Any, **options: Any) -> Any:
+        starts.append(float(module.objective.state_dict()["terms.reconstruction.log_sigma"]))
+        return run_fit(module, *rest, **options)
+
+    monkeypatch.setattr("aetl.stage.gradient.run_fit", fit)
+    pretrained = own.pretrain()
+    own.transfer()
+    scale = float(
+        trained_objective(own.cfg, pretrained).state_dict()["terms.reconstruction.log_sigma"]
+    )
+    assert scale != pytest.approx(np.log(0.3), abs=1e-3), "it moved in pretraining"
+    assert starts == [scale]
 
 
 def test_the_sources_score_is_a_probes_on_held_out_source_examples(world: World) -> None:

@@ -23,7 +23,7 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
     return {
         "source": _domain(choices.get("dataset@source"), plain["source"]),
         "target": _domain(choices.get("dataset@target"), target),
-        "autoencoder": choices.get("autoencoder", "?"),
+        "autoencoder": _autoencoder(choices.get("autoencoder"), plain["autoencoder"]),
         "loss": _several(choices.get("loss"), plain["loss"]),
         "transfer": _several(choices.get("transfer"), plain["transfer"], with_family=True),
         "baseline": _several(None, {"control": plain["twin"]}, with_family=True),
@@ -62,6 +62,12 @@ def strategy_name(family: str, target: str) -> str:
     """``instance/bbse``: our own strategies by their files, since a slot may have another name."""
     parts = target.split(".")
     return "/".join(parts[2:4] if parts[:2] == ["aetl", "transfer"] else (family, parts[-2]))
+
+
+def _autoencoder(choice: Any, node: Mapping[str, Any]) -> str:
+    """Its name, and how many source labels it learns from, where it does."""
+    name, labels = str(choice or "?"), node.get("labels")
+    return f"{name} ({labels} source labels)" if labels else name
 
 
 def _domain(choice: Any, node: Mapping[str, Any]) -> str:

@@ -108,4 +108,6 @@ def test_the_record_says_how_many_labels_pretraining_saw(
     name, *more = autoencoder
     assert main([*SMALL, *MLP, f"autoencoder={name}", *more, f"output_dir={tmp_path}"]) == 0
     (file,) = tmp_path.glob("2*/*/run.json")
-    assert read_json(file)["pretraining_labels"] == number
+    record = read_json(file)
+    assert record["pretraining_labels"] == number
+    assert record["autoencoder"] == (f"{name} ({number} source labels)" if number else name)

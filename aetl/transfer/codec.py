@@ -12,9 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.autoencoder.base import Autoencoder
+from aetl.loss.adversarial import Adversarial
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
-from aetl.types import Batch, field_values
+from aetl.types import Batch, DoesNotFit, field_values
 
 ROWS = 1024
 """Examples that go through the autoencoder at a time."""
@@ -58,9 +59,20 @@ class Codec:
         decoded = [self.autoencoder.decode(part) for part in torch.split(z, ROWS)]
         return self.objective.mean(torch.cat(decoded))
 
+    def refuse_adversaries(self) -> None:
+        """Raise where the objective asks a discriminator, which ended with pretraining."""
+        for name, term in self.objective.terms.items():
+            if isinstance(term, Adversarial):
+                raise DoesNotFit(
+                    f"transfer.instance goes on with the loss of pretraining, and loss.{name} "
+                    f"({type(term).__name__}) has its discriminator there alone; choose another "
+                    "loss or strategy"
+                )
+
     @torch.no_grad()
     def losses(self, x: Float[Tensor, "N ..."], samples: int, rng: Rng) -> Float[Tensor, " N"]:
         """The objective of each example, the mean over ``samples`` draws of its noise."""
+        self.refuse_adversaries()
         total = torch.zeros(len(x), dtype=torch.float64)
         for draw in range(samples):
             parts = [
@@ -76,6 +88,8 @@ class Codec:
         self, x: Float[Tensor, "N ..."], *, steps: int, lr: float, batch_size: int, rng: Rng
     ) -> Codec:
         """This codec after ``steps`` of Adam on the mean objective of batches of ``x``."""
+        if steps:
+            self.refuse_adversaries()
         tuned = Codec(self.autoencoder, self.objective)
         tuned.autoencoder.requires_grad_(True)
         optimizer = torch.optim.Adam(tuned.autoencoder.parameters(), lr)

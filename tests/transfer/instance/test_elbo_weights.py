@@ -26,7 +26,7 @@ from aetl.stage.pretrain import objective_of
 from aetl.transfer.base import TransferStrategy, View
 from aetl.transfer.codec import Codec
 from aetl.transfer.instance.elbo_weights import ElboWeights, refuse_other_units
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 from tests.tiny import MLP, World, receipt
 from tests.transfer.build import examples, normal
 
@@ -130,6 +130,16 @@ def test_an_objective_that_is_no_bound_is_refused() -> None:
     other = Codec(vae.autoencoder, Objective({"error": SquaredError(weight=1.0)}))
     with pytest.raises(UserError, match=r"loss\.error is not in nats"):
         refuse_other_units(other)
+
+
+def test_a_bound_with_a_discriminator_is_refused(tmp_path: Path) -> None:
+    torch.set_default_dtype(torch.float32)
+    world = World(
+        tmp_path, "autoencoder=factor_vae", *MLP, "pretrain.max_steps=2",
+        "transfer=[instance/elbo_weights,parameter/finetune]",
+    )  # fmt: skip
+    with pytest.raises(DoesNotFit, match=r"loss\.\w+ \(AdversarialTC\) has its discriminator"):
+        world.transfer()
 
 
 def test_an_autoencoder_without_a_posterior_is_refused_before_any_work() -> None:

@@ -35,6 +35,8 @@ from aetl.sweep.sweeper import OptunaSweeper
 
 ALIAS = "hydra_plugins.aetl_process"
 TASK = "aetl.launch:_task"
+WANDB = ("wandb", "wandb.sdk.launch.inputs.internal")
+"""What a W&B run imports at its start; the second alone takes a second."""
 
 
 def register() -> None:
@@ -90,7 +92,7 @@ class ProcessLauncher(Launcher):
         else:
             self.manifest = self.going_on
             self.manifest.jobs_at_once, self.manifest.backend = self.jobs, self.backend
-        self.context = start_server(_threads(config), ["wandb"] if _uses_wandb(config) else [])
+        self.context = start_server(_threads(config), WANDB if _uses_wandb(config) else ())
 
     def _claim(self, folder: Path) -> None:
         """Make the sweep's folder; ``give_back`` removes it if the sweep is refused."""

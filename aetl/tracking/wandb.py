@@ -93,6 +93,9 @@ class Wandb(Tracker):
         import wandb
 
         about = self.about
+        if mode == "offline":  # then nothing goes to the client's maker either
+            os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        wandb.setup(wandb.Settings(mode=mode))  # type: ignore[arg-type]
         # An agent has fixed the id, the project and the entity; the client wants them once.
         of_agent = bool(os.environ.get("WANDB_SWEEP_ID"))
         return wandb.init(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -145,3 +147,18 @@ def test_a_table_of_images_names_classes_and_shows_the_surest_probability(tmp_pa
         "truth": ["dog", "cat"], "prediction": ["dog", "dog"], "twin": ["cat", "cat"],
         "confidence": [0.75, 0.625],
     }  # fmt: skip
+
+
+def test_an_offline_run_asks_nobody_outside(tmp_path: Path) -> None:
+    """All that would leave this machine goes through a proxy, which waits for a call in vain."""
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0.1)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        ours = ("WANDB_MODE", "WANDB_ERROR_REPORTING")
+        environment = {k: v for k, v in os.environ.items() if k not in ours}
+        environment |= dict.fromkeys(names, address)
+        run = [*TINY, f"output_dir={tmp_path}"]
+        subprocess.run([sys.executable, "-m", "aetl.cli", *run], env=environment, check=True)
+        with pytest.raises(TimeoutError):
+            proxy.accept()

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 
 from torchvision.datasets import FashionMNIST
 
-from aetl.data.base import Dataset, Examples
-from aetl.data.idx import read_idx
+from aetl.data.idx import Idx
 
 
 @dataclass(frozen=True, kw_only=True)
-class FashionMnist(Dataset):
+class FashionMnist(Idx):
     """Files of torchvision's layout in ``<data_dir>/FashionMNIST/raw``."""
 
-    data_dir: str
-    download: bool
-
-    def read(self) -> tuple[Examples, Examples]:
-        classes = tuple(FashionMNIST.classes)
-        return read_idx(FashionMNIST, classes, self.data_dir, download=self.download)
+    kind = FashionMNIST
+    classes = tuple(FashionMNIST.classes)

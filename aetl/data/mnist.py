@@ -8,18 +8,13 @@ from dataclasses import dataclass
 
 from torchvision.datasets import MNIST
 
-from aetl.data.base import Dataset, Examples
-from aetl.data.idx import read_idx
+from aetl.data.idx import Idx
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mnist(Dataset):
+class Mnist(Idx):
     """Files of torchvision's layout in ``<data_dir>/MNIST/raw``."""
 
-    data_dir: str
-    download: bool
-
-    def read(self) -> tuple[Examples, Examples]:
-        # The names of the digits are those of the other digit sets, so that labels transfer.
-        classes = tuple(str(digit) for digit in range(10))
-        return read_idx(MNIST, classes, self.data_dir, download=self.download)
+    kind = MNIST
+    # The names of the digits are those of the other digit sets, so that labels transfer.
+    classes = tuple(str(digit) for digit in range(10))

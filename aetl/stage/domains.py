@@ -128,7 +128,7 @@ def _load(dataset: Dataset, store: Store, folder: Any) -> tuple[Examples, Exampl
         )
 
     entry = store.stage("data", digest, key, folder, compute)
-    parts = torch.load(entry.path / "examples.pt", weights_only=True)
+    parts = torch.load(entry.path / "examples.pt", weights_only=True, mmap=True)
     pool, test = (None if part is None else _unpacked(part) for part in parts)
     assert pool is not None
     return dataset.load(lambda: (pool, test))

@@ -57,7 +57,18 @@ def accept(overrides: list[str]) -> dict[str, Any]:
     return plain
 
 
-@pytest.mark.parametrize("file", FILES, ids=str)
+# Every autoencoder and strategy is composed by the conformance tests of its family, too.
+ELSEWHERE = ("autoencoder", "transfer")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        pytest.param(file, marks=[pytest.mark.slow] if file.parts[0] in ELSEWHERE else [])
+        for file in FILES
+    ],
+    ids=str,
+)
 def test_every_option_composes_and_is_accepted(file: Path) -> None:
     """Beside the defaults, or beside the task or the autoencoder that it is for."""
     refusals = []

@@ -11,6 +11,7 @@ from tests.tracking.offline import read
 from tests.tracking.server import Server, wait_until
 
 
+@pytest.mark.slow
 def test_a_run_that_its_agent_stops_is_marked_interrupted(tmp_path: Path) -> None:
     server = Server()
     fault = (

@@ -45,6 +45,7 @@ def test_a_run_whose_server_goes_away_ends_in_time_and_is_uploaded_later(
     later.stop()
 
 
+@pytest.mark.slow
 def test_a_run_that_never_finds_its_server_is_logged_offline(
     server: Server, tmp_path: Path
 ) -> None:

@@ -45,7 +45,8 @@ def test_each_job_of_a_multirun_is_synced_as_its_own_run_that_ended_as_it_did(
     assert "evaluate/test/accuracy" not in by_state["failed"].summary
 
 
-@pytest.mark.parametrize("mode", ["online", pytest.param("offline", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["online", "offline"])
 def test_a_job_that_was_killed_goes_on_in_its_run(
     mode: str, server: Server, tmp_path: Path
 ) -> None:

@@ -6,6 +6,8 @@ import json
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.tracking.client import TINY, environment
 from tests.tracking.offline import read
 from tests.tracking.server import Server, wait_until

@@ -5,7 +5,7 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -122,6 +122,12 @@ class Examples:
         return digest.hexdigest()
 
 
+def stats_of(files: Iterable[Path], root: Path) -> list[tuple[str, int, int]]:
+    """The name below ``root``, the bytes and the time of change of each file."""
+    found = ((str(file.relative_to(root)), file.stat()) for file in files)
+    return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in found]
+
+
 def to_unit(x: Tensor) -> Float[Tensor, "n ..."]:
     """uint8 images to float32 in [0, 1]; float vectors as they are."""
     return x.float().div_(255) if x.dtype == torch.uint8 else x
@@ -167,9 +173,9 @@ class Dataset(ABC):
         """Both sets in the scale that is fitted on the training rows (images need none)."""
         return train, test
 
-    def slow_files(self) -> list[Path]:
-        """The files that ``read`` depends on alone, where what it reads is worth keeping."""
-        return []
+    def kept_by(self) -> Any | None:
+        """All that decides what ``read`` gives (JSON values), where that is worth keeping."""
+        return None
 
     @final
     def load(

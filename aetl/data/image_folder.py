@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from aetl.data.base import Dataset, Examples, identity_of
+from aetl.data.base import Dataset, Examples, identity_of, stats_of
 from aetl.types import UserError
 
 T = TypeVar("T")
@@ -63,10 +63,7 @@ class ImageFolder(Dataset):
     channels: Literal[1, 3] | None
 
     def read(self) -> tuple[Examples, Examples | None]:
-        root = Path(self.path).expanduser()
-        if not root.is_dir():
-            raise UserError(f"path={self.path}: is not a folder")
-        train_root, test_root = _official(root)
+        train_root, test_root = _official(self._root())
         classes, labels, headers = _listed(train_root)
         size, channels = self._format(headers)
         train = _decoded(headers, labels, classes, size, channels)
@@ -81,6 +78,20 @@ class ImageFolder(Dataset):
         position = [classes.index(name) for name in test_classes]
         test_labels = [position[label] if position else -1 for label in test_labels]
         return train, _decoded(test_headers, test_labels, classes, size, channels)
+
+    def kept_by(self) -> Any:
+        """Images are decoded and scaled once."""
+        root = self._root()
+        parts = [part for part in _official(root) if part is not None]
+        files = [path for part in parts for group in _groups(part) for path in group]
+        format_ = {"image_size": self.image_size, "channels": self.channels}
+        return {"files": stats_of(files, root), **format_}
+
+    def _root(self) -> Path:
+        root = Path(self.path).expanduser()
+        if not root.is_dir():
+            raise UserError(f"path={self.path}: is not a folder")
+        return root
 
     def _format(self, headers: Sequence[Header]) -> tuple[tuple[int, int], int]:
         """((height, width), channels) of all images."""
@@ -128,10 +139,15 @@ def _images(folder: Path, *, deep: bool) -> list[Path]:
     )
 
 
+def _groups(root: Path) -> list[list[Path]]:
+    """The images of each class, or all of them where there are no classes."""
+    folders = _folders(root)
+    return [_images(folder, deep=True) for folder in folders] or [_images(root, deep=False)]
+
+
 def _listed(root: Path) -> tuple[tuple[str, ...], list[int], list[Header]]:
     """The classes, and the label (-1 without classes) and header of every image."""
-    folders = _folders(root)
-    groups = [_images(folder, deep=True) for folder in folders] or [_images(root, deep=False)]
+    folders, groups = _folders(root), _groups(root)
     for folder, group in zip(folders or [root], groups, strict=True):
         if not group:
             kinds = " ".join(sorted(SUFFIXES))

@@ -17,7 +17,7 @@ from aetl.data.align import align
 from aetl.data.base import Dataset, Examples
 from aetl.data.guard import refuse_overlap
 from aetl.data.split import Split, make_split
-from aetl.files import write_torch
+from aetl.stage.read_once import load
 from aetl.store.store import Store, digest_of
 from aetl.task.base import Task
 
@@ -86,9 +86,9 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     plain = resolved(cfg)
     datasets: dict[str, Dataset] = {name: instantiate(cfg[name]) for name in ("source", "target")}
     read = {name: _without_split(plain[name]) for name in datasets}
-    loaded = {"source": _load(datasets["source"], store, folder)}
+    loaded = {"source": load(datasets["source"], store, folder)}
     same = read["source"] == read["target"]
-    loaded["target"] = loaded["source"] if same else _load(datasets["target"], store, folder)
+    loaded["target"] = loaded["source"] if same else load(datasets["target"], store, folder)
     # The budget is the target's alone: a small source may have fewer examples.
     datasets["source"] = dataclasses.replace(datasets["source"], budget="all", per_class=False)
     source, target = (
@@ -110,43 +110,6 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
         split, train=both[:number][left[:number]], validation=both[number:][left[number:]]
     )
     return Domains(dataclasses.replace(source, split=split), target, dropped)
-
-
-def _load(dataset: Dataset, store: Store, folder: Any) -> tuple[Examples, Examples]:
-    """The examples of a domain; files that are slow to read are kept in the store as tensors."""
-    files = dataset.slow_files() if store.reuse else []
-    if not files:
-        return dataset.load()
-    stats = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    key = {"dataset": f"{type(dataset).__module__}.{type(dataset).__qualname__}", "files": stats}
-    digest = digest_of({"_target_": key["dataset"], **key}, __name__)
-
-    def compute(path: Any) -> None:
-        write_torch(
-            path / "examples.pt",
-            [None if part is None else _packed(part) for part in dataset.read()],
-        )
-
-    entry = store.stage("data", digest, key, folder, compute)
-    parts = torch.load(entry.path / "examples.pt", weights_only=True, mmap=True)
-    pool, test = (None if part is None else _unpacked(part) for part in parts)
-    assert pool is not None
-    return dataset.load(lambda: (pool, test))
-
-
-def _packed(examples: Examples) -> dict[str, Any]:
-    identity = torch.from_numpy(examples.identity.view(np.int64))
-    return {
-        "x": examples.x,
-        "y": examples.y,
-        "identity": identity,
-        "classes": list(examples.classes),
-    }
-
-
-def _unpacked(part: dict[str, Any]) -> Examples:
-    identity = part["identity"].numpy().view(np.uint64)
-    return Examples(part["x"], part["y"], tuple(part["classes"]), identity)
 
 
 def _without_split(node: dict[str, Any]) -> dict[str, Any]:

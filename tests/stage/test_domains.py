@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import bz2
+import errno
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +12,13 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
+from PIL import Image
 
 from aetl.data.digits import Digits
+from aetl.data.image_folder import ImageFolder
 from aetl.data.usps import Usps
 from aetl.stage.domains import load_domains, pretraining_domain
+from aetl.stage.read_once import write_array
 from aetl.store.store import Store
 from aetl.types import Batch, UserError
 from tests.tiny import MLP, WATCH, Watch, World, tiny_config
@@ -212,3 +217,52 @@ def test_files_that_are_slow_to_read_are_read_once(
     assert torch.equal(second.source.pool.x, 255 - plain.x)
     write_usps(tmp_path, 1)  # other files are other data
     assert load(tmp_path, *data).target.fingerprint != first.target.fingerprint
+
+
+def write_photos(folder: Path) -> Path:
+    """Two classes of 20 random images each, of 9 x 6."""
+    rng = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (9, 6), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_own_images_are_decoded_once_in_each_format(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = write_photos(tmp_path / "photos")
+    data = ["dataset@source=image_folder", "dataset@target=image_folder", "target.budget=10"]
+    data += [f"{side}.path={photos}" for side in ("source", "target")]
+    data += ["source.size=null", "target.size=null"]
+    read = []
+    original = ImageFolder.read
+    monkeypatch.setattr(ImageFolder, "read", lambda self: read.append(1) or original(self))
+    first, second = load(tmp_path, *data), load(tmp_path, *data)
+    assert len(read) == 1
+    pool, test = instantiate(tiny_config(tmp_path, *data).target).load()
+    for found in (first.target, second.target):
+        assert torch.equal(found.pool.x, pool.x)
+        assert torch.equal(found.test.x, test.x)
+        assert (found.pool.identity == pool.identity).all()
+        assert found.pool.classes == ("cat", "dog")
+    read.clear()
+    sized = load(tmp_path, *data, "source.image_size=4", "target.image_size=4")
+    assert sized.target.pool.shape == (1, 4, 4)
+    (photos / "cat" / "0.png").rename(photos / "dog" / "20.png")  # another label
+    assert load(tmp_path, *data).target.fingerprint != first.target.fingerprint
+    assert len(read) == 2
+
+
+def test_data_that_the_disk_does_not_hold_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OSError) as caught:
+            write_array(tmp_path / "x.npy", np.zeros(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.errno == errno.EFBIG
+    assert list(tmp_path.iterdir()) == []

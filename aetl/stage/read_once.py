@@ -1,0 +1,59 @@
+"""Data whose files are slow to read, kept in the store as arrays that are mapped into memory.
+
+Jobs on one machine then share the pages of one copy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from aetl.data.base import Dataset, Examples
+from aetl.files import atomic, read_json, write_json
+from aetl.store.store import Store, content_digest, digest_of
+
+
+def load(dataset: Dataset, store: Store, folder: Path) -> tuple[Examples, Examples]:
+    """The training pool and the test set of ``dataset``, read from its files at most once."""
+    decides = dataset.kept_by() if store.reuse else None
+    if decides is None:
+        return dataset.load()
+    name = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
+    key = {"dataset": name, "files": content_digest(decides)}
+    digest = digest_of({"_target_": name, **key}, __name__)
+    entry = store.stage("data", digest, key, folder, lambda path: _write(path, *dataset.read()))
+    return dataset.load(lambda: _read(entry.path))
+
+
+def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
+    for name, part in (("pool", pool), ("test", test)):
+        if part is not None:
+            write_array(folder / f"{name}-x.npy", part.x.numpy())
+            write_array(folder / f"{name}-y.npy", part.y.numpy())
+            write_array(folder / f"{name}-identity.npy", part.identity)
+            write_json(folder / f"{name}.json", {"classes": part.classes})
+
+
+def _read(folder: Path) -> tuple[Examples, Examples | None]:
+    test = _part(folder, "test") if (folder / "test.json").exists() else None
+    return _part(folder, "pool"), test
+
+
+def _part(folder: Path, name: str) -> Examples:
+    x, y, identity = (
+        np.load(folder / f"{name}-{array}.npy", mmap_mode="c") for array in ("x", "y", "identity")
+    )
+    classes = tuple(read_json(folder / f"{name}.json")["classes"])
+    return Examples(torch.from_numpy(x), torch.from_numpy(y), classes, np.asarray(identity))
+
+
+def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:
+    """As ``np.save`` does, whose error does not say that the disk is full."""
+    array = np.ascontiguousarray(array)
+    with atomic(path) as temporary, temporary.open("wb") as file:
+        header = np.lib.format.header_data_from_array_1_0(array)
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(array.data)

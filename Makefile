@@ -7,6 +7,9 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 MAKING := .venv/.making
 
+# The tests start many interpreters: what one has compiled is there for the next.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .PHONY: help install test test-all test-matrix test-slurm test-ray check demo bench clean
 

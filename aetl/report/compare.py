@@ -23,7 +23,7 @@ from aetl.config import ConfigError
 from aetl.label import NOT_SETTINGS
 from aetl.report.run import Found, Run, find_runs
 from aetl.report.search import SHOWN_AS_ARMS, overrides_of
-from aetl.report.statistics import Verdict, holm, interval, paired_p_value, verdict
+from aetl.report.statistics import ALPHA, Verdict, holm, interval, paired_p_value, verdict
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +90,12 @@ class Row:
             return False
         lead = self.control_mean - self.mean
         return lead > 0 if self.higher_is_better else lead < 0
+
+    @property
+    def stands(self) -> bool:
+        """Whether a positive or negative verdict is one after Holm's correction, too."""
+        sure = self.verdict in ("positive", "negative")
+        return sure and self.p_value is not None and self.p_value < ALPHA
 
     @property
     def effective_sample_size(self) -> float | None:

@@ -12,6 +12,9 @@ from aetl.report.compare import Row, budget_order
 Arm = tuple[str, str, str, str]
 
 SYMBOLS = {"positive": "▲", "negative": "▼", "neutral": "≈", "unknown": "?"}
+"""Of each verdict."""
+HOLLOW = {"positive": "△", "negative": "▽"}
+"""Of a verdict that one arm's interval gives and Holm's correction for all arms takes away."""
 NO_VALUE = "–"
 
 
@@ -110,6 +113,23 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
 def baseline_text(rows: Iterable[Row]) -> str:
     """``scratch``, or the other controls that were chosen as twins."""
     return " or ".join(sorted({row.baseline.replace("_", " ") for row in rows})) or "scratch"
+
+
+def symbol(row: Row) -> str:
+    """Of the row's verdict, hollow where it does not stand after Holm's correction."""
+    full = SYMBOLS[row.verdict]
+    return full if row.stands else HOLLOW.get(row.verdict, full)
+
+
+def symbol_texts(rows: Iterable[Row]) -> dict[str, str]:
+    """What the symbols of these rows say, in their order."""
+    found = {symbol(row) for row in rows}
+    texts: dict[str, str] = {}
+    for name, full in SYMBOLS.items():
+        texts[full] = name
+        if name in HOLLOW:
+            texts[HOLLOW[name]] = f"{name} before Holm's correction alone"
+    return {mark: text for mark, text in texts.items() if mark in found}
 
 
 def budget_text(budget: int | str) -> str:

@@ -24,7 +24,7 @@ _MAPS = 40  # more arms or pairs than that are no picture
 def gain_map(table: Sequence[Row]) -> Figure | None:
     """Gain over scratch: a line for each arm, a column for each pair, a map for each budget.
 
-    Bold numbers are verdicts (the 95 % interval leaves out zero).
+    Faint numbers are neutral, bold ones stand after Holm's correction.
     """
     rows = [row for row in table if row.gain_mean is not None and not row.is_baseline]
     pairs = list(dict.fromkeys((row.source, row.target) for row in rows))
@@ -67,8 +67,11 @@ def _map(ax: Axes, rows: Sequence[Sequence[Row | None]], largest: float) -> None
     for y, line in enumerate(rows):
         for x, row in enumerate(line):
             if row is not None and row.gain_mean is not None:
-                sure = row.verdict in ("positive", "negative")
-                look: dict[str, Any] = {"weight": "bold"} if sure else {"alpha": 0.75}
+                faint = row.verdict not in ("positive", "negative")
+                look: dict[str, Any] = {
+                    "weight": "bold" if row.stands else "normal",
+                    "alpha": 0.6 if faint else 1.0,
+                }
                 text = signed(row.gain_mean, decimals).replace("0.", ".", 1)
                 ax.text(x, y, text, ha="center", va="center", size=8, **look)
     ax.tick_params(length=0)

@@ -16,6 +16,7 @@ from typing import Literal
 Verdict = Literal["positive", "neutral", "negative", "unknown"]
 
 CONFIDENCE = 0.95
+ALPHA = 0.05
 MIN_SEEDS = 3  # with two seeds the t interval is 12.7 standard errors wide: no verdict from that
 
 

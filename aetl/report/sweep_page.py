@@ -27,6 +27,7 @@ from aetl.report.markup import (
 )
 from aetl.report.page import PAGE
 from aetl.report.panel import (
+    HOLLOW,
     NO_VALUE,
     SYMBOLS,
     Panel,
@@ -35,6 +36,8 @@ from aetl.report.panel import (
     p_text,
     panels,
     signed,
+    symbol,
+    symbol_texts,
 )
 from aetl.report.run import RECORD, Found, Run, find_runs
 from aetl.report.search import importance, searches
@@ -56,19 +59,23 @@ _HOW_TO_READ = (
     "({twin}) on the same split, budget and seed; positive is better. The "
     "verdict is positive or negative where the gain's interval leaves out zero, neutral where it "
     "holds zero, and unknown with fewer than three seeds; p is of the paired t test, adjusted for "
-    "the arms of the same source, target and budget (Holm). † marks an arm whose mean the "
+    "the arms of the same source, target and budget (Holm). Where that p is not below 0.05, the "
+    "symbol is hollow: this one arm's interval leaves out zero, but so many arms were tried that "
+    "chance may have done it. † marks an arm whose mean the "
     "strongest control surpasses: transfer may help it, but a simpler way does better."
 )
 _CURVES = "Mean over seeds with its 95 % band; controls dashed."
 _FOREST = (
-    "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative, "
-    "grey neutral, hollow unknown. The dotted line is the strongest control."
+    "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative "
+    "(hollow: not after Holm's correction), grey dots neutral, hollow ones unknown. The dotted "
+    "line is the strongest control."
 )
 
 
 _MAP = (
-    "A line for each arm, a column for each source and target. Blue helps, orange hurts; bold "
-    "where the 95 % interval over seeds leaves out zero."
+    "A line for each arm, a column for each source and target. Blue helps, orange hurts. "
+    "Faint where the 95 % interval over seeds holds zero, bold where the verdict stands "
+    "after Holm's correction for the arms."
 )
 _RANKS = (
     "Mean rank over all pairs and budgets, best on the left; controls grey. A bar joins arms whose "
@@ -125,11 +132,12 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
 
 
 def _header(found: Found, table: Sequence[Row]) -> Html:
-    verdicts: Counter[str] = Counter(row.verdict for row in table if not row.is_control)
+    arms = [row for row in table if not row.is_control]
+    counts = Counter(map(symbol, arms))
+    looks = {symbol(row): _look(row) for row in arms}
     badges = [
-        tag("li", tag("span", f"{SYMBOLS[name]} {verdicts[name]} {name}", class_=f"badge {name}"))
-        for name in SYMBOLS
-        if verdicts[name]
+        tag("li", tag("span", f"{mark} {counts[mark]} {text}", class_=looks[mark]))
+        for mark, text in symbol_texts(arms).items()
     ]
     told: list[tuple[str, object]] = [("finished runs", len(found.done)), ("rows", len(table))]
     if left_out := found.left_out():
@@ -206,8 +214,14 @@ def _twin(table: Sequence[Row]) -> str:
     return "the same network trained from scratch" if name == "scratch" else name
 
 
-def _badge(verdict: str) -> Html:
-    return tag("span", f"{SYMBOLS[verdict]} {verdict}", class_=f"badge {verdict}")
+def _badge(row: Row) -> Html:
+    return tag("span", f"{symbol(row)} {row.verdict}", class_=_look(row))
+
+
+def _look(row: Row) -> str:
+    """The classes of a badge: only a verdict that stands is filled."""
+    hollow = " hollow" if symbol(row) in HOLLOW.values() else ""
+    return f"badge {row.verdict}{hollow}"
 
 
 def _comparison(cut: Sequence[Panel]) -> Html | None:
@@ -251,7 +265,7 @@ def _cells(panel: Panel, row: Row, differ: Sequence[str]) -> list[Cell]:
         Cell(panel.gain(row), gain, number=True),
         Cell(panel.gain_interval(row), "" if row.gain_ci_low is None else row.gain_ci_low, True),
         Cell(p_text(row.p_value), "" if row.p_value is None else row.p_value, number=True),
-        Cell("" if row.is_baseline else _badge(row.verdict), row.verdict),
+        Cell("" if row.is_baseline else _badge(row), row.verdict),
         Cell(_strongest(panel, row)),
     ]
 
@@ -315,8 +329,9 @@ def _matrix_cell(panel: Panel, row: Row | None) -> Html:
     mean = [tag("span", panel.score(row.mean), class_=look), tag("small", reach)]
     if row.is_baseline or row.gain_mean is None:
         return tag("td", *mean, Html("<br>"), tag("small", panel.gain(row)))
-    gain = f"{SYMBOLS[row.verdict]} {panel.gain(row)}"
-    badge = tag("span", gain, class_=f"badge {row.verdict}", title=f"{row.verdict} transfer")
+    gain = f"{symbol(row)} {panel.gain(row)}"
+    (said,) = symbol_texts([row]).values()
+    badge = tag("span", gain, class_=_look(row), title=f"{said} transfer")
     return tag("td", *mean, _dagger(panel, row), Html("<br>"), badge)
 
 

@@ -13,6 +13,7 @@ from aetl.report.details import Detail, details
 from aetl.report.details_table import correlation_table, detail_table, explained
 from aetl.report.foretold import correlations
 from aetl.report.panel import (
+    HOLLOW,
     NO_VALUE,
     SYMBOLS,
     Arm,
@@ -21,6 +22,8 @@ from aetl.report.panel import (
     budget_text,
     p_text,
     panels,
+    symbol,
+    symbol_texts,
 )
 from aetl.report.standing import Standing, standing_text, standings
 from aetl.terminal import WIDTH, console
@@ -179,8 +182,8 @@ def _control(panel: Panel, budget: int | str) -> str:
 def _cell_lines(panel: Panel, row: Row) -> list[str]:
     seeds = "" if panel.seeds() else f" n={row.n}"
     gain = panel.gain(row)
-    symbol = f" {SYMBOLS[row.verdict]}" if row.gain_mean is not None and not row.is_baseline else ""
-    return [panel.mean(row), gain + symbol + seeds]
+    mark = f" {symbol(row)}" if row.gain_mean is not None and not row.is_baseline else ""
+    return [panel.mean(row), gain + mark + seeds]
 
 
 def _cell(panel: Panel, row: Row | None) -> str:
@@ -195,12 +198,13 @@ def _verdict(row: Row) -> str:
     if row.is_baseline:
         return ""
     style = _STYLES[row.verdict]
-    return f"[{style}]{SYMBOLS[row.verdict]} {row.verdict}[/{style}]"
+    return f"[{style}]{symbol(row)} {row.verdict}[/{style}]"
 
 
 def _legend(rows: Sequence[Row]) -> str:
     parts = ["± 95 % over seeds", f"gain over {baseline_text(rows)}:"]
-    parts += [f"{SYMBOLS[v]} {v}" for v in SYMBOLS if any(row.verdict == v for row in rows)]
+    told = symbol_texts(row for row in rows if not row.is_baseline)
+    parts += [f"{mark} {text}" for mark, text in told.items()]
     if any(row.beaten for row in rows):
         parts.append("† a control does better")
     return "  ".join(parts)
@@ -256,7 +260,8 @@ def _latex_mean(panel: Panel, row: Row, best: float) -> str:
 def _latex_gain(panel: Panel, row: Row) -> str:
     if row.gain_mean is None or row.is_baseline:
         return r"\footnotesize baseline" if row.is_baseline else ""
-    return rf"\footnotesize ${panel.gain(row)}$ ({row.verdict})"
+    uncorrected = ", uncorrected" if symbol(row) in HOLLOW.values() else ""
+    return rf"\footnotesize ${panel.gain(row)}$ ({row.verdict}{uncorrected})"
 
 
 _TEX = str.maketrans(

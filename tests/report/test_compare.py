@@ -25,6 +25,7 @@ from aetl.report.compare import (
     render_json,
     rows,
 )
+from aetl.report.panel import symbol
 from aetl.report.run import find_runs
 from aetl.report.table import render_latex, render_table
 from tests.report.synthetic import write_run
@@ -82,6 +83,31 @@ def test_the_p_values_of_a_budget_are_adjusted_for_its_arms(tmp_path: Path) -> N
         raw = {arm: scipy.stats.ttest_rel(*numbers[arm, budget]).pvalue for arm in ARMS[1:]}
         smallest = min(raw, key=lambda arm: raw[arm])
         assert found[smallest, budget] == pytest.approx(min(1.0, 3 * raw[smallest]))
+
+
+def test_a_verdict_that_the_correction_takes_away_is_told_apart(tmp_path: Path) -> None:
+    # One gains surely; five have p = 0.013 each, which Holm's correction makes 0.066.
+    wide, gains = (0.08, 0.10, 0.12), {"parameter/finetune": (0.099, 0.100, 0.101)}
+    gains |= {f"feature/{name}": wide for name in ("linear_probe", "knn", "svm", "mlp_head")}
+    gains["parameter/freeze"] = (-0.12, -0.10, -0.08)
+    for arm, values in gains.items():
+        for seed, gain in enumerate(values):
+            named = {"transfer": arm, "budget": 10, "seed": seed}
+            write_run(tmp_path / f"{arm.replace('/', '-')}-{seed}", score=0.5 + gain,
+                      twin_score=0.5, **named)  # fmt: skip
+    found = {row.transfer: row for row in table(tmp_path)}
+    p = scipy.stats.ttest_1samp(wide, 0.0).pvalue
+    assert found["feature/knn"].p_value == pytest.approx(5 * p)
+    assert p < 0.05 < 5 * p
+    assert {name: (row.verdict, symbol(row), row.stands) for name, row in found.items()} == {
+        "parameter/finetune": ("positive", "▲", True),
+        "parameter/freeze": ("negative", "▽", False),
+        **{name: ("positive", "△", False) for name in gains if name.startswith("feature/")},
+    }
+    text = render_table([*found.values()], 100)
+    assert text.count("△ positive") == 5  # the legend's among them
+    assert text.count("▲ positive") == 2
+    assert "positive, uncorrected" in render_latex([*found.values()])
 
 
 def test_json_has_exactly_the_promised_keys_and_nothing_else(tmp_path: Path) -> None:

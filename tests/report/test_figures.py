@@ -2,6 +2,7 @@ import io
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,17 @@ def test_gain_forest_colours_the_verdicts_and_leaves_out_the_baseline(tmp_path: 
     assert names == ["feature/linear_probe", "parameter/finetune"]
     assert has_color(figure, COLORS[0])
     assert has_color(figure, COLORS[1])
+
+
+def test_gain_forest_is_hollow_where_the_correction_takes_a_verdict_away(tmp_path: Path) -> None:
+    found = panel(tmp_path)
+    cells = {key: replace(row, p_value=0.2) for key, row in found.cells.items()}
+    for cut, is_hollow in ((found, False), (replace(found, cells=cells), True)):
+        figure = gain_forest(cut)
+        assert figure is not None
+        marks = [line for line in figure.axes[0].lines if line.get_marker() in ("<", ">")]
+        assert len(marks) == 2
+        assert all((line.get_markerfacecolor() == "none") is is_hollow for line in marks)
 
 
 def test_gain_forest_of_many_budgets_wraps(tmp_path: Path) -> None:

@@ -216,6 +216,20 @@ def test_the_page_of_a_sweep_shows_everything_and_needs_nothing(tmp_path: Path) 
     ]
 
 
+def test_the_page_tells_verdicts_apart_that_the_correction_takes_away(tmp_path: Path) -> None:
+    wide, sure = (0.08, 0.10, 0.12), (0.099, 0.100, 0.101)
+    for name in ("knn", "svm", "mlp_head", "coral", "finetune"):
+        for seed, gain in enumerate(sure if name == "finetune" else wide):
+            arm = f"parameter/{name}" if name == "finetune" else f"feature/{name}"
+            named = {"transfer": arm, "seed": seed, "twin_score": 0.5}
+            write_run(tmp_path / f"{name}-{seed}", score=0.5 + gain, **named)
+    page = assert_self_contained(write_sweep_page([tmp_path]))
+    assert "▲ 1 positive" in page.text
+    assert "△ 4 positive before Holm's correction alone" in page.text
+    hollow = [span for span in page.named("span") if "hollow" in span.get("class", "")]
+    assert len(hollow) == 1 + 4 + 4  # the count, the matrix, all rows
+
+
 def test_a_sweep_whose_jobs_all_failed_has_a_page_too(tmp_path: Path) -> None:
     write_run(tmp_path / "0", status="failed", error="boom")
     page = assert_self_contained(write_sweep_page([tmp_path]))

@@ -24,6 +24,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl generate RUN               samples, interpolations and traversals of its autoencoder
   aetl rerun RUN|SWEEP [--check]  again from saved configs; --check compares the scores
   aetl sweep status|resume|retry DIR
+  aetl store [prune]              what the store of stages holds; remove what is long unused
   aetl completion bash|zsh|fish   a script that makes the shell complete all of this
 
 Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.
@@ -71,6 +72,7 @@ def _command(arguments: list[str]) -> int:
         "generate": _generate,
         "rerun": _rerun,
         "sweep": _sweep,
+        "store": _store,
         "completion": _completion,
         "_rank": _process_of_a_run,
     }
@@ -203,6 +205,12 @@ def _sweep(arguments: list[str]) -> int:
     from aetl.sweep.command import main as sweep_main
 
     return sweep_main(arguments, _run)
+
+
+def _store(arguments: list[str]) -> int:
+    from aetl.store.command import store_command
+
+    return store_command(arguments)
 
 
 def _completion(arguments: list[str]) -> int:

@@ -49,7 +49,7 @@ WHERE = {
 OPTIONS = ("-m", "--multirun", "--config-dir", "--cfg", "--debug", "--help")
 OF_COMMANDS = {
     "ls": ("--json",), "show": ("--json",), "compare": ("--json", "--csv", "--latex", "--html"),
-    "rerun": ("--check",), "sweep": ("status", "resume", "retry"),
+    "rerun": ("--check",), "sweep": ("status", "resume", "retry"), "store": ("prune", "--json"),
     "completion": ("bash", "zsh", "fish"),
 }  # fmt: skip
 TAKE_OVERRIDES = ("check", "rank")

@@ -110,6 +110,7 @@ def _in_store(cfgs: Mapping[str, DictConfig]) -> Iterator[Encoder]:
     from aetl.stage.domains import load_domains, pretraining_domain
     from aetl.stage.encoders import Encoder
     from aetl.stage.pretrain import pretraining_digest
+    from aetl.store.store import RECORD
 
     found = 0
     for varied, cfg in cfgs.items():
@@ -120,7 +121,7 @@ def _in_store(cfgs: Mapping[str, DictConfig]) -> Iterator[Encoder]:
         domains = load_domains(cfg, store, store.dir)
         digest = pretraining_digest(cfg, pretraining_domain(domains, cfg.pretrain.domains))
         folder = store.dir / f"pretrain-{digest}"
-        if (folder / "entry.json").exists():
+        if (folder / RECORD).exists():
             found += 1
             yield Encoder(cfg, names, folder / "autoencoder.pt", digest)
         else:

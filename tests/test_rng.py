@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from scipy.stats import kstest
 
-from aetl.rng import Rng
+from aetl.rng import Rng, seed_global
 
 
 def test_the_same_key_gives_the_same_numbers_whatever_was_drawn_before() -> None:
@@ -29,3 +30,15 @@ def test_draws_follow_their_distributions() -> None:
     like = torch.zeros(20000, dtype=torch.float64)
     assert kstest(Rng.of(0).normal(like).numpy(), "norm").pvalue > 0.001
     assert kstest(Rng.of(0).uniform(like).numpy(), "uniform").pvalue > 0.001
+
+
+def test_the_global_source_is_seeded_as_by_torch_and_no_call_stack_is_written_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seed = 2**62 + 7
+    torch.manual_seed(seed)
+    expected = torch.rand(5)
+    for device in (torch.cuda, torch.xpu, torch.mtia):
+        monkeypatch.delattr(device, "_lazy_call")
+    seed_global(seed)
+    assert torch.equal(torch.rand(5), expected)

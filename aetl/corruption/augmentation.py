@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
-from aetl.rng import Rng, key_seed
+from aetl.rng import Rng, key_seed, seed_global
 from aetl.types import DoesNotFit, UserError
 
 
@@ -40,7 +40,7 @@ class Augmentation(Corruption):
         return torch.stack(images)
 
     def _altered(self, image: Float[Tensor, "C H W"], rng: Rng, position: int) -> Tensor:
-        torch.manual_seed(key_seed(*rng.key, position))
+        seed_global(key_seed(*rng.key, position), image.device)
         altered = image
         for transform in self.transforms:
             altered = transform(altered)

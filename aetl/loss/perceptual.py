@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.loss.base import LossTerm, Weight
+from aetl.rng import seed_global
 from aetl.types import UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -129,7 +130,7 @@ class TorchvisionEncoder(FixedEncoder):
         from torchvision.models import get_model
 
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+            seed_global(self.seed)
             try:
                 module: nn.Module = get_model(self.name, weights=None)
             except ValueError:

@@ -18,7 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from aetl import ranks
 from aetl.files import atomic, write_torch
-from aetl.rng import Rng, key_seed
+from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
 from aetl.stage.schedule import Schedule
 from aetl.tracking.history import History, Listener
@@ -108,7 +108,7 @@ class Training(pl.LightningModule):
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         key = (self.seed, self.stage, self.current_epoch, batch_idx)
-        torch.manual_seed(key_seed(*key, ranks.rank()))  # dropout draws from the global source
+        seed_global(key_seed(*key, ranks.rank()), self.device)  # dropout draws from there
         values = self.losses(batch, Rng.of(*key), batch_idx, self.progress)
         self._refuse_divergence(values, batch)
         if self._adversary is not None:
@@ -125,7 +125,7 @@ class Training(pl.LightningModule):
 
     def _adversary_step(self, batch: Any, batch_idx: int) -> Tensor:
         key = (self.seed, self.stage, self.current_epoch, batch_idx, "adversary")
-        torch.manual_seed(key_seed(*key, ranks.rank()))
+        seed_global(key_seed(*key, ranks.rank()), self.device)
         values = self.adversary_losses(batch, Rng.of(*key), batch_idx, self.progress)
         total = torch.stack(list(values.values())).sum()
         self._refuse_infinite(total, {k: v.detach() for k, v in values.items()}, batch)
@@ -337,5 +337,5 @@ def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:
 def seeded(module: Callable[[], nn.Module], *key: int | str) -> Any:
     """Build a module with initial weights that follow from a key alone."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(key_seed(*key))
+        seed_global(key_seed(*key))
         return module()

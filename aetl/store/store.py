@@ -8,9 +8,11 @@ until then its folder holds the checkpoint that the next attempt continues from.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ from aetl.store.code import code_digest
 
 log = logging.getLogger(__name__)
 
+RECORD = "entry.json"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -38,7 +42,7 @@ class Entry:
     @property
     def seconds(self) -> float:
         """How long the stage took when it was computed."""
-        return float(read_json(self.path / "entry.json")["seconds"])
+        return float(read_json(self.path / RECORD)["seconds"])
 
 
 class Store:
@@ -59,21 +63,27 @@ class Store:
         """
         base = self.dir if self.reuse else folder / "stages"
         path = base / f"{name}-{digest}"
-        path.mkdir(parents=True, exist_ok=True)
+        base.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
         if ranks.rank() == 0:
             _acquire(lock, path)
+            path.mkdir(exist_ok=True)  # under the lock: it may have been removed while we waited
         try:
-            done = ranks.agree((path / "entry.json").exists())
-            if not done:
+            done = ranks.agree((path / RECORD).exists())
+            if done:
+                _touch(path / RECORD)
+            else:
                 start = time.monotonic()
                 compute(path)
                 seconds = time.monotonic() - start
                 if ranks.rank() == 0:
                     record = {"stage": name, "digest": digest, "seconds": seconds, "key": dict(key)}
-                    write_json(path / "entry.json", record)
+                    write_json(path / RECORD, record)
             ranks.agree(None)  # nobody reads on before the entry is written
         finally:
+            if ranks.rank() == 0:
+                with contextlib.suppress(OSError):  # one that was refused leaves nothing
+                    path.rmdir()
             lock.release()
         return Entry(path, digest, reused=done)
 
@@ -84,6 +94,12 @@ def _acquire(lock: FileLock, path: Path) -> None:
     except Timeout:
         log.info("waiting for another process that computes %s", path.name)
         lock.acquire()
+
+
+def _touch(record: Path) -> None:
+    """So the store knows when an entry was last used."""
+    with contextlib.suppress(OSError):  # a store that others own can still be read
+        os.utime(record)
 
 
 def digest_of(key: Mapping[str, Any], module: str) -> str:

@@ -16,11 +16,12 @@ from aetl.cli import main
 from aetl.completion import SCRIPTS, candidates
 from aetl.config import compose
 
-COMMANDS = ("check", "ls", "compare", "sweep", "rerun", "completion", "_rank")
+COMMANDS = ("check", "ls", "compare", "sweep", "store", "rerun", "completion", "_rank")
 
 CASES = [
     ("aetl ", {"check", "sweep", "autoencoder=", "transfer=", "seed=", "hydra/launcher="}),
     ("aetl sw", {"sweep", "sweep="}),
+    ("aetl store pr", {"prune"}),
     ("aetl sweep re", {"resume", "retry"}),
     ("aetl autoencoder=v", {"autoencoder=vae"}),
     ("aetl dataset@target=us", {"dataset@target=usps"}),

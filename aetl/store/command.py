@@ -1,0 +1,192 @@
+"""``aetl store``: what the store holds, and ``aetl store prune``: what nobody used for long goes.
+
+Runs keep their own copies of what they made (hard links), so nothing of a run is lost: what is
+removed here is computed again when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aetl.config import ConfigError
+from aetl.store.store import RECORD
+from aetl.terminal import console
+
+_DAY = 86400.0
+_REMOVED = ".removed-"
+
+
+@dataclass(frozen=True)
+class Held:
+    """An entry of the store, or one that was begun: its stage, bytes, and when it was last used."""
+
+    path: Path
+    stage: str
+    done: bool
+    size: int
+    alone: int
+    """Bytes that no run's folder holds, too: what its removal gives back."""
+    used: float
+    """Seconds since 1970."""
+
+
+def held(folder: Path) -> list[Held]:
+    """What a store's folder holds, the longest unused first."""
+    entries = (path for path in folder.iterdir() if path.is_dir() and _stage(path))
+    return sorted(map(_look, entries), key=lambda entry: entry.used)
+
+
+def prune(entries: Iterable[Held]) -> list[Held]:
+    """Remove entries; those that somebody computes or waits for stay. Returns what went.
+
+    An entry goes whole or not at all: it is first renamed. Locks stay, since a process that waits
+    for one would else share it with nobody.
+    """
+    gone = []
+    for entry in entries:
+        try:
+            with FileLock(entry.path.with_suffix(".lock"), timeout=0):
+                away = entry.path.with_name(f"{_REMOVED}{entry.path.name}")
+                shutil.rmtree(away, ignore_errors=True)
+                entry.path.rename(away)
+        except (Timeout, FileNotFoundError):  # in use, or another prune was faster
+            continue
+        shutil.rmtree(away, ignore_errors=True)
+        gone.append(entry)
+    return gone
+
+
+def store_command(arguments: Sequence[str]) -> int:
+    """Look at the store of pretrained encoders, prepared data and twins, or clear it up."""
+    options = _parser().parse_args(list(arguments))
+    folder = _folder(getattr(options, "dir", None))
+    if options.command == "prune":
+        if not 0 <= options.older_than < float("inf"):
+            raise ConfigError(f"--older-than={options.older_than}: expected days, from 0 on")
+        return _prune(folder, options.older_than, options.stage, options.dry_run)
+    return _print(folder, held(folder) if folder.is_dir() else [], options.json)
+
+
+def _parser() -> argparse.ArgumentParser:
+    both = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    both.add_argument("--dir", type=Path, help="the store's folder (outputs/store)")
+    parser = argparse.ArgumentParser(
+        "aetl store", description=store_command.__doc__, parents=[both]
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    text = "remove what no run used for some time; runs keep what they have"
+    pruning = commands.add_parser("prune", help=text, description=text, parents=[both])
+    pruning.add_argument(
+        "--older-than", type=float, default=30.0, metavar="DAYS",
+        help="days since the last use (30); 0 is everything, and not while runs go on",
+    )  # fmt: skip
+    pruning.add_argument(
+        "--stage", help="only this stage's entries (pretrain, transfer, data, ...)"
+    )
+    pruning.add_argument("--dry-run", action="store_true", help="only say what would go")
+    return parser
+
+
+def _folder(asked: Path | None) -> Path:
+    """The folder that is asked for, or where a run would put its stages."""
+    if asked is None:
+        from aetl.config import compose
+
+        return Path(str(compose([]).store.dir))
+    if not asked.is_dir():
+        raise ConfigError(f"--dir={asked}: no such folder")
+    return asked
+
+
+def _prune(folder: Path, days: float, stage: str | None, dry_run: bool) -> int:
+    if not dry_run:
+        for cut_off in folder.glob(f"{_REMOVED}*"):
+            shutil.rmtree(cut_off, ignore_errors=True)
+    entries = held(folder) if folder.is_dir() else []
+    stages = sorted({entry.stage for entry in entries})
+    if stage is not None and entries and stage not in stages:
+        raise ConfigError(f"--stage={stage}: none of {', '.join(stages)}")
+    before = time.time() - days * _DAY
+    old = [e for e in entries if e.used <= before and stage in (None, e.stage)]
+    gone = old if dry_run else prune(old)
+    said = f"{_count(len(gone))} of {len(entries)}, {_bytes(sum(entry.alone for entry in gone))}"
+    print(f"{'would remove' if dry_run else 'removed'} {said}: {folder}")
+    if len(gone) < len(old):
+        print(f"{_count(len(old) - len(gone))} in use: left alone")
+    return 0
+
+
+def _print(folder: Path, entries: Sequence[Held], as_json: bool) -> int:
+    if as_json:
+        lines = [asdict(entry) | {"path": str(entry.path)} for entry in entries]
+        print(json.dumps(lines, indent=1))
+        return 0
+    if not entries:
+        print(f"nothing is stored: {folder}")
+        return 0
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("stage")
+    for name in ("entries", "begun", "size", "last used"):
+        table.add_column(name, justify="right")
+    by_stage: dict[str, list[Held]] = defaultdict(list)
+    for entry in entries:
+        by_stage[entry.stage].append(entry)
+    for stage, found in sorted(by_stage.items()):
+        table.add_row(stage, *_sums(found))
+    table.add_row("all", *_sums(entries), style="bold")
+    out = console()
+    out.print(table)
+    alone = _bytes(sum(entry.alone for entry in entries))
+    out.print(f"{folder}; {alone} of it in no run's folder, too", style="dim", soft_wrap=True)
+    return 0
+
+
+def _sums(entries: Sequence[Held]) -> tuple[str, str, str, str]:
+    done = sum(entry.done for entry in entries)
+    days = (time.time() - max(entry.used for entry in entries)) / _DAY
+    ago = "today" if days < 1 else f"{int(days)} day{'s' if days >= 2 else ''} ago"
+    size = _bytes(sum(entry.size for entry in entries))
+    return str(done), str(len(entries) - done or ""), size, ago
+
+
+def _look(path: Path) -> Held:
+    files = [found.stat() for found in path.rglob("*") if found.is_file()]
+    record = path / RECORD
+    done = record.exists()
+    # A finished entry's record is touched at each use; of one that was begun its last write counts.
+    used = record.stat().st_mtime if done else max((f.st_mtime for f in files), default=0.0)
+    return Held(
+        path, _stage(path), done, sum(f.st_size for f in files),
+        sum(f.st_size for f in files if f.st_nlink == 1), used or path.stat().st_mtime,
+    )  # fmt: skip
+
+
+def _stage(path: Path) -> str:
+    """``pretrain`` of ``pretrain-0123456789abcdef``; nothing for other folders."""
+    name, _, digest = path.name.rpartition("-")
+    is_digest = len(digest) == 16 and set(digest) <= set("0123456789abcdef")
+    return name if is_digest and not name.startswith(".") else ""
+
+
+def _count(n: int) -> str:
+    return "1 entry" if n == 1 else f"{n} entries"
+
+
+def _bytes(n: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if n < 1000 or unit == "GB":
+            break
+        n /= 1000
+    return f"{n:.0f} {unit}" if n >= 100 or unit == "B" else f"{n:.3g} {unit}"

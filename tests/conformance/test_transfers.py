@@ -6,6 +6,7 @@ A new strategy is here by existing.
 from __future__ import annotations
 
 import dataclasses
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,15 @@ from aetl.stage.arm import build_network, starts_pretrained, strategies_of, uses
 from aetl.stage.domains import Domain
 from aetl.stage.receipt import tensors
 from aetl.store.store import Entry
+from tests.conformance.declared import DECLARED
 from tests.tiny import CONV, MLP, World, differing, receipt, same_bits, weights
 
 STRATEGIES = sorted(
     str(path.relative_to(conf_dir() / "transfer").with_suffix(""))
     for path in (conf_dir() / "transfer").glob("*/*.yaml")
 )
-BACKBONES = {"mlp": (*MLP, "backbone.norm=batch"), "conv": (*CONV, "backbone.norm=batch")}
+TWO_LAYERS = ("backbone.hidden=[16,12]", *MLP[1:])
+BACKBONES = {"mlp": (*TWO_LAYERS, "backbone.norm=batch"), "conv": (*CONV, "backbone.norm=batch")}
 NEEDS = {
     "instance/tradaboost_r2": ("task=regression", "metric=r2"),
     "instance/elbo_weights": ("autoencoder=vae",),
@@ -108,6 +111,9 @@ def test_the_receipt_says_exactly_what_changed(worlds: Any, transfer: str, backb
     # What trains does change, or the rate was nothing.
     assert set(said["trainable"]) <= set(said["changed"])
     assert said["parameters_trained"] == sum(end[name].numel() for name in said["trainable"])
+    if backbone == "mlp" and transfer in DECLARED:
+        pattern = DECLARED[transfer]
+        assert all(pattern and re.match(pattern, name) for name in said["changed"])
 
 
 @every_backbone

@@ -101,6 +101,7 @@ class Server:
         self.sweeps: dict[str, Sweep] = {}
         self.artifacts: dict[str, Artifact] = {}
         self.uploads: dict[str, bytes] = {}
+        self.received: list[str] = []  # their names, each time that one came
         self.calls: list[str] = []
         self.unknown: list[str] = []
         self.down = False
@@ -432,6 +433,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         name = unquote(self.path.partition("/storage/")[2])
         self.server_state.uploads[name] = self._body()
+        self.server_state.received.append(name)
         self._send({})
 
     def do_GET(self) -> None:

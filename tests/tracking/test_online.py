@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.tracking.client import aetl_run, run
+from tests.tracking.client import TINY, run
 from tests.tracking.server import OnlineRun, Server
 
 
@@ -19,7 +19,6 @@ class World:
     server: Server
     folder: Path
     records: list[dict[str, Any]]
-    uploads: list[set[str]]  # what was uploaded when each run had ended
 
     def runs(self) -> list[OnlineRun]:
         return [self.server.runs[_id(record)] for record in self.records]
@@ -31,15 +30,16 @@ def _id(record: dict[str, Any]) -> str:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Two runs, the second of which finds its pretraining in the store."""
+    """A multirun of two jobs, the second of which finds its pretraining in the store."""
     server, folder = Server(), tmp_path_factory.mktemp("online")
-    records, uploads = [], []
-    for rate in ("1e-3", "3e-3"):
-        overrides = [f"finetune.lr={rate}", "tags=[mine]", "selector=target_validation"]
-        records.append(aetl_run(server, folder, *overrides))
-        uploads.append(set(server.uploads))
+    swept = ("finetune.lr=1e-3,3e-3", "tags=[mine]", "selector=target_validation")
+    one_by_one = ("hydra.sweep.dir=outputs/sweep", "hydra.launcher.jobs=1")
+    done = run(server, folder, "aetl", "-m", *TINY, *swept, *one_by_one)
+    assert done.returncode == 0, done.stderr
     assert server.unknown == []
-    yield World(server, folder, records, uploads)
+    jobs = [folder / "outputs" / "sweep" / str(number) for number in (0, 1)]
+    records = [json.loads((job / "run.json").read_text()) | {"folder": job} for job in jobs]
+    yield World(server, folder, records)
     server.stop()
 
 
@@ -93,8 +93,9 @@ def test_the_encoder_is_uploaded_once_and_its_use_is_known(world: World) -> None
     weights = world.server.uploads[f"{by_name[encoder].id}/autoencoder.pt"]
     kept = world.records[0]["folder"] / "checkpoints" / "autoencoder.pt"
     assert weights == kept.read_bytes()
-    new = world.uploads[1] - world.uploads[0]
-    assert not any(name.endswith("autoencoder.pt") for name in new)
+    assert [n for n in world.server.received if n.endswith("autoencoder.pt")] == [
+        f"{by_name[encoder].id}/autoencoder.pt"
+    ]
 
 
 def test_pictures_and_a_table_of_predictions_are_there(world: World) -> None:

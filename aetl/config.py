@@ -72,10 +72,13 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
+    from aetl.parsed_once import parse_once
+
     register_resolvers()
     extra = [f"hydra.searchpath=[{','.join('file://' + os.path.abspath(d) for d in config_dirs)}]"]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="aetl"):
+        parse_once(GlobalHydra.instance().config_loader())
         return hydra.compose(
             "config", [*overrides, *(extra if config_dirs else [])], return_hydra_config=True
         )

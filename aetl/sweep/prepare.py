@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from aetl.config import ConfigError, check, explain, register_resolvers, resolved
 from aetl.files import write_text
+from aetl.parsed_once import parse_once
 from aetl.sweep.job import Surroundings
 from aetl.sweep.manifest import JobEntry
 
@@ -72,6 +73,7 @@ def _begin(plan: Plan) -> None:
     global _PLAN
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the launcher, and it stops us
     _PLAN = plan
+    parse_once(plan.loader)
     plan.surroundings.enter()
     version.setbase(plan.version_base)
     setup_globals()

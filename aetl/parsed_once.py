@@ -1,0 +1,38 @@
+"""Files of the config are parsed once in a process, however many jobs are composed from them.
+
+Hydra parses some thirty files for each composition, and a sweep composes each of its jobs.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_loader import ConfigLoader
+
+_PARSED: dict[Any, Any] = {}
+
+
+class _ParsedOnce(ConfigRepository):
+    """Hands out copies, since hydra writes into what it gets."""
+
+    def load_config(self, config_path: str) -> Any:
+        """The parsed file of a group's option with its defaults, as hydra's own repository."""
+        key = (config_path, *((source.provider, source.path) for source in self.sources))
+        if key not in _PARSED:
+            _PARSED[key] = super().load_config(config_path)
+        return copy.deepcopy(_PARSED[key])
+
+    def __deepcopy__(self, memo: object) -> _ParsedOnce:
+        # For each composition hydra takes a copy, to which it may give other sources.
+        other = copy.copy(self)
+        other.sources = list(self.sources)
+        return other
+
+
+def parse_once(loader: ConfigLoader) -> None:
+    """Let a loader of hydra's remember what it parsed."""
+    repository = copy.copy(loader.repository)  # type: ignore[attr-defined]
+    repository.__class__ = _ParsedOnce
+    loader.repository = repository  # type: ignore[attr-defined]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import atexit
 import errno
 import gc
+import importlib
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 HELP = """\
 aetl: pretrain an autoencoder on a source, transfer it to a target, see whether it helped.
@@ -30,6 +31,23 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
 Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.
 Every command answers --help. Config groups: aetl ls.
 """
+
+COMMANDS = {
+    "check": "aetl.launch:check_command",
+    "ls": "aetl.inspection:ls_command",
+    "show": "aetl.inspection:show_command",
+    "diff": "aetl.inspection:diff_command",
+    "rank": "aetl.encoder_ranking:rank_encoders_command",
+    "compare": "aetl.report.command:compare_command",
+    "report": "aetl.report.command:report_command",
+    "generate": "aetl.launch:generate_command",
+    "rerun": "aetl.redo:rerun_command",
+    "sweep": "aetl.sweep.command:main",
+    "store": "aetl.store.command:store_command",
+    "completion": "aetl.completion:completion_command",
+    "_rank": "aetl.launch:rank_command",  # one process of a run of several
+}
+"""Each command's function; its module is imported when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -61,31 +79,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    commands: dict[str, Callable[[list[str]], int]] = {
-        "check": _check,
-        "ls": _ls,
-        "show": _show,
-        "diff": _diff,
-        "rank": _rank_encoders,
-        "compare": _compare,
-        "report": _report,
-        "generate": _generate,
-        "rerun": _rerun,
-        "sweep": _sweep,
-        "store": _store,
-        "completion": _completion,
-        "_rank": _process_of_a_run,
-    }
     if arguments and arguments[0] == "_complete":  # at every Tab
         from aetl.completion import answer
 
-        return answer(" ".join(arguments[1:]), commands)
-    if arguments and arguments[0] in commands:
-        return commands[arguments[0]](arguments[1:])
+        return answer(" ".join(arguments[1:]), COMMANDS)
+    if arguments and arguments[0] in COMMANDS:
+        module, _, name = COMMANDS[arguments[0]].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        # A search goes on by doing its own command line again.
+        more = (_run,) if arguments[0] == "sweep" else ()
+        return int(command(arguments[1:], *more))
     if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "+", "~")):
         from aetl.config import nearest
 
-        known = [name for name in commands if not name.startswith("_")]
+        known = [name for name in COMMANDS if not name.startswith("_")]
         print(
             f"aetl: {arguments[0]}: no such command; {nearest(arguments[0], known)}",
             file=sys.stderr,
@@ -139,84 +146,6 @@ def _run(arguments: list[str]) -> int:
         # So an agent stops a run early: it is interrupted, and recorded as such.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run_hydra(arguments)
-
-
-def _check(arguments: list[str]) -> int:
-    from aetl.launch import check_command
-
-    return check_command(arguments)
-
-
-def _rerun(arguments: list[str]) -> int:
-    from aetl.redo import rerun_command
-
-    return rerun_command(arguments)
-
-
-def _generate(arguments: list[str]) -> int:
-    from aetl.launch import generate_command
-
-    return generate_command(arguments)
-
-
-def _process_of_a_run(arguments: list[str]) -> int:
-    from aetl.launch import rank_command
-
-    return rank_command(arguments)
-
-
-def _ls(arguments: list[str]) -> int:
-    from aetl.inspection import ls_command
-
-    return ls_command(arguments)
-
-
-def _show(arguments: list[str]) -> int:
-    from aetl.inspection import show_command
-
-    return show_command(arguments)
-
-
-def _diff(arguments: list[str]) -> int:
-    from aetl.inspection import diff_command
-
-    return diff_command(arguments)
-
-
-def _rank_encoders(arguments: list[str]) -> int:
-    from aetl.encoder_ranking import rank_encoders_command
-
-    return rank_encoders_command(arguments)
-
-
-def _compare(arguments: list[str]) -> int:
-    from aetl.report.command import compare_command
-
-    return compare_command(arguments)
-
-
-def _report(arguments: list[str]) -> int:
-    from aetl.report.command import report_command
-
-    return report_command(arguments)
-
-
-def _sweep(arguments: list[str]) -> int:
-    from aetl.sweep.command import main as sweep_main
-
-    return sweep_main(arguments, _run)
-
-
-def _store(arguments: list[str]) -> int:
-    from aetl.store.command import store_command
-
-    return store_command(arguments)
-
-
-def _completion(arguments: list[str]) -> int:
-    from aetl.completion import completion_command
-
-    return completion_command(arguments)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,7 @@ def test_changed_code_of_what_the_config_does_not_name_leaves_the_digest(
     assert code_digest("aetl.stage.pretrain", key) == before
 
 
+@pytest.mark.slow
 def test_whatever_a_stage_imports_when_it_runs_is_followed() -> None:
     """Against the interpreter: what a bare import of the stage loads is what was found."""
     import subprocess

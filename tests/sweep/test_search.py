@@ -39,6 +39,7 @@ def search(sweep: Sweep, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     return run
 
 
+@pytest.mark.slow
 def test_a_failing_trial_fails_and_the_search_goes_on(
     search: Sweep, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,7 @@ def server() -> Iterator[Server]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_each_job_of_a_multirun_is_synced_as_its_own_run_that_ended_as_it_did(
     server: Server, tmp_path: Path
 ) -> None:

@@ -128,7 +128,7 @@ def symbol_texts(rows: Iterable[Row]) -> dict[str, str]:
     for name, full in SYMBOLS.items():
         texts[full] = name
         if name in HOLLOW:
-            texts[HOLLOW[name]] = f"{name} before Holm's correction alone"
+            texts[HOLLOW[name]] = f"{name} uncorrected"
     return {mark: text for mark, text in texts.items() if mark in found}
 
 

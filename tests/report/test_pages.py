@@ -225,7 +225,7 @@ def test_the_page_tells_verdicts_apart_that_the_correction_takes_away(tmp_path: 
             write_run(tmp_path / f"{name}-{seed}", score=0.5 + gain, **named)
     page = assert_self_contained(write_sweep_page([tmp_path]))
     assert "▲ 1 positive" in page.text
-    assert "△ 4 positive before Holm's correction alone" in page.text
+    assert "△ 4 positive uncorrected" in page.text
     hollow = [span for span in page.named("span") if "hollow" in span.get("class", "")]
     assert len(hollow) == 1 + 4 + 4  # the count, the matrix, all rows
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ from aetl.tracking.base import TABLED, About
 from aetl.tracking.record import Job, Record
 from aetl.tracking.track import Track
 
+log = logging.getLogger(__name__)
+
 
 def run(job: Job) -> dict[str, Any]:
     """Do a run and return its record; the files in its folder say the same."""
@@ -32,6 +35,8 @@ def run(job: Job) -> dict[str, Any]:
     with Record(job) as record, ranks.process_group(cfg.trainer, folder):
         store = instantiate(cfg.store, reuse=cfg.store.reuse and not job.fresh)
         domains = load_domains(cfg, store, folder)
+        for line in domains.warnings if record.writes else ():
+            log.warning("%s", line)
         learnt = pretraining_domain(domains, cfg.pretrain.domains)
         group = pretraining_digest(cfg, learnt)
         record.update(
@@ -63,6 +68,7 @@ def run(job: Job) -> dict[str, Any]:
                 track.stage_done(stage, arms[stage])
             if record.writes:
                 record.update(**evaluate(cfg, domains, pretrained, arms, folder))
+                record.update(warnings=[*domains.warnings, *record.values["warnings"]])
                 track.result(record.values, _report(record), domains.target.test)
     return record.values
 

@@ -50,6 +50,18 @@ class Domains:
     target: Domain
     dropped: int
 
+    @cached_property
+    def warnings(self) -> list[str]:
+        """What to know before a score is believed."""
+        pool, test = self.target.pool.identity, self.target.test.identity
+        copies = int(np.isin(test, pool).sum())
+        if not copies:
+            return []
+        return [
+            f"target: {copies} of its {len(test)} test examples are also among its training "
+            "examples; what learns from those is scored on what it has seen"
+        ]
+
 
 def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Domain:
     """What pretraining learns from: the source, or the training inputs of both domains as one.

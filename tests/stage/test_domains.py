@@ -75,6 +75,16 @@ def test_a_few_copies_are_left_out_of_pretraining(tmp_path: Path) -> None:
     assert torch.cdist(test, inputs).min() > 0
 
 
+def test_copies_of_test_examples_in_the_targets_own_pool_are_told(tmp_path: Path) -> None:
+    pool, test = images(0, 100), images(1, 50)
+    for copies in (0, 7):
+        own = save(tmp_path / f"{copies}.npz", np.concatenate([pool, test[:copies]]), test)
+        data = ["dataset@target=npz", f"target.path={own}", "target.size=null"]
+        domains = load(tmp_path, *data)
+        said = [line[:56] for line in domains.warnings]
+        assert said == ["target: 7 of its 50 test examples are also among its tra"] * bool(copies)
+
+
 def test_a_shifted_copy_is_a_copy(tmp_path: Path) -> None:
     overrides = [*overlapping(tmp_path, 20), "source.shift.invert=true"]
     with pytest.raises(UserError, match="holds 20 of the 200"):

@@ -44,10 +44,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m 'not gpu and not slurm and not bench'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not gpu and not slurm and not bench'
 
 # All of it, slow or not; case by case, since a few take much longer than the others.
 test-matrix: $(STAMP)

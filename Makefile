@@ -11,13 +11,14 @@ MAKING := .venv/.making
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all test-matrix test-slurm test-ray check demo bench clean
+.PHONY: help install test test-all test-matrix test-tracking test-slurm test-ray check demo bench clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
 	@echo 'make test-matrix every autoencoder trained on every backbone (4 minutes)'
+	@echo 'make test-tracking the real W&B client, sent to a stand-in server (2 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
 	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
 	@echo 'make check      ruff, mypy, import-linter'
@@ -52,6 +53,9 @@ test-all: $(STAMP)
 # All of it, slow or not; case by case, since a few take much longer than the others.
 test-matrix: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m 'slow or not slow' tests/conformance/test_training.py
+
+test-tracking: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m slow tests/tracking
 
 # Without root or apt, or without a network, the test says what is missing and is skipped.
 test-slurm: $(STAMP)

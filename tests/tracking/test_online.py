@@ -13,6 +13,8 @@ import pytest
 from tests.tracking.client import TINY, run
 from tests.tracking.server import OnlineRun, Server
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class World:

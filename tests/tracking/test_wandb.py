@@ -149,6 +149,7 @@ def test_a_table_of_images_names_classes_and_shows_the_surest_probability(tmp_pa
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_offline_run_asks_nobody_outside(tmp_path: Path) -> None:
     """All that would leave this machine goes through a proxy, which waits for a call in vain."""
     with nobody_asked() as proxied:

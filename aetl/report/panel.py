@@ -121,9 +121,9 @@ def symbol(row: Row) -> str:
     return full if row.stands else HOLLOW.get(row.verdict, full)
 
 
-def symbol_texts(rows: Iterable[Row]) -> dict[str, str]:
-    """What the symbols of these rows say, in their order."""
-    found = {symbol(row) for row in rows}
+def symbol_texts(marks: Iterable[str]) -> dict[str, str]:
+    """What these symbols say, each once and in their order."""
+    found = set(marks)
     texts: dict[str, str] = {}
     for name, full in SYMBOLS.items():
         texts[full] = name

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aetl.report.compare import Row, transfer_order
-from aetl.report.panel import Arm, arm_labels
+from aetl.report.panel import Arm, arm_labels, symbol
 from aetl.report.statistics import CONFIDENCE
 
 MIN_CELLS = 3
@@ -22,12 +22,12 @@ MIN_CELLS = 3
 
 @dataclass(frozen=True)
 class Place:
-    """An arm's mean rank over the cells (1 is best), and its verdicts in them."""
+    """An arm's mean rank over the cells (1 is best), and the symbols of its verdicts in them."""
 
     arm: Arm
     label: str
     rank: float
-    verdicts: Counter[str]
+    marks: Counter[str]
     beaten: int
 
 
@@ -91,8 +91,8 @@ def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
 
 
 def _place(arm: Arm, label: str, ranks: Sequence[float], rows: Sequence[Row]) -> Place:
-    verdicts: Counter[str] = Counter(row.verdict for row in rows if not row.is_baseline)
-    return Place(arm, label, math.fsum(ranks) / len(ranks), verdicts, sum(r.beaten for r in rows))
+    marks = Counter(symbol(row) for row in rows if not row.is_baseline)
+    return Place(arm, label, math.fsum(ranks) / len(ranks), marks, sum(r.beaten for r in rows))
 
 
 def _ranks(rows: Sequence[Row]) -> list[float]:

@@ -29,7 +29,6 @@ from aetl.report.page import PAGE
 from aetl.report.panel import (
     HOLLOW,
     NO_VALUE,
-    SYMBOLS,
     Panel,
     baseline_text,
     budget_text,
@@ -137,7 +136,7 @@ def _header(found: Found, table: Sequence[Row]) -> Html:
     looks = {symbol(row): _look(row) for row in arms}
     badges = [
         tag("li", tag("span", f"{mark} {counts[mark]} {text}", class_=looks[mark]))
-        for mark, text in symbol_texts(arms).items()
+        for mark, text in symbol_texts(counts).items()
     ]
     told: list[tuple[str, object]] = [("finished runs", len(found.done)), ("rows", len(table))]
     if left_out := found.left_out():
@@ -186,15 +185,16 @@ def _searches(found: Found, table: Sequence[Row]) -> Iterable[Html | None]:
 
 
 def _places(standing: Standing, number: int) -> Html:
-    names = [name for name in SYMBOLS if any(place.verdicts[name] for place in standing.places)]
-    columns = [("arm", False), ("mean rank", True), *((name, True) for name in names)]
+    marks = symbol_texts(mark for place in standing.places for mark in place.marks)
+    columns = [("arm", False), ("mean rank", True)]
+    columns += [(mark, True) for mark in marks]
     columns.append(("a control is better", True))
     body = [
         (
             [
                 Cell(place.label),
                 Cell(f"{place.rank:.2f}", place.rank, number=True),
-                *(Cell(place.verdicts[name], number=True) for name in names),
+                *(Cell(place.marks[mark], number=True) for mark in marks),
                 Cell(place.beaten, number=True),
             ],
             "control" if place.arm[0].startswith("control/") else "",
@@ -330,7 +330,7 @@ def _matrix_cell(panel: Panel, row: Row | None) -> Html:
     if row.is_baseline or row.gain_mean is None:
         return tag("td", *mean, Html("<br>"), tag("small", panel.gain(row)))
     gain = f"{symbol(row)} {panel.gain(row)}"
-    (said,) = symbol_texts([row]).values()
+    (said,) = symbol_texts([symbol(row)]).values()
     badge = tag("span", gain, class_=_look(row), title=f"{said} transfer")
     return tag("td", *mean, _dagger(panel, row), Html("<br>"), badge)
 

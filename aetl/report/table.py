@@ -15,7 +15,6 @@ from aetl.report.foretold import correlations
 from aetl.report.panel import (
     HOLLOW,
     NO_VALUE,
-    SYMBOLS,
     Arm,
     Panel,
     baseline_text,
@@ -113,13 +112,13 @@ def _print_foretold(console: Console, rows: Sequence[Row]) -> None:
 def _places(standing: Standing) -> RenderableType:
     from rich.table import Table
 
-    names = [name for name in SYMBOLS if any(place.verdicts[name] for place in standing.places)]
+    marks = symbol_texts(mark for place in standing.places for mark in place.marks)
     table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
     table.add_column("arm", max_width=_LABEL_WIDTH, overflow="fold")
-    for name in ("mean rank", *(f"{SYMBOLS[name]} {name}" for name in names), "†"):
+    for name in ("mean rank", *marks, "†"):
         table.add_column(name, no_wrap=True, justify="right")
     for place in standing.places:
-        counts = [str(place.verdicts[name]) for name in names]
+        counts = [str(place.marks[mark]) for mark in marks]
         table.add_row(_escape(place.label), f"{place.rank:.2f}", *counts, str(place.beaten))
     return table
 
@@ -203,7 +202,7 @@ def _verdict(row: Row) -> str:
 
 def _legend(rows: Sequence[Row]) -> str:
     parts = ["± 95 % over seeds", f"gain over {baseline_text(rows)}:"]
-    told = symbol_texts(row for row in rows if not row.is_baseline)
+    told = symbol_texts(symbol(row) for row in rows if not row.is_baseline)
     parts += [f"{mark} {text}" for mark, text in told.items()]
     if any(row.beaten for row in rows):
         parts.append("† a control does better")

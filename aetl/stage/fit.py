@@ -22,7 +22,7 @@ from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
 from aetl.stage.schedule import Schedule
 from aetl.tracking.history import History, Listener
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,18 @@ class Training(pl.LightningModule):
         if self._adversary is not None:
             self._adversary.seen.append((batch, batch_idx))
         return values
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Backward; a layer without a second derivative does not fit a penalty on the first."""
+        try:
+            super().backward(loss, *args, **kwargs)
+        except RuntimeError as error:
+            if not str(error).startswith("derivative for "):
+                raise
+            raise DoesNotFit(
+                "loss: asks for second derivatives, and torch has none of a layer of this backbone "
+                f"({str(error).splitlines()[0]}); choose another backbone"
+            ) from None
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """The model's step, then the adversary's on the batches that the model has seen."""

@@ -107,9 +107,9 @@ def test_an_arm_that_lacks_a_cell_is_named_and_not_ranked(tmp_path: Path) -> Non
 def test_verdicts_are_counted_over_the_cells(tmp_path: Path) -> None:
     scores = np.array([[0.5, 0.6, 0.4, 0.5]] * 5 + [[0.5, 0.4, 0.6, 0.5]] * 3)
     places = {p.arm[0]: p for p in sweep(tmp_path, scores).places}
-    assert places["feature/linear_probe"].verdicts == {"positive": 5, "negative": 3}
-    assert places["parameter/finetune"].verdicts == {"positive": 3, "negative": 5}
-    assert places["control/scratch"].verdicts == {}
+    assert places["feature/linear_probe"].marks == {"▲": 5, "▼": 3}
+    assert places["parameter/finetune"].marks == {"▲": 3, "▼": 5}
+    assert places["control/scratch"].marks == {}
     assert places["feature/linear_probe"].beaten == 3
 
 

@@ -18,7 +18,7 @@ help:
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
 	@echo 'make test-matrix every autoencoder trained on every backbone (4 minutes)'
-	@echo 'make test-tracking the real W&B client, sent to a stand-in server (2 minutes)'
+	@echo 'make test-tracking the real W&B client, sent to a stand-in server (3 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
 	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
 	@echo 'make check      ruff, mypy, import-linter'

@@ -33,6 +33,4 @@ class _ParsedOnce(ConfigRepository):
 
 def parse_once(loader: ConfigLoader) -> None:
     """Let a loader of hydra's remember what it parsed."""
-    repository = copy.copy(loader.repository)  # type: ignore[attr-defined]
-    repository.__class__ = _ParsedOnce
-    loader.repository = repository  # type: ignore[attr-defined]
+    loader.repository = _ParsedOnce(loader.config_search_path)  # type: ignore[attr-defined]

@@ -93,9 +93,17 @@ class Row:
 
     @property
     def stands(self) -> bool:
-        """Whether a positive or negative verdict is one after Holm's correction, too."""
-        sure = self.verdict in ("positive", "negative")
-        return sure and self.p_value is not None and self.p_value < ALPHA
+        """Whether the verdict is positive or negative after Holm's correction, too."""
+        return self._decided and self.p_value is not None and self.p_value < ALPHA
+
+    @property
+    def uncorrected(self) -> bool:
+        """Whether the verdict is positive or negative by the arm's own interval alone."""
+        return self._decided and not self.stands
+
+    @property
+    def _decided(self) -> bool:
+        return self.verdict in ("positive", "negative")
 
     @property
     def effective_sample_size(self) -> float | None:

@@ -117,8 +117,7 @@ def baseline_text(rows: Iterable[Row]) -> str:
 
 def symbol(row: Row) -> str:
     """Of the row's verdict, hollow where it does not stand after Holm's correction."""
-    full = SYMBOLS[row.verdict]
-    return full if row.stands else HOLLOW.get(row.verdict, full)
+    return (HOLLOW if row.uncorrected else SYMBOLS)[row.verdict]
 
 
 def symbol_texts(marks: Iterable[str]) -> dict[str, str]:

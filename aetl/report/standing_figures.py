@@ -67,10 +67,9 @@ def _map(ax: Axes, rows: Sequence[Sequence[Row | None]], largest: float) -> None
     for y, line in enumerate(rows):
         for x, row in enumerate(line):
             if row is not None and row.gain_mean is not None:
-                faint = row.verdict not in ("positive", "negative")
                 look: dict[str, Any] = {
                     "weight": "bold" if row.stands else "normal",
-                    "alpha": 0.6 if faint else 1.0,
+                    "alpha": 1.0 if row.stands or row.uncorrected else 0.6,
                 }
                 text = signed(row.gain_mean, decimals).replace("0.", ".", 1)
                 ax.text(x, y, text, ha="center", va="center", size=8, **look)

@@ -16,7 +16,7 @@ from typing import Literal
 Verdict = Literal["positive", "neutral", "negative", "unknown"]
 
 CONFIDENCE = 0.95
-ALPHA = 0.05
+ALPHA = 1.0 - CONFIDENCE
 MIN_SEEDS = 3  # with two seeds the t interval is 12.7 standard errors wide: no verdict from that
 
 

@@ -154,8 +154,7 @@ def _forest_column(ax: Axes, panel: Panel, arms: Sequence[Arm], budget: int | st
         color = VERDICT_COLORS[row.verdict]
         if row.gain_ci_low is not None and row.gain_ci_high is not None:
             ax.plot([row.gain_ci_low, row.gain_ci_high], [y, y], color=color, linewidth=2.4)
-        sure = row.stands or row.verdict == "neutral"
-        ground = color if sure else "none"
+        ground = "none" if row.uncorrected or row.verdict == "unknown" else color
         mark: dict[str, Any] = {"marker": _MARKERS[row.verdict], "markersize": 7, "color": color}
         ax.plot([row.gain_mean or 0.0], [y], markerfacecolor=ground, linestyle="", **mark)
 

@@ -27,7 +27,6 @@ from aetl.report.markup import (
 )
 from aetl.report.page import PAGE
 from aetl.report.panel import (
-    HOLLOW,
     NO_VALUE,
     Panel,
     baseline_text,
@@ -219,9 +218,8 @@ def _badge(row: Row) -> Html:
 
 
 def _look(row: Row) -> str:
-    """The classes of a badge: only a verdict that stands is filled."""
-    hollow = " hollow" if symbol(row) in HOLLOW.values() else ""
-    return f"badge {row.verdict}{hollow}"
+    """The classes of a badge."""
+    return f"badge {row.verdict}{' hollow' if row.uncorrected else ''}"
 
 
 def _comparison(cut: Sequence[Panel]) -> Html | None:

@@ -13,7 +13,6 @@ from aetl.report.details import Detail, details
 from aetl.report.details_table import correlation_table, detail_table, explained
 from aetl.report.foretold import correlations
 from aetl.report.panel import (
-    HOLLOW,
     NO_VALUE,
     Arm,
     Panel,
@@ -259,7 +258,7 @@ def _latex_mean(panel: Panel, row: Row, best: float) -> str:
 def _latex_gain(panel: Panel, row: Row) -> str:
     if row.gain_mean is None or row.is_baseline:
         return r"\footnotesize baseline" if row.is_baseline else ""
-    uncorrected = ", uncorrected" if symbol(row) in HOLLOW.values() else ""
+    uncorrected = ", uncorrected" if row.uncorrected else ""
     return rf"\footnotesize ${panel.gain(row)}$ ({row.verdict}{uncorrected})"
 
 

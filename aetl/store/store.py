@@ -67,8 +67,9 @@ class Store:
         lock = FileLock(path.with_suffix(".lock"))
         if ranks.rank() == 0:
             _acquire(lock, path)
-            path.mkdir(exist_ok=True)  # under the lock: it may have been removed while we waited
         try:
+            if ranks.rank() == 0:  # under the lock: it may have been removed while we waited
+                path.mkdir(exist_ok=True)
             done = ranks.agree((path / RECORD).exists())
             if done:
                 _touch(path / RECORD)

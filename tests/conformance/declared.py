@@ -10,7 +10,7 @@ NOTHING = ""
 
 _TRAIN_EVERYTHING = {
     "control": ("scratch", "source_only"),
-    "feature": (*("mmd", "jan", "coral", "dann", "cdan", "deep_jdot", "domain_separation"),),
+    "feature": ("mmd", "jan", "coral", "dann", "cdan", "deep_jdot", "domain_separation"),
     "parameter": (
         *("finetune", "layerwise_decay", "gradual_unfreezing", "lp_ft", "l2_sp", "delta", "bss"),
         *("distillation", "model_soup", "adabn"),

@@ -111,7 +111,7 @@ def test_the_receipt_says_exactly_what_changed(worlds: Any, transfer: str, backb
     # What trains does change, or the rate was nothing.
     assert set(said["trainable"]) <= set(said["changed"])
     assert said["parameters_trained"] == sum(end[name].numel() for name in said["trainable"])
-    if backbone == "mlp" and transfer in DECLARED:
+    if backbone == "mlp" and transfer in DECLARED:  # what a new one declares is not known here
         pattern = DECLARED[transfer]
         assert all(pattern and re.match(pattern, name) for name in said["changed"])
 

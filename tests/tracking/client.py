@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 import aetl
 from tests.tiny import MLP, SMALL
@@ -39,28 +34,13 @@ def environment(server: Server, folder: Path) -> dict[str, str]:
     }
 
 
-def run(
-    server: Server, folder: Path, *command: str, **more: str | None
-) -> subprocess.CompletedProcess:
-    """A command's end; ``more`` are variables of its environment, or None for one to leave out."""
-    variables = {k: v for k, v in (environment(server, folder) | more).items() if v is not None}
+def run(server: Server, folder: Path, *command: str, **more: str) -> subprocess.CompletedProcess:
+    """A command's end; ``more`` are variables of its environment."""
     return subprocess.run(
         command,
-        cwd=folder, env=variables, capture_output=True, text=True,
+        cwd=folder, env=environment(server, folder) | more, capture_output=True, text=True,
         timeout=600, check=False,
     )  # fmt: skip
-
-
-@contextmanager
-def nobody_asked() -> Iterator[dict[str, str | None]]:
-    """Variables that send what would leave this machine to a proxy, where none may have come."""
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        proxy.settimeout(0.1)
-        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
-        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-        yield dict.fromkeys(names, address) | {"WANDB_ERROR_REPORTING": None}
-        with pytest.raises(TimeoutError):
-            proxy.accept()
 
 
 def aetl_run(server: Server, folder: Path, *overrides: str, **more: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,6 @@ import torch
 from aetl.cli import main
 from aetl.data.base import Examples
 from aetl.tracking.wandb import columns_of
-from tests.tracking.client import nobody_asked
 from tests.tracking.offline import read
 
 TINY = ["pretrain.max_steps=5", "finetune.max_steps=5", "logger.wandb.mode=offline", "trainer=cpu"]
@@ -152,8 +152,14 @@ def test_a_table_of_images_names_classes_and_shows_the_surest_probability(tmp_pa
 @pytest.mark.slow
 def test_an_offline_run_asks_nobody_outside(tmp_path: Path) -> None:
     """All that would leave this machine goes through a proxy, which waits for a call in vain."""
-    with nobody_asked() as proxied:
-        variables = os.environ | proxied | {"WANDB_MODE": None}
-        environment = {k: v for k, v in variables.items() if v is not None}
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0.1)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        names = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+        ours = ("WANDB_MODE", "WANDB_ERROR_REPORTING")
+        environment = {k: v for k, v in os.environ.items() if k not in ours}
+        environment |= dict.fromkeys(names, address)
         run = [*TINY, f"output_dir={tmp_path}"]
         subprocess.run([sys.executable, "-m", "aetl.cli", *run], env=environment, check=True)
+        with pytest.raises(TimeoutError):
+            proxy.accept()

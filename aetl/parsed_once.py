@@ -17,6 +17,10 @@ _PARSED: dict[Any, Any] = {}
 class _ParsedOnce(ConfigRepository):
     """Hands out copies, since hydra writes into what it gets."""
 
+    def __init__(self, other: ConfigRepository) -> None:
+        # Not hydra's constructor: a process that got its loader from another has no plugins yet.
+        self.sources = list(other.sources)
+
     def load_config(self, config_path: str) -> Any:
         """The parsed file of a group's option with its defaults, as hydra's own repository."""
         key = (config_path, *((source.provider, source.path) for source in self.sources))
@@ -26,11 +30,9 @@ class _ParsedOnce(ConfigRepository):
 
     def __deepcopy__(self, memo: object) -> _ParsedOnce:
         # For each composition hydra takes a copy, to which it may give other sources.
-        other = copy.copy(self)
-        other.sources = list(self.sources)
-        return other
+        return _ParsedOnce(self)
 
 
 def parse_once(loader: ConfigLoader) -> None:
     """Let a loader of hydra's remember what it parsed."""
-    loader.repository = _ParsedOnce(loader.config_search_path)  # type: ignore[attr-defined]
+    loader.repository = _ParsedOnce(loader.repository)  # type: ignore[attr-defined]

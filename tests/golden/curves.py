@@ -20,6 +20,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
 """By name, what is added to the settings below; those with a transfer are curves of that."""
 
 SETTINGS = (
+    # Rounding, and torch's normal numbers in float32, differ between kinds of processors.
+    "trainer.precision=64-true",
     "source.size=null",
     "target.size=null",
     "target.budget=100",

@@ -23,7 +23,7 @@ def test_the_curve_is_where_it_was(family: str, tmp_path: Path) -> None:
     assert now.keys() == golden.keys()
     for term, values in golden.items():
         assert len(values) == 20
-        np.testing.assert_allclose(now[term], values, rtol=1e-4, err_msg=f"{family}: {term}")
+        np.testing.assert_allclose(now[term], values, rtol=1e-6, err_msg=f"{family}: {term}")
 
 
 @pytest.mark.parametrize("family", FAMILIES)

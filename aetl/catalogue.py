@@ -26,6 +26,51 @@ CLASSES = 10
 """Of the default data set, for variants that learn from labels."""
 
 
+GROUP_ORDER = (
+    "dataset",
+    "autoencoder",
+    "loss",
+    "transfer",
+    "task",
+    "backbone",
+    "corruption",
+    "bottleneck",
+)
+
+
+def options_by_group() -> dict[str, dict[str, str]]:
+    """Every group's options with the first comment line of each file."""
+    root = conf_dir()
+    found: dict[str, dict[str, str]] = {}
+    for file in sorted(root.rglob("*.yaml")):
+        group = file.parent.relative_to(root).as_posix()
+        if group == "." or group.startswith(("hydra/job", "hydra/hydra")):
+            continue
+        if not file.stem.startswith("_"):
+            found.setdefault(group, {})[file.stem] = _headline(file)
+    rank = {name: i for i, name in enumerate(GROUP_ORDER)}
+    return dict(sorted(found.items(), key=lambda g: (rank.get(g[0].split("/")[0], 99), g[0])))
+
+
+def _headline(file: Path) -> str:
+    """The first comment of a config, or the first line of its class's docstring file."""
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#") and not line.startswith("# @package"):
+            return line.lstrip("# ").strip()
+        if line.startswith("_target_: aetl."):
+            return _module_headline(line.split()[1])
+    return ""
+
+
+def _module_headline(target: str) -> str:
+    """The first line of a module's docstring, read as text so that nothing is imported."""
+    path = Path(__file__).parent.joinpath(*target.split(".")[1:-1]).with_suffix(".py")
+    if not path.is_file():
+        return ""
+    first = path.read_text(encoding="utf-8").partition("\n")[0]
+    return first.strip('"').strip()
+
+
 @dataclass(frozen=True)
 class Variant:
     """A variant of ``conf/autoencoder`` with its defaults.

@@ -10,6 +10,8 @@ import os
 import sys
 from collections.abc import Sequence
 
+from aetl.command import verbs
+
 HELP = """\
 aetl: pretrain an autoencoder on a source, transfer it to a target, see whether it helped.
 
@@ -31,23 +33,6 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
 Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.
 Every command answers --help. Config groups: aetl ls.
 """
-
-COMMANDS = {
-    "check": "aetl.launch:check_command",
-    "ls": "aetl.inspection:ls_command",
-    "show": "aetl.inspection:show_command",
-    "diff": "aetl.inspection:diff_command",
-    "rank": "aetl.encoder_ranking:rank_encoders_command",
-    "compare": "aetl.report.command:compare_command",
-    "report": "aetl.report.command:report_command",
-    "generate": "aetl.launch:generate_command",
-    "rerun": "aetl.redo:rerun_command",
-    "sweep": "aetl.sweep.command:main",
-    "store": "aetl.store.command:store_command",
-    "completion": "aetl.completion:completion_command",
-    "_rank": "aetl.launch:rank_command",  # one process of a run of several
-}
-"""Each command's function; its module is imported when it is asked for."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -79,20 +64,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: list[str]) -> int:
-    if arguments and arguments[0] == "_complete":  # at every Tab
-        from aetl.completion import answer
-
-        return answer(" ".join(arguments[1:]), COMMANDS)
-    if arguments and arguments[0] in COMMANDS:
-        module, _, name = COMMANDS[arguments[0]].partition(":")
-        command = getattr(importlib.import_module(module), name)
-        # A search goes on by doing its own command line again.
-        more = (_run,) if arguments[0] == "sweep" else ()
-        return int(command(arguments[1:], *more))
+    if arguments and arguments[0] in verbs():
+        command = importlib.import_module(f"aetl.command.{arguments[0]}")
+        return int(command.main(arguments[1:]))
     if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "+", "~")):
         from aetl.config import nearest
 
-        known = [name for name in COMMANDS if not name.startswith("_")]
+        known = [verb for verb in verbs() if not verb.startswith("_")]
         print(
             f"aetl: {arguments[0]}: no such command; {nearest(arguments[0], known)}",
             file=sys.stderr,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetl.config import compose, conf_dir, register_resolvers
+from aetl.config import conf_dir, register_resolvers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -24,7 +22,7 @@ def run_hydra(arguments: list[str]) -> int:
     import hydra
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
-    _import_path(_config_dirs(arguments))
+    import_path(_config_dirs(arguments))
     register_resolvers()
     multirun = "-m" in arguments or "--multirun" in arguments
     if multirun:
@@ -65,8 +63,8 @@ def _conclude_sweeps() -> None:
     """
     import logging
 
-    from aetl.report.compare import compare
-    from aetl.report.run import find_runs
+    from aetl.comparison.run import find_runs
+    from aetl.report.formats import compare
     from aetl.report.sweep_page import write_sweep_page
     from aetl.sweep.plugin import ProcessLauncher
 
@@ -121,25 +119,7 @@ def summary_of(record: dict[str, Any], folder: Path) -> str:
     )
 
 
-def check_command(arguments: list[str]) -> int:
-    """Compose, build everything, and one step of each stage in a temporary folder."""
-    parser = argparse.ArgumentParser("aetl check", description=check_command.__doc__)
-    parser.add_argument("--config-dir", "-cd", action="append", default=[])
-    parser.add_argument("overrides", nargs="*", help="KEY=VALUE ...")
-    options = parser.parse_args(arguments)
-    _import_path(options.config_dir)
-    with tempfile.TemporaryDirectory(prefix="aetl-check-") as temporary:
-        one_step = ["pretrain.max_steps=1", "finetune.max_steps=1", "logger=none",
-                    f"output_dir={temporary}", f"store.dir={temporary}/store"]  # fmt: skip
-        cfg = compose([*options.overrides, *one_step], options.config_dir)
-        from aetl.pipeline import run
-
-        run(_job(cfg, Path(temporary) / "run"))
-    print("ok: the config composes, everything builds, and each stage takes a step")
-    return 0
-
-
-def _job(cfg: DictConfig, folder: Path, overrides: list[str] | None = None) -> Job:
+def composed_job(cfg: DictConfig, folder: Path, overrides: list[str] | None = None) -> Job:
     """A job from a composed config that still has hydra's node."""
     from omegaconf import OmegaConf
 
@@ -150,29 +130,6 @@ def _job(cfg: DictConfig, folder: Path, overrides: list[str] | None = None) -> J
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     named = {str(key): value for key, value in choices.items()}
     return Job(plain, folder, named, overrides or [], sys.argv)
-
-
-def rank_command(arguments: list[str]) -> int:
-    """One rank of a run, from the folder's saved config."""
-    from aetl.pipeline import run
-
-    run(saved_job(Path(arguments[0]), Path(arguments[0])))
-    return 0
-
-
-def generate_command(arguments: list[str]) -> int:
-    """Images by a run's pretrained autoencoder, as figures and on the run's page."""
-    parser = argparse.ArgumentParser("aetl generate", description=generate_command.__doc__)
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
-    options = parser.parse_args(arguments)
-    job = saved_job(options.run, options.run)
-    from aetl.report.page import write_run_page
-    from aetl.stage.generate import generate
-
-    generate(job.cfg, options.run, options.seed)
-    print(write_run_page(options.run))
-    return 0
 
 
 def saved_job(saved: Path, folder: Path) -> Job:
@@ -187,7 +144,7 @@ def saved_job(saved: Path, folder: Path) -> Job:
         cfg = OmegaConf.load(saved / "config.yaml")
     except FileNotFoundError:
         raise UserError(f"{saved}: has no config.yaml") from None
-    _import_path(record.get("paths", []))
+    import_path(record.get("paths", []))
     assert isinstance(cfg, DictConfig)
     return Job(cfg, folder, record["choices"], record["overrides"], sys.argv)
 
@@ -202,7 +159,7 @@ def _config_dirs(arguments: list[str]) -> list[str]:
     return found
 
 
-def _import_path(folders: list[str]) -> None:
+def import_path(folders: list[str]) -> None:
     """Users' classes are found beside their config and in the current folder, by children too."""
     paths = [os.path.abspath(folder) for folder in [*folders, os.getcwd()]]
     new = [path for path in paths if path not in sys.path]

@@ -1,8 +1,7 @@
-"""``aetl rerun``: do a run or a whole sweep again from its saved configs."""
+"""Doing a run or a whole sweep again from its saved configs, every stage computed anew."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import shutil
@@ -16,24 +15,8 @@ from aetl.config import ConfigError
 from aetl.launch import saved_job, summary_of
 
 
-def rerun_command(arguments: list[str]) -> int:
-    """Do a run or a sweep again from its saved configs, every stage computed anew.
-
-    What is not as it was (code, versions, hardware, data) is said before it starts.
-    """
-    parser = argparse.ArgumentParser("aetl rerun", description=rerun_command.__doc__)
-    parser.add_argument("path", type=Path, metavar="RUN|SWEEP", help="a run's or a sweep's folder")
-    parser.add_argument(
-        "--check", action="store_true", help="compare the scores; exit 1 if they differ"
-    )
-    parser.add_argument("--jobs", type=int, help="of a sweep: how many at a time")
-    options = parser.parse_args(arguments)
-    if (options.path / "manifest.json").exists():
-        return _sweep(options.path, options.check, options.jobs)
-    return _run(options.path, options.check)
-
-
-def _run(saved: Path, check: bool) -> int:
+def rerun(saved: Path, check: bool) -> int:
+    """Do a run again; with ``check`` compare the scores. Returns the exit code."""
     from aetl.pipeline import run
     from aetl.tracking.record import read_record
 
@@ -55,11 +38,11 @@ def _run(saved: Path, check: bool) -> int:
     return _said(list(_different_scores("", before, record)))
 
 
-def _sweep(saved: Path, check: bool, at_once: int | None) -> int:
+def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
     """The jobs of a sweep in a new sweep's folder, over a store of its own there."""
     from omegaconf import OmegaConf
 
-    from aetl.sweep.command import run_jobs
+    from aetl.sweep.again import run_jobs
     from aetl.sweep.manifest import Claim, Manifest, SweepRefused, locked, now
 
     if at_once is not None and at_once < 1:

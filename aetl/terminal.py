@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 WIDTH = 100
 """Columns of a table in a pipe or a file."""
@@ -19,3 +20,20 @@ def console() -> Console:
     if not found.is_terminal:
         found.width = WIDTH
     return found
+
+
+def table_of(*columns: str) -> Table:
+    """An empty table with these columns; what does not fit is folded."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def print_table(table: Table) -> int:
+    """Print it; returns the exit code of a command that ends so."""
+    console().print(table)
+    return 0

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 from aetl.data.shift import Shift
+from aetl.data.stratify import stratified_order
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -201,8 +202,6 @@ class Dataset(ABC):
 
     def _rows(self, pool: Examples, *, official: bool) -> tuple[npt.NDArray[np.int64], ...]:
         """Rows of the pool to train on, and those held out for the test, each in file order."""
-        from aetl.data.split import stratified_order  # which imports Examples
-
         key = Rng.of(self.split_seed, "test")
         order = stratified_order(pool.y, key, pool.classes)
         num_train = len(pool)

@@ -19,11 +19,11 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Num
 
-from aetl.report.compare import Row
+from aetl.comparison.rows import Row
+from aetl.comparison.run import Run
+from aetl.comparison.statistics import Interval, interval
 from aetl.report.markup import Cell, Html, join, live_table, section, tag
 from aetl.report.panel import NO_VALUE, Panel, budget_text
-from aetl.report.run import Run
-from aetl.report.statistics import Interval, interval
 
 Variants = dict[str, dict[int, Run]]
 """A run for each seed of each variant."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from aetl.report.compare import Row
-from aetl.report.details import Detail, details
+from aetl.comparison.details import Detail, details
+from aetl.comparison.foretold import Correlation, correlations
+from aetl.comparison.rows import Row
 from aetl.report.details_table import COLUMNS, correlation_text, detail_texts, explained
-from aetl.report.foretold import Correlation, correlations
 from aetl.report.markup import Cell, Html, live_table, section
 from aetl.report.panel import Panel, panels
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from aetl.report.details import Detail
-from aetl.report.foretold import Correlation
+from aetl.comparison.details import Detail
+from aetl.comparison.foretold import Correlation
 from aetl.report.panel import NO_VALUE, Panel, baseline_text, budget_text, signed
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aetl.comparison.run import Run, read_run
 from aetl.files import write_text
 from aetl.report.canvas import svg
 from aetl.report.figures import run_figures, save_figures
@@ -22,7 +23,6 @@ from aetl.report.markup import (
     tag,
 )
 from aetl.report.panel import budget_text, signed
-from aetl.report.run import Run, read_run
 
 PAGE = "report.html"
 

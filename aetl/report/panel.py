@@ -7,14 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aetl.report.compare import Row, budget_order
+from aetl.comparison.rows import Arm, Row, arm_labels, budget_order, names_of_arms
 
-Arm = tuple[str, str, str, str]
-
-SYMBOLS = {"positive": "▲", "negative": "▼", "neutral": "≈", "unknown": "?"}
-"""Of each verdict."""
-HOLLOW = {"positive": "△", "negative": "▽"}
-"""Of a verdict that one arm's interval gives and Holm's correction for all arms takes away."""
+SYMBOLS = {
+    "positive": "▲",
+    "positive uncorrected": "△",
+    "negative": "▼",
+    "negative uncorrected": "▽",
+    "neutral": "≈",
+    "unknown": "?",
+}
+"""Of each outcome, in the order in which they are told."""
 NO_VALUE = "–"
 
 
@@ -117,18 +120,13 @@ def baseline_text(rows: Iterable[Row]) -> str:
 
 def symbol(row: Row) -> str:
     """Of the row's verdict, hollow where it does not stand after Holm's correction."""
-    return (HOLLOW if row.uncorrected else SYMBOLS)[row.verdict]
+    return SYMBOLS[row.outcome]
 
 
-def symbol_texts(marks: Iterable[str]) -> dict[str, str]:
-    """What these symbols say, each once and in their order."""
-    found = set(marks)
-    texts: dict[str, str] = {}
-    for name, full in SYMBOLS.items():
-        texts[full] = name
-        if name in HOLLOW:
-            texts[HOLLOW[name]] = f"{name} uncorrected"
-    return {mark: text for mark, text in texts.items() if mark in found}
+def symbols(outcomes: Iterable[str]) -> dict[str, str]:
+    """The symbols of these outcomes, each once and in their order."""
+    found = set(outcomes)
+    return {outcome: mark for outcome, mark in SYMBOLS.items() if outcome in found}
 
 
 def budget_text(budget: int | str) -> str:
@@ -150,17 +148,6 @@ def p_text(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def arm_labels(rows: Sequence[Row]) -> dict[Arm, str]:
-    """The name of each arm: its transfer, and what else differs between these arms."""
-    differ = [name for name, values in _named(rows).items() if len(values) > 1]
-    return {row.arm: _label(row, differ) for row in rows}
-
-
-def _named(rows: Sequence[Row]) -> dict[str, set[str]]:
-    fields = ("autoencoder", "loss", "selector")
-    return {name: {getattr(row, name) for row in rows} for name in fields}
-
-
 def _panel(group: Sequence[Row]) -> Panel:
     first = group[0]
     return Panel(
@@ -171,13 +158,11 @@ def _panel(group: Sequence[Row]) -> Panel:
         arms=arm_labels(group),
         budgets=sorted({row.budget for row in group}, key=budget_order),
         cells={(row.arm, row.budget): row for row in group},
-        common={name: values.pop() for name, values in _named(group).items() if len(values) == 1},
+        common={
+            name: values.pop() for name, values in names_of_arms(group).items() if len(values) == 1
+        },
         decimals=_decimals([row.mean for row in group]),
     )
-
-
-def _label(row: Row, differ: Sequence[str]) -> str:
-    return " · ".join([row.transfer, *(getattr(row, name) for name in differ)])
 
 
 def _decimals(means: Sequence[float]) -> int:

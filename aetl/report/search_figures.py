@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aetl.comparison.search import Importance, Search, is_numeric, levels
 from aetl.report.canvas import COLORS, INK, axes_grid, style
-from aetl.report.search import Importance, Search, is_numeric, levels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aetl.comparison.rows import Row, arm_labels, budget_order, transfer_order
+from aetl.comparison.standing import Standing
 from aetl.report.canvas import COLORS, INK, axes_grid, style
-from aetl.report.compare import Row, budget_order, transfer_order
-from aetl.report.panel import arm_labels, budget_text, signed
-from aetl.report.standing import Standing
+from aetl.report.panel import budget_text, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from aetl.comparison.rows import Arm, Row
 from aetl.report.canvas import COLORS, DARK_GREY, GREY, INK, VERDICT_COLORS, axes_grid, style
-from aetl.report.compare import Row
-from aetl.report.panel import Arm, Panel, budget_text
+from aetl.report.panel import Panel, budget_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

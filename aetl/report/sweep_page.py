@@ -10,10 +10,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from aetl.comparison.rows import Row, rows
+from aetl.comparison.run import RECORD, Found, Run, find_runs
+from aetl.comparison.search import importance, searches
+from aetl.comparison.standing import Standing, standing_text, standings
 from aetl.files import write_text
 from aetl.report import autoencoders, details_page
 from aetl.report.canvas import svg
-from aetl.report.compare import Row, rows
 from aetl.report.markup import (
     Cell,
     Html,
@@ -35,12 +38,9 @@ from aetl.report.panel import (
     panels,
     signed,
     symbol,
-    symbol_texts,
+    symbols,
 )
-from aetl.report.run import RECORD, Found, Run, find_runs
-from aetl.report.search import importance, searches
 from aetl.report.search_figures import importance_bars, parallel_coordinates
-from aetl.report.standing import Standing, standing_text, standings
 from aetl.report.sweep_figures import budget_curves, gain_forest
 
 DEFAULT_NAME = "comparison.html"
@@ -131,11 +131,11 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
 
 def _header(found: Found, table: Sequence[Row]) -> Html:
     arms = [row for row in table if not row.is_control]
-    counts = Counter(map(symbol, arms))
-    looks = {symbol(row): _look(row) for row in arms}
+    counts = Counter(row.outcome for row in arms)
+    looks = {row.outcome: _look(row) for row in arms}
     badges = [
-        tag("li", tag("span", f"{mark} {counts[mark]} {text}", class_=looks[mark]))
-        for mark, text in symbol_texts(counts).items()
+        tag("li", tag("span", f"{mark} {counts[outcome]} {outcome}", class_=looks[outcome]))
+        for outcome, mark in symbols(counts).items()
     ]
     told: list[tuple[str, object]] = [("finished runs", len(found.done)), ("rows", len(table))]
     if left_out := found.left_out():
@@ -184,16 +184,16 @@ def _searches(found: Found, table: Sequence[Row]) -> Iterable[Html | None]:
 
 
 def _places(standing: Standing, number: int) -> Html:
-    marks = symbol_texts(mark for place in standing.places for mark in place.marks)
+    outcomes = symbols(outcome for place in standing.places for outcome in place.outcomes)
     columns = [("arm", False), ("mean rank", True)]
-    columns += [(mark, True) for mark in marks]
+    columns += [(mark, True) for mark in outcomes.values()]
     columns.append(("a control is better", True))
     body = [
         (
             [
                 Cell(place.label),
                 Cell(f"{place.rank:.2f}", place.rank, number=True),
-                *(Cell(place.marks[mark], number=True) for mark in marks),
+                *(Cell(place.outcomes[outcome], number=True) for outcome in outcomes),
                 Cell(place.beaten, number=True),
             ],
             "control" if place.arm[0].startswith("control/") else "",
@@ -328,8 +328,7 @@ def _matrix_cell(panel: Panel, row: Row | None) -> Html:
     if row.is_baseline or row.gain_mean is None:
         return tag("td", *mean, Html("<br>"), tag("small", panel.gain(row)))
     gain = f"{symbol(row)} {panel.gain(row)}"
-    (said,) = symbol_texts([symbol(row)]).values()
-    badge = tag("span", gain, class_=_look(row), title=f"{said} transfer")
+    badge = tag("span", gain, class_=_look(row), title=f"{row.outcome} transfer")
     return tag("td", *mean, _dagger(panel, row), Html("<br>"), badge)
 
 

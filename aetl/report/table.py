@@ -7,23 +7,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetl.comparison.details import Detail, details
+from aetl.comparison.foretold import correlations
+from aetl.comparison.rows import Arm, Row
+from aetl.comparison.standing import Standing, standing_text, standings
 from aetl.files import write_text
-from aetl.report.compare import Row
-from aetl.report.details import Detail, details
 from aetl.report.details_table import correlation_table, detail_table, explained
-from aetl.report.foretold import correlations
 from aetl.report.panel import (
     NO_VALUE,
-    Arm,
     Panel,
     baseline_text,
     budget_text,
     p_text,
     panels,
     symbol,
-    symbol_texts,
+    symbols,
 )
-from aetl.report.standing import Standing, standing_text, standings
 from aetl.terminal import WIDTH, console
 
 if TYPE_CHECKING:
@@ -111,13 +110,13 @@ def _print_foretold(console: Console, rows: Sequence[Row]) -> None:
 def _places(standing: Standing) -> RenderableType:
     from rich.table import Table
 
-    marks = symbol_texts(mark for place in standing.places for mark in place.marks)
+    outcomes = symbols(outcome for place in standing.places for outcome in place.outcomes)
     table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
     table.add_column("arm", max_width=_LABEL_WIDTH, overflow="fold")
-    for name in ("mean rank", *marks, "†"):
+    for name in ("mean rank", *outcomes.values(), "†"):
         table.add_column(name, no_wrap=True, justify="right")
     for place in standing.places:
-        counts = [str(place.marks[mark]) for mark in marks]
+        counts = [str(place.outcomes[outcome]) for outcome in outcomes]
         table.add_row(_escape(place.label), f"{place.rank:.2f}", *counts, str(place.beaten))
     return table
 
@@ -201,8 +200,8 @@ def _verdict(row: Row) -> str:
 
 def _legend(rows: Sequence[Row]) -> str:
     parts = ["± 95 % over seeds", f"gain over {baseline_text(rows)}:"]
-    told = symbol_texts(symbol(row) for row in rows if not row.is_baseline)
-    parts += [f"{mark} {text}" for mark, text in told.items()]
+    told = symbols(row.outcome for row in rows if not row.is_baseline)
+    parts += [f"{mark} {outcome}" for outcome, mark in told.items()]
     if any(row.beaten for row in rows):
         parts.append("† a control does better")
     return "  ".join(parts)

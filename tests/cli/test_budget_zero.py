@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from aetl.cli import main
+from aetl.comparison.rows import rows
+from aetl.comparison.run import find_runs
 from aetl.config import ConfigError, check, resolved
 from aetl.launch import summary_of
-from aetl.report.compare import rows
-from aetl.report.run import find_runs
 from aetl.types import UserError
 from tests.cli.test_runs import TINY, records
 from tests.conformance.test_transfers import STRATEGIES

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aetl.data.base import Examples
-from aetl.data.split import Split, make_split, stratified_order
+from aetl.data.split import Split, make_split
+from aetl.data.stratify import stratified_order
 from aetl.rng import Rng
 from aetl.types import UserError
 

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from aetl.comparison.rows import Row, rows
+from aetl.comparison.run import find_runs
+from aetl.comparison.statistics import interval
 from aetl.report import autoencoders
-from aetl.report.compare import Row, render_json, rows
+from aetl.report.formats import render_json
 from aetl.report.panel import panels
-from aetl.report.run import find_runs
-from aetl.report.statistics import interval
 from aetl.report.sweep_page import write_sweep_page
 from aetl.report.table import render_table
-from tests.report.synthetic import write_arrays, write_run
+from tests.comparison.synthetic import write_arrays, write_run
 from tests.report.test_pages import Page, assert_self_contained
 
 PROBES = {  # of each variant: linear probe and nearest neighbours, at 100 labels

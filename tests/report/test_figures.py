@@ -11,9 +11,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from aetl.comparison.rows import rows
+from aetl.comparison.run import find_runs
 from aetl.report.canvas import COLORS, svg
 from aetl.report.canvas import png as png_of
-from aetl.report.compare import rows
 from aetl.report.figures import (
     confusion_matrix,
     latent_map,
@@ -26,9 +27,8 @@ from aetl.report.figures import (
     save_figures,
 )
 from aetl.report.panel import Panel, panels
-from aetl.report.run import find_runs
 from aetl.report.sweep_figures import _apart, _shortened, budget_curves, gain_forest
-from tests.report.synthetic import write_arrays, write_curves, write_full_run, write_run
+from tests.comparison.synthetic import write_arrays, write_curves, write_full_run, write_run
 
 
 def pixels(figure: Figure) -> np.ndarray:

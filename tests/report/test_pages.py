@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from aetl.command import compare, report
+from aetl.comparison.run import RecordError
 from aetl.config import ConfigError
-from aetl.report.command import compare_command, report_command
 from aetl.report.page import write_run_page
-from aetl.report.run import RecordError
 from aetl.report.sweep_page import write_sweep_page
-from tests.report.synthetic import write_full_run, write_run
+from tests.comparison.synthetic import write_full_run, write_run
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -282,10 +282,10 @@ def test_the_commands_write_where_they_say(
     monkeypatch.chdir(tmp_path)
     folder = sweep(tmp_path / "sweep")
     run = folder / "parameter-bad-10-0"
-    assert report_command([str(run)]) == 0
-    assert report_command([str(folder)]) == 0
-    assert compare_command([str(folder), "--html", "-o", "out.html"]) == 0
-    assert compare_command([str(folder), str(run), "--html"]) == 0
+    assert report.main([str(run)]) == 0
+    assert report.main([str(folder)]) == 0
+    assert compare.main([str(folder), "--html", "-o", "out.html"]) == 0
+    assert compare.main([str(folder), str(run), "--html"]) == 0
     written = capsys.readouterr().out.split()
     assert written == [
         str(run / "report.html"),
@@ -301,20 +301,20 @@ def test_the_commands_print_what_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = str(sweep(tmp_path / "sweep"))
-    compare_command([folder, "--json"])
+    compare.main([folder, "--json"])
     assert len(json.loads(capsys.readouterr().out)) == 10
-    compare_command([folder])
+    compare.main([folder])
     assert "feature/linear_probe" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="known: accuracy"):
-        compare_command([folder, "--metric", "f1"])
+        compare.main([folder, "--metric", "f1"])
     with pytest.raises(SystemExit):
-        compare_command([folder, "--json", "--csv"])
+        compare.main([folder, "--json", "--csv"])
 
 
 def test_the_report_of_a_broken_record_is_refused_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ConfigError, match="cut off or not JSON"):
-        report_command([str(tmp_path)])
+        report.main([str(tmp_path)])
 
 
 @pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="needs chromium")

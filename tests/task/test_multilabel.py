@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from aetl.cli import main
 from aetl.config import ConfigError, check, resolved
 from aetl.data.npz import Npz
-from aetl.data.split import stratified_order
+from aetl.data.stratify import stratified_order
 from aetl.rng import Rng
 from aetl.task.classification import Classification
 from aetl.task.multilabel import Multilabel

@@ -6,7 +6,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aetl.report.statistics import (
+from aetl.comparison.statistics import (
     holm,
     interval,
     paired_p_value,

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from aetl.comparison import remote
+from aetl.comparison.run import find_runs
 from aetl.config import ConfigError
-from aetl.report import remote
-from aetl.report.run import find_runs
 
 RECORD = {
     "version": 1, "started": "2026-01-01T00:00:00+00:00", "source": "a", "target": "b",

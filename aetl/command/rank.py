@@ -28,11 +28,11 @@ Scores: aetl ls score. Every other KEY=VALUE is as for a run; values with commas
 """
 
 
-def rank_encoders_command(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Rank stored encoders and their layers for a target by transferability scores."""
     parser = argparse.ArgumentParser(
         "aetl rank",
-        description=rank_encoders_command.__doc__,
+        description=main.__doc__,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -136,8 +136,8 @@ def _in_runs(paths: Sequence[Path], cfgs: Sequence[DictConfig]) -> Iterator[Enco
     """The encoders that runs left, each once, on the target of the first config."""
     from omegaconf import DictConfig, OmegaConf
 
+    from aetl.comparison.run import find_runs
     from aetl.label import names_of
-    from aetl.report.run import find_runs
     from aetl.stage.encoders import Encoder
 
     if len(cfgs) > 1:

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
-from aetl.report.compare import rows
-from aetl.report.label_efficiency import LabelsNeeded, crossing, isotonic, labels_needed
-from aetl.report.run import find_runs
-from tests.report.synthetic import write_run
+from aetl.comparison.label_efficiency import LabelsNeeded, crossing, isotonic, labels_needed
+from aetl.comparison.rows import rows
+from aetl.comparison.run import find_runs
+from tests.comparison.synthetic import write_run
 
 BUDGETS = (10, 100, 1000)
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aetl.report.run import find_runs
-from aetl.report.search import importance, searches
+from aetl.comparison.run import find_runs
+from aetl.comparison.search import importance, searches
 from aetl.report.search_figures import importance_bars, parallel_coordinates
 from aetl.report.sweep_page import write_sweep_page
-from tests.report.synthetic import write_run
+from tests.comparison.synthetic import write_run
 
 
 def search_runs(folder: Path, n: int = 60) -> Path:

@@ -13,9 +13,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aetl.report.compare import Row
-from aetl.report.run import Run
-from aetl.report.statistics import CONFIDENCE, MIN_SEEDS
+from aetl.comparison.rows import Row
+from aetl.comparison.run import Run
+from aetl.comparison.statistics import CONFIDENCE, MIN_SEEDS
 
 RESAMPLES = 400
 MIN_BUDGETS = 2

@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from aetl.report.compare import Row, transfer_order
-from aetl.report.panel import Arm, arm_labels, symbol
-from aetl.report.statistics import CONFIDENCE
+from aetl.comparison.rows import Arm, Row, arm_labels, transfer_order
+from aetl.comparison.statistics import CONFIDENCE
 
 MIN_CELLS = 3
 """Fewer cells say nothing about ranks over cells."""
@@ -22,12 +21,12 @@ MIN_CELLS = 3
 
 @dataclass(frozen=True)
 class Place:
-    """An arm's mean rank over the cells (1 is best), and the symbols of its verdicts in them."""
+    """An arm's mean rank over the cells (1 is best), and how often it had which outcome in them."""
 
     arm: Arm
     label: str
     rank: float
-    marks: Counter[str]
+    outcomes: Counter[str]
     beaten: int
 
 
@@ -91,8 +90,8 @@ def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
 
 
 def _place(arm: Arm, label: str, ranks: Sequence[float], rows: Sequence[Row]) -> Place:
-    marks = Counter(symbol(row) for row in rows if not row.is_baseline)
-    return Place(arm, label, math.fsum(ranks) / len(ranks), marks, sum(r.beaten for r in rows))
+    outcomes = Counter(row.outcome for row in rows if not row.is_baseline)
+    return Place(arm, label, math.fsum(ranks) / len(ranks), outcomes, sum(r.beaten for r in rows))
 
 
 def _ranks(rows: Sequence[Row]) -> list[float]:

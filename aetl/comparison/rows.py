@@ -7,35 +7,31 @@ the configs differ are added to the name of the transfer.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import math
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from aetl.config import ConfigError
+from aetl.comparison.run import Run
+from aetl.comparison.search import SHOWN_AS_ARMS, overrides_of
+from aetl.comparison.statistics import ALPHA, Verdict, holm, interval, paired_p_value, verdict
 from aetl.label import NOT_SETTINGS
-from aetl.report.run import Found, Run, find_runs
-from aetl.report.search import SHOWN_AS_ARMS, overrides_of
-from aetl.report.statistics import ALPHA, Verdict, holm, interval, paired_p_value, verdict
 
 logger = logging.getLogger(__name__)
 
 BASELINE = "control/scratch"
+
+Arm = tuple[str, str, str, str]
+"""Transfer, autoencoder, loss and selector."""
 
 JSON_KEYS = (
     *("source", "target", "autoencoder", "loss", "transfer", "budget", "metric", "selector"),
     *("n", "mean", "ci_low", "ci_high", "gain_mean", "gain_ci_low", "gain_ci_high", "verdict"),
 )
 CSV_KEYS = (*JSON_KEYS, "p_value", "control", "control_mean", "beaten", "effective_sample_size")
-
-Format = Literal["table", "json", "csv", "latex", "html"]
 
 _CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "control/source_only")
 _FAMILIES = ("control", "feature", "parameter", "instance")
@@ -102,6 +98,11 @@ class Row:
         return self._decided and not self.stands
 
     @property
+    def outcome(self) -> str:
+        """The verdict, and ``positive uncorrected`` where Holm's correction takes it away."""
+        return f"{self.verdict} uncorrected" if self.uncorrected else self.verdict
+
+    @property
     def _decided(self) -> bool:
         return self.verdict in ("positive", "negative")
 
@@ -113,7 +114,7 @@ class Row:
         return sum(sizes) / len(sizes) if sizes else None
 
     @property
-    def arm(self) -> tuple[str, str, str, str]:
+    def arm(self) -> Arm:
         """What makes an arm besides source, target, budget and metric."""
         return self.transfer, self.autoencoder, self.loss, self.selector
 
@@ -138,126 +139,6 @@ def rows(runs: Iterable[Run], metric: str | None = None) -> list[Row]:
     labels = _labels(groups)
     found = [_row(labels[key], key[-2], group) for key, group in groups.items()]
     return sorted(_beside([row for row in found if row]), key=_order)
-
-
-def compare(
-    paths: Sequence[str | Path],
-    *,
-    format: Format = "table",
-    metric: str | None = None,
-    output: str | Path | None = None,
-    by: Sequence[str] = (),
-    details: bool = False,
-) -> int:
-    """What ``aetl compare`` does: print the comparison, or write it to ``output``.
-
-    With ``by``, a row for each combination of these keys' values in place of one for each arm.
-    With ``details``, also what stands behind each row: in tables, as further keys of CSV, and of
-    JSON, which then is an object of ``rows`` and ``correlations``.
-
-    Returns the exit code. Raises ConfigError for a missing path, metric or result.
-    """
-    try:
-        found = find_runs(paths)
-        table = rows(found.done, metric)
-    except (FileNotFoundError, ValueError) as error:
-        raise ConfigError(str(error)) from None
-    if not table:
-        raise ConfigError(_nothing(paths, found))
-    if left_out := found.left_out():
-        logger.warning("left out: %s", left_out)
-    if by:
-        _print_groups(found, by, format, metric, output)
-    elif format == "html":
-        from aetl.report.sweep_page import default_path, write_comparison
-
-        path = Path(output) if output else default_path(paths)
-        write_comparison(found, table, path)
-        print(path)
-    elif format == "table" and output is None:
-        from aetl.report.table import print_table
-
-        print_table(table, details)
-    else:
-        _emit(_render(table, format, details), output)
-    return 0
-
-
-def _print_groups(
-    found: Found, by: Sequence[str], format: Format, metric: str | None,
-    output: str | Path | None,
-) -> None:  # fmt: skip
-    from aetl.report import grouped
-
-    table = grouped.group_rows(found.done, by, metric)
-    if format == "table":
-        from aetl.report.table import print_renderable
-
-        print_renderable(grouped.group_table(table), output)
-    elif format == "html":
-        from aetl.report.sweep_page import DEFAULT_NAME
-
-        path = Path(output or DEFAULT_NAME)
-        _emit(grouped.group_page(table), path)
-        print(path)
-    else:
-        render = {
-            "json": grouped.render_group_json,
-            "csv": grouped.render_group_csv,
-            "latex": grouped.render_group_latex,
-        }
-        _emit(render[format](table), output)
-
-
-def render_json(table: Sequence[Row]) -> str:
-    """A list of objects with ``JSON_KEYS``, numbers unrounded."""
-    return json.dumps([row.values() for row in table], indent=1, allow_nan=False) + "\n"
-
-
-def render_detailed_json(table: Sequence[Row]) -> str:
-    """``rows`` with the CSV's keys and those of the details, and ``correlations``."""
-    from aetl.report.foretold import correlations
-
-    whole = {"rows": _detailed(table), "correlations": [vars(one) for one in correlations(table)]}
-    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
-
-
-def _detailed(table: Sequence[Row]) -> list[dict[str, Any]]:
-    from aetl.report.details import details
-
-    return [detail.row.values(CSV_KEYS) | detail.values() for detail in details(table)]
-
-
-def render_csv(table: Sequence[Row], details: bool = False) -> str:
-    """The JSON's keys and what stands beside them, numbers unrounded, nothing for None."""
-    text = io.StringIO()
-    lines = _detailed(table) if details else [row.values(CSV_KEYS) for row in table]
-    for line in lines:
-        line |= {f"score_{name}": value for name, value in line.pop("transferability", {}).items()}
-    keys = dict.fromkeys([*CSV_KEYS, *(key for line in lines for key in line)])
-    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
-
-
-def _render(table: Sequence[Row], format: Format, details: bool) -> str:
-    if format == "json":
-        return render_detailed_json(table) if details else render_json(table)
-    if format == "csv":
-        return render_csv(table, details)
-    from aetl.report.table import render_latex, render_table
-
-    return render_latex(table) if format == "latex" else render_table(table, detailed=details)
-
-
-def _emit(text: str, output: str | Path | None) -> None:
-    if output is None:
-        sys.stdout.write(text)
-        return
-    from aetl.files import write_text
-
-    write_text(Path(output), text)
 
 
 def _names(run: Run) -> tuple[str, ...]:
@@ -432,6 +313,21 @@ def _twin(row: Row) -> list[tuple[float, str]]:
     return [(interval(finite).mean, f"control/{row.baseline}")] if finite else []
 
 
+def arm_labels(rows: Sequence[Row]) -> dict[Arm, str]:
+    """The name of each arm: its transfer, and what else differs between these arms."""
+    differ = [name for name, values in names_of_arms(rows).items() if len(values) > 1]
+    return {row.arm: _label(row, differ) for row in rows}
+
+
+def names_of_arms(rows: Sequence[Row]) -> dict[str, set[str]]:
+    fields = ("autoencoder", "loss", "selector")
+    return {name: {getattr(row, name) for row in rows} for name in fields}
+
+
+def _label(row: Row, differ: Sequence[str]) -> str:
+    return " · ".join([row.transfer, *(getattr(row, name) for name in differ)])
+
+
 def plain_name(transfer: str) -> str:
     """Without the settings that tell rows of one name apart."""
     return transfer.split(" (", 1)[0]
@@ -457,9 +353,3 @@ def budget_order(budget: int | str) -> tuple[int, float, str]:
         return 0, budget, ""
     number = budget.split()[0] if budget else ""
     return (1 if budget != "all" else 2), float(number) if number.isdigit() else math.inf, budget
-
-
-def _nothing(paths: Sequence[str | Path], found: Found) -> str:
-    where = ", ".join(str(path) for path in paths)
-    left_out = found.left_out()
-    return f"no finished run below {where}" + (f" ({left_out})" if left_out else "")

@@ -1,8 +1,4 @@
-"""``aetl store``: what the store holds, and ``aetl store prune``: what nobody used for long goes.
-
-Runs keep their own copies of what they made (hard links), so nothing of a run is lost: what is
-removed here is computed again when it is asked for again.
-"""
+"""``aetl store``: what the store holds, and ``prune``: what nobody used for long goes."""
 
 from __future__ import annotations
 
@@ -11,61 +7,18 @@ import json
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from aetl.config import ConfigError
-from aetl.store.store import RECORD
+from aetl.store.held import REMOVED, Held, held, prune
 from aetl.terminal import console
 
 _DAY = 86400.0
-_REMOVED = ".removed-"
 
 
-@dataclass(frozen=True)
-class Held:
-    """An entry of the store, or one that was begun: its stage, bytes, and when it was last used."""
-
-    path: Path
-    stage: str
-    done: bool
-    size: int
-    alone: int
-    """Bytes that no run's folder holds, too: what its removal gives back."""
-    used: float
-    """Seconds since 1970."""
-
-
-def held(folder: Path) -> list[Held]:
-    """What a store's folder holds, the longest unused first."""
-    entries = (path for path in folder.iterdir() if path.is_dir() and _stage(path))
-    return sorted(map(_look, entries), key=lambda entry: entry.used)
-
-
-def prune(entries: Iterable[Held]) -> list[Held]:
-    """Remove entries; those that somebody computes or waits for stay. Returns what went.
-
-    An entry goes whole or not at all: it is first renamed. Locks stay, since a process that waits
-    for one would else share it with nobody.
-    """
-    gone = []
-    for entry in entries:
-        try:
-            with FileLock(entry.path.with_suffix(".lock"), timeout=0):
-                away = entry.path.with_name(f"{_REMOVED}{entry.path.name}")
-                shutil.rmtree(away, ignore_errors=True)
-                entry.path.rename(away)
-        except (Timeout, FileNotFoundError):  # in use, or another prune was faster
-            continue
-        shutil.rmtree(away, ignore_errors=True)
-        gone.append(entry)
-    return gone
-
-
-def store_command(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Look at the store of pretrained encoders, prepared data and twins, or clear it up."""
     options = _parser().parse_args(list(arguments))
     folder = _folder(getattr(options, "dir", None))
@@ -79,9 +32,7 @@ def store_command(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     both = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     both.add_argument("--dir", type=Path, help="the store's folder (outputs/store)")
-    parser = argparse.ArgumentParser(
-        "aetl store", description=store_command.__doc__, parents=[both]
-    )
+    parser = argparse.ArgumentParser("aetl store", description=main.__doc__, parents=[both])
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     text = "remove what no run used for some time; runs keep what they have"
@@ -110,7 +61,7 @@ def _folder(asked: Path | None) -> Path:
 
 def _prune(folder: Path, days: float, stage: str | None, dry_run: bool) -> int:
     if not dry_run:
-        for cut_off in folder.glob(f"{_REMOVED}*"):
+        for cut_off in folder.glob(f"{REMOVED}*"):
             shutil.rmtree(cut_off, ignore_errors=True)
     entries = held(folder) if folder.is_dir() else []
     stages = sorted({entry.stage for entry in entries})
@@ -159,25 +110,6 @@ def _sums(entries: Sequence[Held]) -> tuple[str, str, str, str]:
     ago = "today" if days < 1 else f"{int(days)} day{'s' if days >= 2 else ''} ago"
     size = _bytes(sum(entry.size for entry in entries))
     return str(done), str(len(entries) - done or ""), size, ago
-
-
-def _look(path: Path) -> Held:
-    files = [found.stat() for found in path.rglob("*") if found.is_file()]
-    record = path / RECORD
-    done = record.exists()
-    # A finished entry's record is touched at each use; of one that was begun its last write counts.
-    used = record.stat().st_mtime if done else max((f.st_mtime for f in files), default=0.0)
-    return Held(
-        path, _stage(path), done, sum(f.st_size for f in files),
-        sum(f.st_size for f in files if f.st_nlink == 1), used or path.stat().st_mtime,
-    )  # fmt: skip
-
-
-def _stage(path: Path) -> str:
-    """``pretrain`` of ``pretrain-0123456789abcdef``; nothing for other folders."""
-    name, _, digest = path.name.rpartition("-")
-    is_digest = len(digest) == 16 and set(digest) <= set("0123456789abcdef")
-    return name if is_digest and not name.startswith(".") else ""
 
 
 def _count(n: int) -> str:

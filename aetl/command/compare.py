@@ -1,14 +1,12 @@
-"""``aetl compare`` and ``aetl report``."""
+"""``aetl compare``."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from aetl.config import ConfigError
-from aetl.report.compare import compare
-from aetl.report.remote import local
-from aetl.report.run import RECORD, RecordError
+from aetl.comparison.remote import local
+from aetl.report.formats import compare
 
 FORMATS = {
     "json": "print JSON alone",
@@ -18,9 +16,9 @@ FORMATS = {
 }
 
 
-def compare_command(arguments: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """Compare runs: arms x budgets with mean, interval, gain over scratch and verdict."""
-    parser = argparse.ArgumentParser("aetl compare", description=compare_command.__doc__)
+    parser = argparse.ArgumentParser("aetl compare", description=main.__doc__)
     parser.add_argument(
         "paths",
         nargs="+",
@@ -53,20 +51,3 @@ def compare_command(arguments: list[str]) -> int:
         by=by,
         details=options.details,
     )
-
-
-def report_command(arguments: list[str]) -> int:
-    """Write the page of a run, or of all runs in a folder: one file that needs no network."""
-    parser = argparse.ArgumentParser("aetl report", description=report_command.__doc__)
-    parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or one above runs")
-    parser.add_argument("--output", "-o", type=Path, help="the file, for a folder of runs")
-    options = parser.parse_args(arguments)
-    if (options.path / RECORD).exists():
-        from aetl.report.page import write_run_page
-
-        try:
-            print(write_run_page(options.path))
-        except RecordError as error:
-            raise ConfigError(f"{options.path}: {error}") from None
-        return 0
-    return compare([options.path], format="html", output=options.output)

@@ -14,8 +14,8 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aetl.report.compare import Row, plain_name
-from aetl.report.statistics import CONFIDENCE
+from aetl.comparison.rows import Row, plain_name
+from aetl.comparison.statistics import CONFIDENCE
 
 MIN_ENCODERS = 3
 WORK = 400_000

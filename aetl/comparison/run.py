@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aetl.config import ConfigError
+
 logger = logging.getLogger(__name__)
 
 RECORD = "run.json"
@@ -140,6 +142,19 @@ def read_run(folder: Path) -> Run:
         raise RecordError(f"{RECORD} of a finished run lacks {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
         raise RecordError(f"{RECORD} holds a value of the wrong kind ({error})") from None
+
+
+def load_record(folder: Path) -> dict[str, Any]:
+    """The record in a run's folder, without importing what wrote it."""
+    path = folder / "run.json" if folder.is_dir() else folder
+    if path.name != "run.json" or not path.exists():
+        raise ConfigError(f"{folder}: not a run's folder (it has no run.json)")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise ConfigError(f"{path}: cannot be read as JSON") from None
+    assert isinstance(record, dict)
+    return record
 
 
 def _run(folder: Path, record: dict[str, Any]) -> Run:

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from aetl.command import compare
+from aetl.comparison.grouped import group_rows
+from aetl.comparison.run import find_runs
+from aetl.comparison.statistics import interval
 from aetl.config import ConfigError
-from aetl.report.command import compare_command
-from aetl.report.grouped import group_rows
-from aetl.report.run import find_runs
-from aetl.report.statistics import interval
-from tests.report.synthetic import write_run
+from tests.comparison.synthetic import write_run
 
 
 def sweep(folder: Path) -> Path:
@@ -63,7 +63,7 @@ def test_a_misspelt_key_is_told_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"--by optimiser\.lr: no run has this key.*optimizer\.lr"
     ):
-        compare_command([str(sweep(tmp_path)), "--by", "optimiser.lr"])
+        compare.main([str(sweep(tmp_path)), "--by", "optimiser.lr"])
 
 
 def test_every_format_has_every_group(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -71,7 +71,7 @@ def test_every_format_has_every_group(tmp_path: Path, capsys: pytest.CaptureFixt
     by = ["--by", "optimizer.lr,transfer"]
 
     def said(*more: str) -> str:
-        assert compare_command([folder, *by, *more]) == 0
+        assert compare.main([folder, *by, *more]) == 0
         return capsys.readouterr().out
 
     rows = json.loads(said("--json"))

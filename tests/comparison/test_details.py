@@ -13,13 +13,13 @@ import pytest
 import scipy.stats
 
 from aetl.cli import main
-from aetl.report.compare import CSV_KEYS, JSON_KEYS, rows
-from aetl.report.details import details
-from aetl.report.foretold import correlations, kendall
-from aetl.report.run import find_runs
+from aetl.comparison.details import details
+from aetl.comparison.foretold import correlations, kendall
+from aetl.comparison.rows import CSV_KEYS, JSON_KEYS, rows
+from aetl.comparison.run import find_runs
 from aetl.report.sweep_page import write_sweep_page
 from aetl.report.table import render_table
-from tests.report.synthetic import write_run
+from tests.comparison.synthetic import write_run
 
 
 def noted(scores: dict[str, float]) -> dict[str, Any]:

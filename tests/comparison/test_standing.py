@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aetl.report.compare import rows
-from aetl.report.run import find_runs
-from aetl.report.standing import (
+from aetl.comparison.rows import rows
+from aetl.comparison.run import find_runs
+from aetl.comparison.standing import (
     Standing,
     critical_difference,
     friedman_p_value,
@@ -20,7 +20,7 @@ from aetl.report.standing import (
 )
 from aetl.report.standing_figures import gain_map, rank_diagram
 from aetl.report.table import render_table
-from tests.report.synthetic import write_run
+from tests.comparison.synthetic import write_run
 
 ARMS = ("control/scratch", "feature/linear_probe", "parameter/finetune", "parameter/lora")
 
@@ -107,9 +107,9 @@ def test_an_arm_that_lacks_a_cell_is_named_and_not_ranked(tmp_path: Path) -> Non
 def test_verdicts_are_counted_over_the_cells(tmp_path: Path) -> None:
     scores = np.array([[0.5, 0.6, 0.4, 0.5]] * 5 + [[0.5, 0.4, 0.6, 0.5]] * 3)
     places = {p.arm[0]: p for p in sweep(tmp_path, scores).places}
-    assert places["feature/linear_probe"].marks == {"▲": 5, "▼": 3}
-    assert places["parameter/finetune"].marks == {"▲": 3, "▼": 5}
-    assert places["control/scratch"].marks == {}
+    assert places["feature/linear_probe"].outcomes == {"positive": 5, "negative": 3}
+    assert places["parameter/finetune"].outcomes == {"positive": 3, "negative": 5}
+    assert places["control/scratch"].outcomes == {}
     assert places["feature/linear_probe"].beaten == 3
 
 
@@ -117,7 +117,7 @@ def test_bars_join_what_does_not_differ_and_nothing_else() -> None:
     def place(rank: float) -> object:
         from collections import Counter
 
-        from aetl.report.standing import Place
+        from aetl.comparison.standing import Place
 
         return Place(("a", "", "", ""), "a", rank, Counter(), 0)
 

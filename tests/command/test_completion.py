@@ -13,7 +13,8 @@ import pytest
 
 import aetl
 from aetl.cli import main
-from aetl.completion import SCRIPTS, candidates
+from aetl.command.completion import SCRIPTS
+from aetl.completion import candidates
 from aetl.config import compose
 
 COMMANDS = ("check", "ls", "compare", "sweep", "store", "rerun", "completion", "_rank")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from aetl.command import store
 from aetl.config import ConfigError
 from aetl.files import link
-from aetl.store.command import held, prune, store_command
+from aetl.store.held import held, prune
 from aetl.store.store import RECORD, Entry, Store
 
 DAY = 86400
@@ -54,12 +55,12 @@ def test_what_is_held_is_told_by_stage_and_size(
     assert (cut.stage, cut.done, cut.size, cut.alone) == ("pretrain", False, 500, 500)
     assert (old.stage, old.done, old.size, old.alone) == ("pretrain", True, 1000 + record, record)
     assert (new.stage, new.path.name) == ("transfer", f"transfer-{DIGESTS[1]}")
-    assert store_command(["--dir", str(tmp_path)]) == 0
+    assert store.main(["--dir", str(tmp_path)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert lines[1][:3] == ["pretrain", "1", "1"]
     assert lines[1][-3:] == ["3", "days", "ago"]
     assert (lines[2][0], lines[2][-1]) == ("transfer", "today")
-    assert store_command(["--dir", str(tmp_path), "--json"]) == 0
+    assert store.main(["--dir", str(tmp_path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [entry["size"] for entry in found] == [500, 1000 + record, new.size]
 
@@ -80,22 +81,22 @@ def test_only_what_nobody_used_for_long_goes(tmp_path: Path, capsys: pytest.Capt
     begin(tmp_path, "transfer", DIGESTS[3], days=31)
     (tmp_path / "mine").mkdir()
     before = names(tmp_path)
-    assert store_command(["--dir", str(tmp_path), "prune", "--dry-run"]) == 0
+    assert store.main(["--dir", str(tmp_path), "prune", "--dry-run"]) == 0
     assert names(tmp_path) == before
     assert capsys.readouterr().out.startswith("would remove 3 entries of 4, ")
-    assert store_command(["prune", "--stage", "transfer", "--dir", str(tmp_path)]) == 0
+    assert store.main(["prune", "--stage", "transfer", "--dir", str(tmp_path)]) == 0
     kept = {"mine", f"pretrain-{DIGESTS[0]}", f"pretrain-{DIGESTS[1]}"}
     assert names(tmp_path) == kept
-    assert store_command(["--dir", str(tmp_path), "prune"]) == 0
+    assert store.main(["--dir", str(tmp_path), "prune"]) == 0
     assert names(tmp_path) == kept - {f"pretrain-{DIGESTS[0]}"}
-    assert store_command(["--dir", str(tmp_path), "prune", "--older-than", "0"]) == 0
+    assert store.main(["--dir", str(tmp_path), "prune", "--older-than", "0"]) == 0
     assert names(tmp_path) == {"mine"}
 
 
 def test_what_is_being_computed_stays(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = begin(tmp_path, "pretrain", DIGESTS[0], days=99)
     with FileLock(f"{path}.lock"):  # as the job has it that computes
-        assert store_command(["--dir", str(tmp_path), "prune"]) == 0
+        assert store.main(["--dir", str(tmp_path), "prune"]) == 0
     assert (path / "last.ckpt").exists()
     said = capsys.readouterr().out
     assert said.startswith("removed 0 entries of 1, 0 B")
@@ -118,7 +119,7 @@ def test_a_job_that_waited_for_an_entry_while_it_was_removed_computes_it(tmp_pat
 def test_a_removal_that_was_cut_off_is_finished_by_the_next(tmp_path: Path) -> None:
     (tmp_path / f".removed-pretrain-{DIGESTS[0]}").mkdir()
     assert held(tmp_path) == []
-    assert store_command(["--dir", str(tmp_path), "prune"]) == 0
+    assert store.main(["--dir", str(tmp_path), "prune"]) == 0
     assert names(tmp_path) == set()
 
 
@@ -133,7 +134,7 @@ def test_a_removal_that_was_cut_off_is_finished_by_the_next(tmp_path: Path) -> N
 def test_mistakes_are_told_in_a_line(tmp_path: Path, arguments: list[str], said: str) -> None:
     put(tmp_path, "pretrain", DIGESTS[0])
     with pytest.raises(ConfigError, match=said):
-        store_command(["--dir", str(tmp_path), *arguments])
+        store.main(["--dir", str(tmp_path), *arguments])
     assert len(names(tmp_path)) == 1
 
 
@@ -151,9 +152,9 @@ def test_a_folder_that_is_not_there_is_refused_and_an_empty_default_is_fine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(ConfigError, match="no such folder"):
-        store_command(["--dir", str(tmp_path / "none")])
+        store.main(["--dir", str(tmp_path / "none")])
     monkeypatch.setenv("AETL_OUTPUT_DIR", str(tmp_path / "out"))
-    assert store_command([]) == 0
+    assert store.main([]) == 0
     assert "nothing is stored" in capsys.readouterr().out
-    assert store_command(["prune"]) == 0
+    assert store.main(["prune"]) == 0
     assert "removed 0 entries of 0" in capsys.readouterr().out

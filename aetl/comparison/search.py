@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aetl.report.run import Run
+from aetl.comparison.run import Run
 
 MIN_TRIALS = 8
 MIN_VALUES = 4

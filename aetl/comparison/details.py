@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from aetl.report.compare import Row
-from aetl.report.foretold import score_means
-from aetl.report.label_efficiency import LabelsNeeded, labels_needed
-from aetl.report.run import Run
+from aetl.comparison.foretold import score_means
+from aetl.comparison.label_efficiency import LabelsNeeded, labels_needed
+from aetl.comparison.rows import Row
+from aetl.comparison.run import Run
 
 
 @dataclass(frozen=True)

@@ -14,21 +14,19 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from aetl.config import ConfigError
-from aetl.report.compare import (
+from aetl.comparison.rows import (
     CSV_KEYS,
     JSON_KEYS,
     Row,
     budget_order,
-    compare,
-    render_csv,
-    render_json,
     rows,
 )
+from aetl.comparison.run import find_runs
+from aetl.config import ConfigError
+from aetl.report.formats import compare, render_csv, render_json
 from aetl.report.panel import symbol
-from aetl.report.run import find_runs
 from aetl.report.table import render_latex, render_table
-from tests.report.synthetic import write_run
+from tests.comparison.synthetic import write_run
 
 ARMS = ("control/scratch", "control/raw_features", "feature/linear_probe", "parameter/finetune")
 BUDGETS = (10, 100, "all")
@@ -413,7 +411,7 @@ def test_latex_escapes_names_and_sets_the_best_in_bold(tmp_path: Path) -> None:
 def test_comparing_imports_nothing_heavy(tmp_path: Path) -> None:
     sweep(tmp_path / "sweep")
     code = (
-        "import sys, aetl.report.compare as c; c.compare([sys.argv[1]]); "
+        "import sys, aetl.report.formats as c; c.compare([sys.argv[1]]); "
         "print({'numpy', 'torch', 'matplotlib', 'hydra', 'omegaconf'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -1,0 +1,23 @@
+"""``aetl generate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from aetl.launch import saved_job
+
+
+def main(arguments: list[str]) -> int:
+    """Images by a run's pretrained autoencoder, as figures and on the run's page."""
+    parser = argparse.ArgumentParser("aetl generate", description=main.__doc__)
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    options = parser.parse_args(arguments)
+    job = saved_job(options.run, options.run)
+    from aetl.report.page import write_run_page
+    from aetl.stage.generate import generate
+
+    generate(job.cfg, options.run, options.seed)
+    print(write_run_page(options.run))
+    return 0

@@ -1,0 +1,25 @@
+"""``aetl rerun``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from aetl.redo import rerun, rerun_sweep
+
+
+def main(arguments: list[str]) -> int:
+    """Do a run or a sweep again from its saved configs, every stage computed anew.
+
+    What is not as it was (code, versions, hardware, data) is said before it starts.
+    """
+    parser = argparse.ArgumentParser("aetl rerun", description=main.__doc__)
+    parser.add_argument("path", type=Path, metavar="RUN|SWEEP", help="a run's or a sweep's folder")
+    parser.add_argument(
+        "--check", action="store_true", help="compare the scores; exit 1 if they differ"
+    )
+    parser.add_argument("--jobs", type=int, help="of a sweep: how many at a time")
+    options = parser.parse_args(arguments)
+    if (options.path / "manifest.json").exists():
+        return rerun_sweep(options.path, options.check, options.jobs)
+    return rerun(options.path, options.check)

@@ -1,0 +1,144 @@
+"""The comparison in the format that is asked for; JSON and CSV are written here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from aetl.comparison.details import details as details_of
+from aetl.comparison.foretold import correlations
+from aetl.comparison.grouped import group_rows
+from aetl.comparison.rows import CSV_KEYS, Row, rows
+from aetl.comparison.run import Found, find_runs
+from aetl.config import ConfigError
+from aetl.files import write_text
+
+logger = logging.getLogger(__name__)
+
+Format = Literal["table", "json", "csv", "latex", "html"]
+
+
+def compare(
+    paths: Sequence[str | Path],
+    *,
+    format: Format = "table",
+    metric: str | None = None,
+    output: str | Path | None = None,
+    by: Sequence[str] = (),
+    details: bool = False,
+) -> int:
+    """What ``aetl compare`` does: print the comparison, or write it to ``output``.
+
+    With ``by``, a row for each combination of these keys' values in place of one for each arm.
+    With ``details``, also what stands behind each row: in tables, as further keys of CSV, and of
+    JSON, which then is an object of ``rows`` and ``correlations``.
+
+    Returns the exit code. Raises ConfigError for a missing path, metric or result.
+    """
+    try:
+        found = find_runs(paths)
+        table = rows(found.done, metric)
+    except (FileNotFoundError, ValueError) as error:
+        raise ConfigError(str(error)) from None
+    if not table:
+        raise ConfigError(_nothing(paths, found))
+    if left_out := found.left_out():
+        logger.warning("left out: %s", left_out)
+    if by:
+        _print_groups(found, by, format, metric, output)
+    elif format == "html":
+        from aetl.report.sweep_page import default_path, write_comparison
+
+        path = Path(output) if output else default_path(paths)
+        write_comparison(found, table, path)
+        print(path)
+    elif format == "table" and output is None:
+        from aetl.report.table import print_table
+
+        print_table(table, details)
+    else:
+        _emit(_render(table, format, details), output)
+    return 0
+
+
+def _print_groups(
+    found: Found, by: Sequence[str], format: Format, metric: str | None,
+    output: str | Path | None,
+) -> None:  # fmt: skip
+    from aetl.report import grouped
+
+    table = group_rows(found.done, by, metric)
+    if format == "table":
+        from aetl.report.table import print_renderable
+
+        print_renderable(grouped.group_table(table), output)
+    elif format == "html":
+        from aetl.report.sweep_page import DEFAULT_NAME
+
+        path = Path(output or DEFAULT_NAME)
+        _emit(grouped.group_page(table), path)
+        print(path)
+    else:
+        render = {
+            "json": grouped.render_group_json,
+            "csv": grouped.render_group_csv,
+            "latex": grouped.render_group_latex,
+        }
+        _emit(render[format](table), output)
+
+
+def render_json(table: Sequence[Row]) -> str:
+    """A list of objects with ``JSON_KEYS``, numbers unrounded."""
+    return json.dumps([row.values() for row in table], indent=1, allow_nan=False) + "\n"
+
+
+def render_detailed_json(table: Sequence[Row]) -> str:
+    """``rows`` with the CSV's keys and those of the details, and ``correlations``."""
+    whole = {"rows": _detailed(table), "correlations": [vars(one) for one in correlations(table)]}
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+
+
+def _detailed(table: Sequence[Row]) -> list[dict[str, Any]]:
+    return [detail.row.values(CSV_KEYS) | detail.values() for detail in details_of(table)]
+
+
+def render_csv(table: Sequence[Row], details: bool = False) -> str:
+    """The JSON's keys and what stands beside them, numbers unrounded, nothing for None."""
+    text = io.StringIO()
+    lines = _detailed(table) if details else [row.values(CSV_KEYS) for row in table]
+    for line in lines:
+        line |= {f"score_{name}": value for name, value in line.pop("transferability", {}).items()}
+    keys = dict.fromkeys([*CSV_KEYS, *(key for line in lines for key in line)])
+    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return text.getvalue()
+
+
+def _render(table: Sequence[Row], format: Format, details: bool) -> str:
+    if format == "json":
+        return render_detailed_json(table) if details else render_json(table)
+    if format == "csv":
+        return render_csv(table, details)
+    from aetl.report.table import render_latex, render_table
+
+    return render_latex(table) if format == "latex" else render_table(table, detailed=details)
+
+
+def _emit(text: str, output: str | Path | None) -> None:
+    if output is None:
+        sys.stdout.write(text)
+        return
+    write_text(Path(output), text)
+
+
+def _nothing(paths: Sequence[str | Path], found: Found) -> str:
+    where = ", ".join(str(path) for path in paths)
+    left_out = found.left_out()
+    return f"no finished run below {where}" + (f" ({left_out})" if left_out else "")

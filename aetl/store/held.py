@@ -1,0 +1,78 @@
+"""What the store holds, and its clearing up: what nobody used for long goes.
+
+Runs keep their own copies of what they made (hard links), so nothing of a run is lost: what is
+removed here is computed again when it is asked for again.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from aetl.store.store import RECORD
+
+REMOVED = ".removed-"
+"""Before the name of what a removal that was cut off left."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """An entry of the store, or one that was begun: its stage, bytes, and when it was last used."""
+
+    path: Path
+    stage: str
+    done: bool
+    size: int
+    alone: int
+    """Bytes that no run's folder holds, too: what its removal gives back."""
+    used: float
+    """Seconds since 1970."""
+
+
+def held(folder: Path) -> list[Held]:
+    """What a store's folder holds, the longest unused first."""
+    entries = (path for path in folder.iterdir() if path.is_dir() and _stage(path))
+    return sorted(map(_look, entries), key=lambda entry: entry.used)
+
+
+def prune(entries: Iterable[Held]) -> list[Held]:
+    """Remove entries; those that somebody computes or waits for stay. Returns what went.
+
+    An entry goes whole or not at all: it is first renamed. Locks stay, since a process that waits
+    for one would else share it with nobody.
+    """
+    gone = []
+    for entry in entries:
+        try:
+            with FileLock(entry.path.with_suffix(".lock"), timeout=0):
+                away = entry.path.with_name(f"{REMOVED}{entry.path.name}")
+                shutil.rmtree(away, ignore_errors=True)
+                entry.path.rename(away)
+        except (Timeout, FileNotFoundError):  # in use, or another prune was faster
+            continue
+        shutil.rmtree(away, ignore_errors=True)
+        gone.append(entry)
+    return gone
+
+
+def _look(path: Path) -> Held:
+    files = [found.stat() for found in path.rglob("*") if found.is_file()]
+    record = path / RECORD
+    done = record.exists()
+    # A finished entry's record is touched at each use; of one that was begun its last write counts.
+    used = record.stat().st_mtime if done else max((f.st_mtime for f in files), default=0.0)
+    return Held(
+        path, _stage(path), done, sum(f.st_size for f in files),
+        sum(f.st_size for f in files if f.st_nlink == 1), used or path.stat().st_mtime,
+    )  # fmt: skip
+
+
+def _stage(path: Path) -> str:
+    """``pretrain`` of ``pretrain-0123456789abcdef``; nothing for other folders."""
+    name, _, digest = path.name.rpartition("-")
+    is_digest = len(digest) == 16 and set(digest) <= set("0123456789abcdef")
+    return name if is_digest and not name.startswith(".") else ""

@@ -7,10 +7,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @contextmanager
@@ -49,6 +52,30 @@ def write_torch(path: Path, value: Any) -> None:
     torch.save(value, buffer)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Save as safetensors: numbers and names alone, nothing that could be run."""
+    from safetensors.torch import save
+
+    # Cloned, since the format knows no two names of one memory (tied weights).
+    plain = {name: t.detach().cpu().contiguous().clone() for name, t in tensors.items()}
+    content = save(plain)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; ``UserError`` for what is not one."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from aetl.types import UserError
+
+    try:
+        return load(path.read_bytes())
+    except SafetensorError as error:
+        raise UserError(f"{path}: is not a file of safetensors ({error})") from None
 
 
 def link(source: Path, target: Path) -> None:

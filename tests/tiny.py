@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from aetl.config import compose, resolved
-from aetl.files import read_json
+from aetl.files import read_json, read_tensors
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import Domains, load_domains, pretraining_domain
 from aetl.stage.pretrain import Pretrained, pretrain, pretraining_digest
@@ -88,7 +88,9 @@ class World:
         return transfer(self.cfg, node, domains, pretrained, self.store, self.folder, ignore)
 
 
-def weights(entry: Entry, name: str = "network.pt") -> dict[str, Tensor]:
+def weights(entry: Entry, name: str = "network.safetensors") -> dict[str, Tensor]:
+    if name.endswith(".safetensors"):
+        return read_tensors(entry.path / name)
     state: dict[str, Tensor] = torch.load(entry.path / name, weights_only=True)
     return state
 

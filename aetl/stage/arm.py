@@ -92,13 +92,22 @@ def scaling_of(parts: Mapping[Part, Examples]) -> Examples:
 
 def build_network(cfg: DictConfig, domains: Domains, task: Task, training: Examples) -> Network:
     """The network of an arm at its random start, which is the same for every arm of a seed."""
-    source_classes = len(domains.source.pool.classes)
-    autoencoder = build_autoencoder(cfg, domains.target.pool.shape, source_classes)
-    location, scale = task.scale(training.y)
+    pool = domains.target.pool
+    units = task.scale(training.y)
+    return network_of(
+        cfg, pool.shape, len(domains.source.pool.classes), task.output_dim(pool), units
+    )
+
+
+def network_of(
+    cfg: DictConfig, shape: tuple[int, ...], source_classes: int, output_dim: int,
+    units: tuple[float, float],
+) -> Network:  # fmt: skip
+    """The network of a config for examples of ``shape``; ``units`` are location and scale."""
+    autoencoder = build_autoencoder(cfg, shape, source_classes)
     representation = instantiate(cfg.representation)
-    output_dim = task.output_dim(domains.target.pool)
     network: Network = seeded(
-        lambda: Network(autoencoder, representation, output_dim, location, scale), cfg.seed, "head"
+        lambda: Network(autoencoder, representation, output_dim, *units), cfg.seed, "head"
     )
     return network
 

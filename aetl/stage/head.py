@@ -11,10 +11,11 @@ from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.stage.arm import Strategies, mapped
+from aetl.stage.fitted import ClosedForm
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, Sample, Samples, TransferStrategy, View
 from aetl.transfer.network import Network
-from aetl.types import Prediction, UserError
+from aetl.types import UserError
 
 
 def closed_form_head(strategies: Strategies, task: Task) -> tuple[Any | None, str]:
@@ -43,12 +44,11 @@ def _trains(strategy: TransferStrategy) -> bool:
 
 def fit_head(
     strategy: TransferStrategy, estimator: Any, task: Task, network: Network,
-    parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor], output_dim: int, view: View,
-) -> Callable[[Examples], Prediction]:  # fmt: skip
-    """Fit the head on frozen features of the labelled targets and the weighted sources; what it
-    predicts for target examples."""
+    parts: Mapping[Part, Examples], weights: Mapping[Part, Tensor], view: View,
+) -> ClosedForm:  # fmt: skip
+    """Fit the head on frozen features of the labelled targets and the weighted sources."""
     identity = Alignment(lambda z: z, lambda z: z)
-    to_source, to_target = strategy.align(view) or identity
+    to_source, to_target, alignment = strategy.align(view) or identity
 
     def features(examples: Examples) -> np.ndarray:
         return numpy(mapped(network, lambda x: strategy.represent(network, x), examples))
@@ -66,9 +66,6 @@ def fit_head(
         lambda: to_target(features(view.examples("target_inputs"))),
         view.rng,
     )
-    fitted = strategy.fit(estimator, samples)
-
-    def predict(examples: Examples) -> Prediction:
-        return task.predict_with(fitted, to_target(features(examples)), output_dim)
-
-    return predict
+    found = ClosedForm(strategy, strategy.fit(estimator, samples), alignment)
+    # As it will be read again: what predicts here and what is taken away are one.
+    return ClosedForm.of(strategy, task, found.state()) if found.keeps else found

@@ -16,8 +16,9 @@ from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
-from aetl.stage.arm import build_network, mapped, strategies_of
+from aetl.stage.arm import mapped, strategies_of
 from aetl.stage.domains import Domain, Domains
+from aetl.stage.fitted import form_of, load_network
 from aetl.store.store import Entry
 from aetl.task.base import Task, numpy
 from aetl.transfer.network import Representation
@@ -72,15 +73,11 @@ def retention(
 
 def _transferred(cfg: DictConfig, domains: Domains, arm: Entry) -> Autoencoder | None:
     """The arm's autoencoder after the transfer; None where it is not built from a config alone."""
-    task: Task = instantiate(cfg.task)
-    network = build_network(cfg, domains, task, domains.target.with_targets(task).test)
-    for strategy in strategies_of(resolved(cfg)["transfer"]).values():
-        strategy.adapt(network)
-    state = torch.load(arm.path / "network.pt", map_location="cpu", weights_only=True)
-    network.to(next(t.dtype for t in state.values() if t.is_floating_point()))
+    strategies = strategies_of(resolved(cfg)["transfer"])
+    form = form_of(domains, instantiate(cfg.task))
     try:
-        network.load_state_dict(state)
-    except RuntimeError:
+        network = load_network(arm.path, cfg, strategies, form)
+    except UserError:
         return None
     return network.float().autoencoder
 

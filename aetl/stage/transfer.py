@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from torch import Tensor
 from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
-from aetl.files import atomic, write_json, write_torch
+from aetl.files import atomic, write_json
 from aetl.loss.objective import Objective
 from aetl.selector.base import Selector
 from aetl.stage.arm import (
@@ -26,7 +26,6 @@ from aetl.stage.arm import (
     augmented,
     build_network,
     parts_of,
-    predict,
     scaling_of,
     settle,
     strategies_of,
@@ -36,6 +35,7 @@ from aetl.stage.arm import (
 )
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.fit import callbacks_that_count, seeded
+from aetl.stage.fitted import ClosedForm, FittedArm
 from aetl.stage.gradient import Arm, first_metric, train
 from aetl.stage.head import closed_form_head, fit_head
 from aetl.stage.pretrain import Pretrained, objective_of, trained_objective
@@ -58,7 +58,8 @@ def transfer(
     folder: Path,
     listener: Listener,
 ) -> Entry:
-    """The arm's entry: ``network.pt``, ``predictions.npz``, ``receipt.json``, ``metrics.csv``."""
+    """The arm's entry: ``network.safetensors``, ``predictions.npz``, ``receipt.json``,
+    ``metrics.csv``, and for a head in closed form ``head.safetensors``."""
     source = None if pretrained is None else _identity(pretrained)
     key = transfer_key(cfg, node, domains, source)
     return store.stage(
@@ -137,7 +138,7 @@ def _compute(
     source_weights = weights_of(strategies, views)
     trained, weights = _trained_on(strategies, views, parts, source_weights)
     rows: list[Row] = []
-    predicted: Callable[[Examples], Prediction]
+    closed_form: ClosedForm | None = None
     if estimator is None:
         parameters, rows, selection = train(
             Arm(
@@ -147,14 +148,10 @@ def _compute(
         )  # fmt: skip
         settle(strategies, parts, network, cfg.seed)
         receipt.trained(network, parameters)
-        predicted = partial(predict, network, task)
     elif ranks.rank() == 0:
         settle(strategies, parts, network, cfg.seed)
         view = views_of(strategies, parts, network, cfg.seed, "align")[family]
-        output_dim = task.output_dim(domains.target.pool)
-        predicted = fit_head(
-            strategies[family], estimator, task, network, trained, weights, output_dim, view
-        )
+        closed_form = fit_head(strategies[family], estimator, task, network, trained, weights, view)
         receipt.trained(network, [])
     if ranks.rank() == 0:
         if source_weights is not None:
@@ -163,10 +160,12 @@ def _compute(
             receipt.examples_added = len(trained["target_labels"]) - len(parts["target_labels"])
         if estimator is None:
             _save(path / "candidates.npz", selection.arrays())
-        prediction = predicted(domains.target.test)
-        _write(path, network, prediction, receipt, rows, domains.target.with_targets(task))
+        arm = FittedArm(network, task, task.output_dim(domains.target.pool), closed_form)
+        prediction = arm.predict(domains.target.test)
+        arm.save(path)
+        _write(path, prediction, receipt, rows, domains.target.with_targets(task))
         if held_out is not None:
-            write_json(path / "selection.json", _validated(cfg, predicted(held_out), held_out))
+            write_json(path / "selection.json", _validated(cfg, arm.predict(held_out), held_out))
 
 
 def _validated(cfg: DictConfig, prediction: Prediction, held_out: Examples) -> dict[str, Any]:
@@ -212,14 +211,11 @@ def effective_sample_size(weights: Float[Tensor, " N"]) -> float:
 
 
 def _write(
-    path: Path, network: Network, prediction: Prediction, receipt: Receipt, rows: list[Row],
-    target: Domain,
+    path: Path, prediction: Prediction, receipt: Receipt, rows: list[Row], target: Domain,
 ) -> None:  # fmt: skip
     arrays: dict[str, Any] = {"y": numpy(target.test.y), "prediction": prediction.value}
     if prediction.probability is not None:
         arrays["probability"] = prediction.probability.astype(np.float32)
     _save(path / "predictions.npz", arrays)
-    state = {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-    write_torch(path / "network.pt", state)
     write_json(path / "receipt.json", receipt.as_dict())
     write_history(path / "metrics.csv", rows)

@@ -32,6 +32,9 @@ from aetl.types import UserError
 
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
 
+WEIGHTS = ("autoencoder.pt", "network.safetensors", "head.safetensors")
+"""Of a stage's files those that a run keeps: the rest of it is the config's."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -104,7 +107,7 @@ class Record:
         reused = self.values.get("reused", {}) | {stage: entry.reused}
         self.update(parents=parents, reused=reused, seconds={stage: entry.seconds})
         if self.writes:
-            for name in ("autoencoder.pt", "network.pt") if stage != "twin" else ():
+            for name in WEIGHTS if stage != "twin" else ():
                 if (entry.path / name).exists():
                     link(entry.path / name, self.folder / "checkpoints" / name)
 

@@ -28,7 +28,7 @@ EXIT_CODES: dict[Status, int] = {
     "interrupted": 255,
 }
 """The client itself ends a run with 255 at Ctrl-C."""
-ARTIFACTS = {"pretrain": "autoencoder.pt", "transfer": "network.pt"}
+ARTIFACTS = {"pretrain": "autoencoder.pt", "transfer": "network.safetensors"}
 """The file of each stage that becomes an artifact. (A twin is there to be compared with.)"""
 
 

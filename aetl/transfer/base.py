@@ -17,7 +17,9 @@ strategies of several families combine in one config because each answers only i
 ``head``           is the head fitted in closed form on frozen features?
 ``represent``      what are those features, if not the network's?
 ``align``          how are the source's and the target's features brought together for it?
+``target_map``     ... and the target's, from the arrays that are kept of it?
 ``fit``            on which of them is it fitted, and how often?
+``restore``        ... and again from the arrays that are kept of it?
 =================  =========================================================
 
 Examples of a part train the network where any strategy of the config declares their labels. So
@@ -41,6 +43,9 @@ from aetl.rng import Rng
 from aetl.task.base import Kind, Task
 from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network
+
+State = Mapping[str, np.ndarray]
+"""Arrays by name, to which anything that was fitted can be reduced."""
 
 Part = Literal["source_inputs", "source_labels", "target_inputs", "target_labels"]
 
@@ -128,10 +133,15 @@ class Group(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """Maps of the features of each domain into a common space."""
+    """Maps of the features of each domain into a common space.
+
+    ``state`` is all that ``TransferStrategy.target_map`` makes the target's map of: a model that
+    is taken away has it, and maps new data alike.
+    """
 
     source: Callable[[np.ndarray], np.ndarray]
     target: Callable[[np.ndarray], np.ndarray]
+    state: State = {}  # noqa: RUF012  (nobody writes to it)
 
 
 class Sample(NamedTuple):
@@ -234,6 +244,18 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
         """Maps that the features go through before ``head`` is fitted on them."""
         return None
 
+    def target_map(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        """The map of the target's features that ``align`` found, from ``Alignment.state``."""
+        return _unchanged
+
     def fit(self, estimator: Any, samples: Samples) -> Any:
         """The estimator of ``head`` fitted: once, on everything that has a label."""
         return estimator.fit(*samples.pooled())
+
+    def restore(self, estimator: Any, state: State) -> Any:
+        """What ``fit`` gave, from what its ``state()`` gave and the estimator of ``head``."""
+        return estimator.load_state(state)
+
+
+def _unchanged(z: np.ndarray) -> np.ndarray:
+    return z

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import aetl
-from aetl.files import read_json
+from aetl.files import read_json, read_tensors
 from aetl.tracking.history import read_history
 from tests.tiny import CRASH, MLP, SMALL, differing
 
@@ -41,11 +41,12 @@ def run(folder: Path, devices: int, *overrides: str, crash: int | None = None) -
 def results(folder: Path) -> tuple[dict[str, Tensor], dict[str, float]]:
     """All weights of the stages by name, and all scores."""
     state: dict[str, Tensor] = {}
-    for file in sorted(folder.glob("store/*/*.pt")):
+    for file in sorted([*folder.glob("store/*/*.pt"), *folder.glob("store/*/network.*")]):
         entry = read_json(file.parent / "entry.json")
         node = entry["key"].get("transfer", {})
         arm = "".join(sorted(node))
-        weights = torch.load(file, weights_only=True)
+        tensors = file.suffix == ".safetensors"
+        weights = read_tensors(file) if tensors else torch.load(file, weights_only=True)
         state |= {f"{entry['stage']} {arm} {name}": tensor for name, tensor in weights.items()}
     (record,) = (read_json(file) for file in folder.glob("2*/*/run.json"))
     scores = {f"{part} {k}": v for part in ("scores", "twin") for k, v in record[part].items()}

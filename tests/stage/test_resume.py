@@ -34,7 +34,8 @@ def compute(world: World, stage: str) -> Entry:
 
 
 def result(entry: Entry) -> Result:
-    file = "network.pt" if (entry.path / "network.pt").exists() else "autoencoder.pt"
+    transferred = (entry.path / "network.safetensors").exists()
+    file = "network.safetensors" if transferred else "autoencoder.pt"
     return weights(entry, file), history(entry)
 
 

@@ -66,18 +66,22 @@ def test_the_end_is_recorded(
 
 def test_a_stage_is_noted_with_its_digest_and_its_weights(tmp_path: Path) -> None:
     record = Record(job(tmp_path / "run"))
-    for stage, file in (("pretrain", "autoencoder.pt"), ("transfer", "network.pt"), ("twin", "")):
+    for stage, file in (
+        ("pretrain", "autoencoder.pt"),
+        ("transfer", "network.safetensors"),
+        ("twin", ""),
+    ):
         folder = tmp_path / f"{stage}-digest"
         folder.mkdir()
         write_json(folder / "entry.json", {"seconds": 1.5})
-        (folder / (file or "network.pt")).write_text(stage)
+        (folder / (file or "network.safetensors")).write_text(stage)
         record.stage_done(stage, Entry(folder, f"digest of {stage}", reused=stage == "twin"))
     saved = read_record(tmp_path / "run")
     assert saved["parents"]["twin"] == "digest of twin"
     assert saved["reused"] == {"pretrain": False, "transfer": False, "twin": True}
     assert saved["seconds"] == {"pretrain": 1.5, "transfer": 1.5, "twin": 1.5}
     kept = {f.name: f.read_text() for f in (tmp_path / "run" / "checkpoints").iterdir()}
-    assert kept == {"autoencoder.pt": "pretrain", "network.pt": "transfer"}
+    assert kept == {"autoencoder.pt": "pretrain", "network.safetensors": "transfer"}
 
 
 def test_a_rank_of_somebody_elses_run_writes_nothing(

@@ -5,6 +5,7 @@ Chen, Xu, Weinberger and Sha (ICML 2012), arXiv:1206.4683, section 4.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from aetl.autoencoder.msda import MSDA
 from aetl.task.base import Task, numpy
-from aetl.transfer.base import Alignment, Part, TransferStrategy, View
+from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 from aetl.transfer.network import Network
 
 
@@ -40,17 +41,25 @@ class Msda(TransferStrategy):
     def align(self, view: View) -> Alignment:
         parts: tuple[Part, ...] = ("source_labels", "target_inputs")
         both = torch.cat([view.examples(part).inputs().flatten(1) for part in parts])
-        stack = MSDA(
-            (both.shape[1],),
-            layers=self.layers,
-            noise=self.noise,
-            ridge=self.ridge,
-            concatenate=True,
-        ).to(both)
+        stack = self._stack(both.shape[1]).to(both)
         stack.fit(both)
+        state = {name: tensor.numpy() for name, tensor in stack.state_dict().items()}
+        features = self.target_map(state)
+        return Alignment(features, features, state)
+
+    def target_map(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        tensors = {name: torch.from_numpy(array) for name, array in state.items()}
+        like = tensors["decoder.bias"]
+        stack = self._stack(len(like)).to(like)
+        stack.load_state_dict(tensors)
 
         @torch.no_grad()
         def features(x: np.ndarray) -> np.ndarray:
-            return numpy(stack.features(torch.from_numpy(x).to(both)))
+            return numpy(stack.features(torch.from_numpy(x).to(like)))
 
-        return Alignment(features, features)
+        return features
+
+    def _stack(self, dim: int) -> MSDA:
+        return MSDA(
+            (dim,), layers=self.layers, noise=self.noise, ridge=self.ridge, concatenate=True
+        )

@@ -5,13 +5,14 @@ Fernando et al. (ICCV 2013), Unsupervised visual domain adaptation using subspac
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from aetl.task.base import Task, numpy
-from aetl.transfer.base import Alignment, Part, TransferStrategy, View
+from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 
 
 class SubspaceAlignment(TransferStrategy):
@@ -34,8 +35,12 @@ class SubspaceAlignment(TransferStrategy):
         dim = min(self.dim, *source.shape, *target.shape)
         from_source, from_target = principal_axes(source, dim), principal_axes(target, dim)
         aligned = from_source @ (from_source.T @ from_target)
-        here, there = source.mean(0), target.mean(0)
-        return Alignment(lambda z: (z - here) @ aligned, lambda z: (z - there) @ from_target)
+        here = source.mean(0)
+        state = {"mean": target.mean(0), "axes": from_target}
+        return Alignment(lambda z: (z - here) @ aligned, self.target_map(state), state)
+
+    def target_map(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda z: (z - state["mean"]) @ state["axes"]
 
 
 def principal_axes(x: Float[np.ndarray, "N F"], dim: int) -> Float[np.ndarray, "F d"]:

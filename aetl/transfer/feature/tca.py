@@ -5,6 +5,7 @@ Pan et al. (2011), Domain adaptation via transfer component analysis, IEEE TNN 2
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
 from aetl.task.base import Task, numpy
-from aetl.transfer.base import Alignment, Part, TransferStrategy, View
+from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 
 Kernel = Literal["linear", "gaussian"]
 
@@ -41,14 +42,20 @@ class Tca(TransferStrategy):
         target = target[view.rng.fork("target").permutation(len(target))[: self.landmarks].numpy()]
         points = np.concatenate([source, target])
         width = float(np.median(cdist(points, points))) or 1.0
+        values = self._kernel(points, points, width)
+        components = transfer_components(values, len(source), self.mu, self.dim)
+        state = {"points": points, "width": np.array(width), "components": components}
+        carry = self.target_map(state)
+        return Alignment(carry, carry, state)
 
-        def kernel(z: np.ndarray) -> np.ndarray:
-            if self.kernel == "linear":
-                return np.asarray(z @ points.T)
-            return np.asarray(np.exp(-cdist(z, points, "sqeuclidean") / (2 * width**2)))
+    def target_map(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        points, width, components = state["points"], float(state["width"]), state["components"]
+        return lambda z: self._kernel(z, points, width) @ components
 
-        components = transfer_components(kernel(points), len(source), self.mu, self.dim)
-        return Alignment(lambda z: kernel(z) @ components, lambda z: kernel(z) @ components)
+    def _kernel(self, z: np.ndarray, points: np.ndarray, width: float) -> np.ndarray:
+        if self.kernel == "linear":
+            return np.asarray(z @ points.T)
+        return np.asarray(np.exp(-cdist(z, points, "sqeuclidean") / (2 * width**2)))
 
 
 def transfer_components(

@@ -13,6 +13,7 @@ from aetl import ranks
 from aetl.config import check, resolved
 from aetl.files import write_json
 from aetl.label import names_of, settings_digest
+from aetl.model.model import Spec
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.stage.evaluate import evaluate, metrics_of
@@ -68,6 +69,7 @@ def run(job: Job) -> dict[str, Any]:
                 track.stage_done(stage, arms[stage])
             if record.writes:
                 record.update(**evaluate(cfg, domains, pretrained, arms, folder))
+                Spec.of(cfg, domains).save(folder)
                 record.update(warnings=[*domains.warnings, *record.values["warnings"]])
                 track.result(record.values, _report(record), domains.target.test)
     return record.values

@@ -122,3 +122,14 @@ def _free_port() -> int:
 def use_threads(number: int) -> None:
     """CPU threads of this process: fixed in the config, since sums depend on how they are split."""
     torch.set_num_threads(number)
+
+
+@contextmanager
+def threads(number: int) -> Iterator[None]:
+    """So many of them inside; afterwards as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

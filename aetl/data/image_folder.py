@@ -154,10 +154,10 @@ def _listed(root: Path) -> tuple[tuple[str, ...], list[int], list[Header]]:
             raise UserError(f"{folder}: holds no images ({kinds})")
     paths = [path for group in groups for path in group]
     labels = [label if folders else -1 for label, group in enumerate(groups) for _ in group]
-    return tuple(folder.name for folder in folders), labels, _threaded(_header, paths)
+    return tuple(folder.name for folder in folders), labels, threaded(_header, paths)
 
 
-def _threaded(work: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
+def threaded(work: Callable[[Path], T], paths: Sequence[Path]) -> list[T]:
     """Decoders release the interpreter's lock, so threads use all cores."""
     with ThreadPoolExecutor(max_workers=min(32, os.cpu_count() or 1)) as pool:
         return list(pool.map(work, paths))
@@ -196,14 +196,14 @@ def _decoded(
     channels: int,
 ) -> Examples:
     """Every image once to uint8. The identity is that of the pixels before they were resized."""
-    decode = partial(_decode, size=size, channels=channels)
-    decoded = _threaded(decode, [header.path for header in headers])
+    one = partial(decode, size=size, channels=channels)
+    decoded = threaded(one, [header.path for header in headers])
     x = torch.from_numpy(np.stack([pixels for pixels, _ in decoded]))
     identity = np.array([hashed for _, hashed in decoded], np.uint64)
     return Examples(x, torch.tensor(labels, dtype=torch.int64), classes, identity)
 
 
-def _decode(
+def decode(
     path: Path, size: tuple[int, int], channels: int
 ) -> tuple[npt.NDArray[np.uint8], np.uint64]:
     def look(image: Image.Image) -> tuple[npt.NDArray[np.uint8], np.uint64]:

@@ -39,7 +39,7 @@ class Npz(Dataset):
     layout: Literal["auto", "first", "last"]
 
     def read(self) -> tuple[Examples, Examples | None]:
-        arrays = _load_arrays(Path(self.path).expanduser())
+        arrays = load_arrays(Path(self.path).expanduser())
         where = str(self.path)
         if "x" in arrays:
             classes = _classes(where, "y", arrays.get("y"))
@@ -66,7 +66,7 @@ class Npz(Dataset):
         where = str(self.path)
         if not arrays[x].size:
             raise UserError(f"{where}: {x} is empty")
-        inputs = _inputs(f"{where}: {x}", arrays[x], self.layout)
+        inputs = inputs_of(f"{where}: {x}", arrays[x], self.layout)
         targets = _targets(f"{where}: {y}", arrays.get(y), classes, len(inputs))
         return Examples.of(inputs, targets, classes)
 
@@ -88,7 +88,7 @@ class Npz(Dataset):
         return scale(train), scale(test)
 
 
-def _load_arrays(path: Path) -> dict[str, Array]:
+def load_arrays(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise UserError(f"path={path}: is not a file")
     try:
@@ -113,7 +113,7 @@ def _member(path: Path, archive: Any, name: str) -> Array:
     return array
 
 
-def _inputs(where: str, x: Array, layout: str) -> Tensor:
+def inputs_of(where: str, x: Array, layout: str) -> Tensor:
     """uint8 [N, C, H, W] or float32 [N, D]."""
     if x.dtype.kind not in "buif":
         raise UserError(f"{where} is of type {x.dtype}; must be numbers")

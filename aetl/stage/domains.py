@@ -24,12 +24,16 @@ from aetl.task.base import Task
 
 @dataclass(frozen=True)
 class Domain:
-    """A data set with its split: ``pool`` is for training, ``test`` for evaluation alone."""
+    """A data set with its split: ``pool`` is for training, ``test`` for evaluation alone.
+
+    ``read_shape`` is that of its examples before they took the other domain's size.
+    """
 
     pool: Examples
     test: Examples
     split: Split
     node: dict[str, Any]
+    read_shape: tuple[int, ...]
 
     @cached_property
     def fingerprint(self) -> str:
@@ -146,4 +150,4 @@ def _domain(
         ).save(path / "split.npz")
 
     entry = store.stage("split", digest_of(key, __name__), key, folder, compute)
-    return Domain(pool, test, Split.load(entry.path / "split.npz"), node)
+    return Domain(pool, test, Split.load(entry.path / "split.npz"), node, pool.shape)

@@ -23,6 +23,7 @@ from aetl.files import read_tensors, write_tensors
 from aetl.stage.arm import Strategies, mapped, network_of
 from aetl.stage.domains import Domains
 from aetl.task.base import Task, numpy
+from aetl.task.fitted import below, joined
 from aetl.transfer.base import State, TransferStrategy
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
@@ -55,13 +56,14 @@ class ClosedForm:
         return hasattr(self.estimator, "state")
 
     def state(self) -> dict[str, np.ndarray]:
-        found = {f"estimator.{name}": array for name, array in self.estimator.state().items()}
-        return found | {f"alignment.{name}": array for name, array in self.alignment.items()}
+        return joined({"estimator": self.estimator.state(), "alignment": self.alignment})
 
     @staticmethod
     def of(strategy: TransferStrategy, task: Task, state: State) -> ClosedForm:
-        estimator = strategy.restore(strategy.head(task), _below("estimator", state))
-        return ClosedForm(strategy, estimator, _below("alignment", state))
+        """As it is read from a file, so that the memory's layout is the same too."""
+        plain = {name: np.array(array, order="C", copy=True) for name, array in state.items()}
+        estimator = strategy.restore(strategy.head(task), below("estimator", plain))
+        return ClosedForm(strategy, estimator, below("alignment", plain))
 
     def predict(
         self, network: Network, task: Task, output_dim: int, examples: Examples
@@ -69,11 +71,6 @@ class ClosedForm:
         features = mapped(network, lambda x: self.strategy.represent(network, x), examples, SIZE)
         aligned = self.strategy.target_map(self.alignment)(numpy(features))
         return task.predict_with(self.estimator, aligned, output_dim)
-
-
-def _below(prefix: str, state: State) -> dict[str, np.ndarray]:
-    start = f"{prefix}."
-    return {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
+from aetl.task.fitted import below, joined, put_back, state_of
 from aetl.types import DoesNotFit, Prediction
 
 
@@ -26,18 +28,32 @@ class ConstantOrLogistic:
         self.l2 = l2
 
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> ConstantOrLogistic:
-        if len(np.unique(y)) == 1:
-            self.model: Any = DummyClassifier(strategy="most_frequent").fit(x, y)
-            self.classes_ = self.model.classes_
-            return self
-        logistic = LogisticRegression(C=1.0 / self.l2, max_iter=2000)
-        self.model = make_pipeline(StandardScaler(), logistic)
-        self.model.fit(x, y, logisticregression__sample_weight=weight)
-        self.classes_ = logistic.classes_
+        self.classes_ = np.unique(y)
+        self._build()
+        if len(self.classes_) == 1:
+            self.model.fit(x, y)
+        else:
+            self.model.fit(x, y, logisticregression__sample_weight=weight)
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict_proba(x))
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"classes": self.classes_} | joined({"model": state_of(self.model)})
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> ConstantOrLogistic:
+        self.classes_ = state["classes"]
+        self._build()
+        put_back(self.model, below("model", state))
+        return self
+
+    def _build(self) -> None:
+        if len(self.classes_) == 1:
+            self.model: Any = DummyClassifier(strategy="most_frequent")
+        else:
+            logistic = LogisticRegression(C=1.0 / self.l2, max_iter=2000)
+            self.model = make_pipeline(StandardScaler(), logistic)
 
 
 class Classification(Task):

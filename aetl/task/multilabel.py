@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
 from aetl.task.classification import ConstantOrLogistic
+from aetl.task.fitted import joined, parts_of
 from aetl.types import DoesNotFit, Prediction
 
 
@@ -29,6 +30,13 @@ class PerLabel:
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:
         return np.stack([_presence(model, x) for model in self.models], 1)
+
+    def state(self) -> dict[str, np.ndarray]:
+        return joined({str(k): model.state() for k, model in enumerate(self.models)})
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> PerLabel:
+        self.models = [self.make().load_state(part) for part in parts_of(state)]
+        return self
 
 
 def _presence(model: Any, x: np.ndarray) -> np.ndarray:

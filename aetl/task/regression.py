@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
+from aetl.task.fitted import put_back, state_of
 from aetl.types import DoesNotFit, Prediction, UserError
 
 
@@ -29,6 +31,13 @@ class StandardisedRidge:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict(x))
+
+    def state(self) -> dict[str, np.ndarray]:
+        return state_of(self.model)
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> StandardisedRidge:
+        put_back(self.model, state)
+        return self
 
 
 class Regression(Task):

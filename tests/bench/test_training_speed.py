@@ -50,7 +50,7 @@ def by_hand(data: Examples) -> float:
 def by_aetl(data: Examples, folder: Path) -> float:
     none = np.zeros(0, np.int64)
     split = Split(np.arange(NUMBER), none, none, none)
-    domain = Domain(data, data.subset(np.arange(10)), split, {})
+    domain = Domain(data, data.subset(np.arange(10)), split, {}, data.shape)
     start = time.perf_counter()
     _compute(config(), domain, folder, lambda rows: None)
     return time.perf_counter() - start

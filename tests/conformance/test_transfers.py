@@ -20,6 +20,7 @@ from torch import Tensor
 from aetl.config import conf_dir, resolved
 from aetl.stage.arm import build_network, starts_pretrained, strategies_of, uses_of
 from aetl.stage.domains import Domain
+from aetl.stage.fitted import FittedArm, form_of
 from aetl.stage.receipt import tensors
 from aetl.store.store import Entry
 from tests.conformance.declared import DECLARED
@@ -114,6 +115,22 @@ def test_the_receipt_says_exactly_what_changed(worlds: Any, transfer: str, backb
     if backbone == "mlp" and transfer in DECLARED:  # what a new one declares is not known here
         pattern = DECLARED[transfer]
         assert all(pattern and re.match(pattern, name) for name in said["changed"])
+
+
+@every_backbone
+@_arms(set(STRATEGIES))
+def test_what_is_kept_of_an_arm_predicts_as_the_arm_did(
+    worlds: Any, transfer: str, backbone: str
+) -> None:
+    """To the last bit, from the files alone: nothing of the training is in memory any more."""
+    world = worlds(backbone, transfer)
+    entry, task = world.transfer(), instantiate(world.cfg.task)
+    strategies = strategies_of(resolved(world.cfg)["transfer"])
+    arm = FittedArm.load(entry.path, world.cfg, strategies, form_of(world.domains, task))
+    found, saved = arm.predict(world.domains.target.test), np.load(entry.path / "predictions.npz")
+    assert np.array_equal(found.value, saved["prediction"])
+    if found.probability is not None:
+        assert np.array_equal(found.probability.astype(np.float32), saved["probability"])
 
 
 @every_backbone

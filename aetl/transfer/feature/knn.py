@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 from aetl.task.base import Task
+from aetl.task.fitted import below, joined, put_back, state_of
 from aetl.transfer.base import TransferStrategy
 
 
@@ -49,3 +51,19 @@ class Neighbours:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.predict_proba(x)[:, 0])
+
+    def state(self) -> dict[str, np.ndarray]:
+        parts = {"scaler": state_of(self.scaler), "search": state_of(self.search)}
+        own = {"weight": self.weight, "values": self.values}
+        if self.kind == "classification":
+            own["classes"] = self.classes_
+        return own | joined(parts)
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> Neighbours:
+        self.weight, self.values = state["weight"], state["values"]
+        if self.kind == "classification":
+            self.classes_ = state["classes"]
+        self.scaler = put_back(StandardScaler(), below("scaler", state))
+        self.search = NearestNeighbors(n_neighbors=min(self.neighbours, len(self.weight)))
+        put_back(self.search, below("search", state))
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
 from aetl.task.base import Task
+from aetl.task.fitted import below, joined, put_back, state_of
 from aetl.task.multilabel import PerLabel
 from aetl.transfer.base import TransferStrategy
 
@@ -53,6 +55,14 @@ class SupportVectorClassifier:
         exponent = np.exp(decision - decision.max(1, keepdims=True))
         return np.asarray(exponent / exponent.sum(1, keepdims=True))
 
+    def state(self) -> dict[str, np.ndarray]:
+        return {"classes": self.classes_} | joined({"model": state_of(self.model)})
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> SupportVectorClassifier:
+        self.classes_ = state["classes"]
+        put_back(self.model, below("model", state))
+        return self
+
 
 class SupportVectorRegression:
     """Epsilon-insensitive regression on standardised features and targets."""
@@ -67,3 +77,12 @@ class SupportVectorRegression:
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         return np.asarray(self.model.predict(x) * self.spread + self.mean)
+
+    def state(self) -> dict[str, np.ndarray]:
+        units = {"mean": np.array(self.mean), "spread": np.array(self.spread)}
+        return units | joined({"model": state_of(self.model)})
+
+    def load_state(self, state: Mapping[str, np.ndarray]) -> SupportVectorRegression:
+        self.mean, self.spread = float(state["mean"]), float(state["spread"])
+        put_back(self.model, below("model", state))
+        return self

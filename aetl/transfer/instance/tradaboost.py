@@ -6,6 +6,7 @@ Dai, Yang, Xue and Yu (2007), Boosting for transfer learning, ICML, algorithm 1.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +15,8 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import Tensor
 
 from aetl.task.base import Kind, Task
-from aetl.transfer.base import Part, Sample, Samples, TransferStrategy
+from aetl.task.fitted import joined, parts_of, put_back, state_of
+from aetl.transfer.base import Part, Sample, Samples, State, TransferStrategy
 from aetl.transfer.instance.base import Space, represented
 from aetl.transfer.network import Network
 from aetl.types import DoesNotFit
@@ -53,6 +55,12 @@ class Tradaboost(TransferStrategy):
 
     def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
         return represented(network, x, self.space)
+
+    def restore(self, estimator: Any, state: State) -> Ensemble:
+        ensemble = Ensemble(state["classes"])
+        ensemble.votes, ensemble.weights = state["votes"].tolist(), state["weights"]
+        ensemble.members = members_of(estimator, state)
+        return ensemble
 
     def fit(self, estimator: Any, samples: Samples) -> Ensemble:
         target, source = both_domains(samples, "tradaboost")
@@ -100,6 +108,26 @@ class Ensemble:
         for member, vote in zip(self.members[first:], votes, strict=True):
             shares += vote * (decided(member, x)[:, None] == self.classes_)
         return np.asarray(shares / shares.sum(1, keepdims=True))
+
+    def state(self) -> dict[str, np.ndarray]:
+        own = {"classes": self.classes_, "votes": np.array(self.votes), "weights": self.weights}
+        return own | state_of_members(self.members)
+
+
+def state_of_members(members: Sequence[Any]) -> dict[str, np.ndarray]:
+    """Of learners that keep their state by themselves, or of trees."""
+    states = [m.state() if hasattr(m, "state") else state_of(m) for m in members]
+    return joined({str(k): state for k, state in enumerate(states)})
+
+
+def members_of(estimator: Any, state: State) -> list[Any]:
+    """The learners again, from one that is not fitted and from what was kept of them."""
+    members = []
+    for part in parts_of(state):
+        member = copy.deepcopy(estimator)
+        restored = hasattr(member, "load_state")
+        members.append(member.load_state(part) if restored else put_back(member, part))
+    return members
 
 
 def decided(member: Any, x: Float[np.ndarray, "N F"]) -> np.ndarray:

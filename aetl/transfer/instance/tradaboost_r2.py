@@ -14,9 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.task.base import Kind, Task
-from aetl.transfer.base import Part, Sample, Samples, TransferStrategy
+from aetl.transfer.base import Part, Sample, Samples, State, TransferStrategy
 from aetl.transfer.instance.base import Space, folds, represented
-from aetl.transfer.instance.tradaboost import LEAST_ERROR, both_domains, learner
+from aetl.transfer.instance.tradaboost import (
+    LEAST_ERROR,
+    both_domains,
+    learner,
+    members_of,
+    state_of_members,
+)
 from aetl.transfer.network import Network
 
 Weights = Float[np.ndarray, " _"]
@@ -47,6 +53,12 @@ class TradaboostR2(TransferStrategy):
     def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
         return represented(network, x, self.space)
 
+    def restore(self, estimator: Any, state: State) -> Median:
+        ensemble = Median()
+        ensemble.votes, ensemble.weights = state["votes"].tolist(), state["weights"]
+        ensemble.members = members_of(estimator, state)
+        return ensemble
+
     def fit(self, estimator: Any, samples: Samples) -> Median:
         target, source = both_domains(samples, "tradaboost_r2")
         schedule = step_weights(estimator, target, source, self.steps)
@@ -72,6 +84,10 @@ class Median:
         place = (reached >= 0.5 * reached[:, -1:]).argmax(1)
         rows = np.arange(len(x))
         return np.asarray(values[rows, order[rows, place]])
+
+    def state(self) -> dict[str, np.ndarray]:
+        own = {"votes": np.array(self.votes), "weights": self.weights}
+        return own | state_of_members(self.members)
 
 
 def step_weights(

@@ -1,0 +1,286 @@
+"""A fitted model with its preprocessing, read from a run's folder and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from aetl import ranks
+from aetl.autoencoder.base import Autoencoder
+from aetl.config import ConfigError, locate, resolved
+from aetl.data.base import Examples
+from aetl.files import read_json, write_json
+from aetl.model.answers import (
+    Answers,
+    Features,
+    Predictions,
+    features_of,
+    html_table,
+    predictions_of,
+    scores_of,
+)
+from aetl.model.given import Given, given
+from aetl.model.preprocessing import Layout, Preprocessing
+from aetl.stage.arm import mapped, strategies_of
+from aetl.stage.domains import Domains
+from aetl.stage.fitted import SIZE, FittedArm, Form, form_of
+from aetl.stage.pretrain import objective_of
+from aetl.task.base import Task
+from aetl.tracking.record import read_record
+from aetl.transfer.network import Network
+from aetl.types import Prediction, UserError
+
+SPEC = "model.json"
+VERSION = 1
+WEIGHTS = "checkpoints"
+"""The folder of a run that holds the arm's tensors."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a model is, beside its config and its tensors; ``model.json``."""
+
+    form: Form
+    classes: tuple[str, ...]
+    preprocessing: Preprocessing
+
+    @staticmethod
+    def of(cfg: DictConfig, domains: Domains) -> Spec:
+        task: Task = instantiate(cfg.task)
+        return Spec(form_of(domains, task), domains.target.pool.classes, Preprocessing.of(domains))
+
+    def save(self, folder: Path) -> None:
+        write_json(
+            folder / SPEC,
+            {
+                "version": VERSION,
+                **self.form._asdict(),
+                "classes": self.classes,
+                "preprocessing": self.preprocessing.as_dict(),
+            },
+        )
+
+    @staticmethod
+    def load(folder: Path) -> Spec:
+        file = folder / SPEC
+        try:
+            plain = read_json(file)
+        except FileNotFoundError:
+            raise UserError(
+                f"{folder}: has no {SPEC}; a run that ended, made by this version of aetl, has one "
+                "(`aetl rerun` makes a run anew)"
+            ) from None
+        except ValueError:
+            raise UserError(f"{file}: cannot be read as JSON") from None
+        if plain.get("version") != VERSION:
+            raise UserError(f"{file}: is of version {plain.get('version')}, known is {VERSION}")
+        form = Form(tuple(plain["shape"]), plain["source_classes"], plain["output_dim"])
+        preprocessing = Preprocessing.from_dict(plain["preprocessing"])
+        return Spec(form, tuple(plain["classes"]), preprocessing)
+
+
+class Model:
+    """Raw data in; classes, labels or values, features, reconstructions or scores out.
+
+    Every method takes what ``given`` does: a path of an image, a folder of images or an ``.npz``;
+    several paths; an array. Made by ``aetl.load``. Its numbers are those of the run to the bit, as
+    long as it stays on the CPU and the libraries are the run's.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, record: Mapping[str, Any], spec: Spec, arm: FittedArm, folder: Path
+    ) -> None:
+        self.cfg, self.record, self.spec, self.arm = cfg, record, spec, arm
+        self.folder = folder
+        self.arm.network.eval().requires_grad_(False)
+
+    @staticmethod
+    def load(folder: str | Path, device: str | torch.device = "cpu") -> Model:
+        """The model of the run in ``folder``; ``UserError`` where there is none."""
+        folder = Path(folder)
+        record = read_record(folder)
+        if record.get("status") != "done":
+            raise UserError(f"{folder}: the run is {record.get('status')}, so it has no model")
+        spec = Spec.load(folder)
+        cfg = saved_config(folder)
+        refuse_unknown_classes(cfg, record)
+        strategies = strategies_of(resolved(cfg)["transfer"])
+        with torch.random.fork_rng(devices=[]):  # a network is built at random, then overwritten
+            arm = FittedArm.load(folder / WEIGHTS, cfg, strategies, spec.form)
+        return Model(cfg, record, spec, arm, folder).to(device)
+
+    @property
+    def network(self) -> Network:
+        return self.arm.network
+
+    @property
+    def task(self) -> Task:
+        return self.arm.task
+
+    @property
+    def autoencoder(self) -> Autoencoder:
+        """As it is after the transfer."""
+        return self.network.autoencoder
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes or labels; empty for a regression."""
+        return self.spec.classes if self.task.kind != "regression" else ()
+
+    @property
+    def device(self) -> torch.device:
+        return self.network.scale.device
+
+    def to(self, device: str | torch.device) -> Model:
+        try:
+            self.network.to(device)
+        except (RuntimeError, AssertionError) as error:
+            line = str(error).splitlines()[0]
+            raise UserError(f"device={device}: cannot be used here ({line})") from None
+        return self
+
+    def predict(self, data: Any, *, layout: Layout = "auto", progress: bool = False) -> Predictions:
+        """What the arm predicts for each example."""
+        source = self._given(data, layout)
+        found = [self.arm.predict(part) for part in self._parts(source, progress)]
+        prediction = _joined(found, self)
+        return predictions_of(prediction, self.classes, source.names)
+
+    def encode(
+        self, data: Any, *, layer: str | None = None, layout: Layout = "auto",
+        progress: bool = False,
+    ) -> Features:  # fmt: skip
+        """The features that the arm's head sees, before any alignment, or those of a layer."""
+        head, network = self.arm.closed_form, self.network
+        represent = partial(network.features, layer=layer)
+        if layer is None and head is not None:
+            represent = partial(head.strategy.represent, network)
+        source = self._given(data, layout)
+        return features_of(self._mapped(source, represent, progress), source.names)
+
+    def reconstruct(
+        self, data: Any, *, layout: Layout = "auto", progress: bool = False
+    ) -> np.ndarray:
+        """What the autoencoder makes of each example, float32 in the units that it sees."""
+        mean = objective_of(self.cfg).to(self.device).eval().mean
+        return self._mapped(
+            self._given(data, layout), lambda x: mean(self.autoencoder.reconstruct(x)), progress
+        )
+
+    def score(self, data: Any, *, layout: Layout = "auto", progress: bool = False) -> Answers:
+        """How badly each example is reconstructed: its mean squared error per element."""
+        mean = objective_of(self.cfg).to(self.device).eval().mean
+
+        def error(x: torch.Tensor) -> torch.Tensor:
+            return (mean(self.autoencoder.reconstruct(x)) - x).square().flatten(1).mean(1)
+
+        source = self._given(data, layout)
+        return scores_of(self._mapped(source, error, progress), source.names)
+
+    def layers(self) -> list[str]:
+        """The names that ``encode`` takes for a layer."""
+        from aetl.stage.transferability import encoder_layers
+
+        return encoder_layers(self.autoencoder)
+
+    def card(self) -> str:
+        """What to know before it is used, in Markdown."""
+        from aetl.model.card import card
+
+        return card(self.record, self.spec)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {value}" for name, value in self._told())
+
+    def _repr_html_(self) -> str:
+        return html_table(["model", str(self.folder)], [[*row] for row in self._told()], "")
+
+    def _told(self) -> list[tuple[str, str]]:
+        record, takes = self.record, self.spec.preprocessing
+        metric = record["metric"]
+        gain = f"{record['gain'][metric]:+.4f} over {record['baseline']}"
+        gives = ", ".join(self.classes[:10]) + (", ..." if len(self.classes) > 10 else "")
+        return [
+            ("arm", f"{record['autoencoder']}, {record['transfer']}"),
+            ("learnt on", f"{record['source']} -> {record['target']}, budget {record['budget']}"),
+            ("takes", f"{takes.kind}s of shape {takes.read_shape}"),
+            ("gives", f"{self.task.kind}{': ' if gives else ''}{gives}"),
+            (metric, f"{record['scores'][metric]:.4f} ({gain}), seed {record['seed']}"),
+        ]
+
+    def _given(self, data: Any, layout: Layout) -> Given:
+        return given(data, self.spec.preprocessing, layout)
+
+    def _parts(self, source: Given, progress: bool) -> Iterator[Examples]:
+        """In the batches that a run predicts its test set in, from the first example on."""
+        starts: Sequence[int] = range(0, len(source), SIZE)
+        with ranks.threads(self.cfg.threads):
+            for start in _shown(starts) if progress else starts:
+                yield source.part(start, min(start + SIZE, len(source)))
+
+    def _mapped(self, source: Given, function: Callable[..., Any], progress: bool) -> np.ndarray:
+        parts = [
+            mapped(self.network, function, part, SIZE).numpy()
+            for part in self._parts(source, progress)
+        ]
+        if not parts:
+            raise UserError("data: there is no example in it")
+        return np.concatenate(parts)
+
+
+def _joined(found: Sequence[Prediction], model: Model) -> Prediction:
+    if not found:
+        raise UserError("data: there is no example in it")
+    probability = [part.probability for part in found if part.probability is not None]
+    return Prediction(
+        np.concatenate([part.value for part in found]),
+        np.concatenate(probability) if probability else None,
+    )
+
+
+def _shown(starts: Sequence[int]) -> Iterator[int]:
+    """With a bar on stderr, or in a notebook."""
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(starts, "", console=Console(stderr=True), transient=True)
+
+
+def saved_config(folder: Path) -> DictConfig:
+    """The config that a run's folder holds."""
+    try:
+        cfg = OmegaConf.load(folder / "config.yaml")
+    except FileNotFoundError:
+        raise UserError(f"{folder}: has no config.yaml") from None
+    assert isinstance(cfg, DictConfig)
+    return cfg
+
+
+def refuse_unknown_classes(cfg: DictConfig, record: Mapping[str, Any]) -> None:
+    """Say in a line which class of the user's cannot be imported here, and where it was."""
+    for name in ("autoencoder", "representation", "task", "loss", "transfer"):
+        for path, target in _targets(name, OmegaConf.to_container(cfg[name], resolve=True)):
+            try:
+                locate(path, target)
+            except ConfigError as error:
+                known = [str(folder) for folder in record.get("paths", [])]
+                where = f"; the run found it in {' or '.join(known)}" if known else ""
+                raise ConfigError(
+                    f"{error}{where}; put its folder on the path (--config-dir, PYTHONPATH)"
+                ) from None
+
+
+def _targets(path: str, node: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield path, str(node["_target_"])
+        for key, value in node.items():
+            yield from _targets(f"{path}.{key}", value)

@@ -24,7 +24,7 @@ FORMATS = (".csv", ".parquet", ".npz")
 class Answers:
     """Columns of equal length; ``arrays`` are what an ``.npz`` of them holds.
 
-    The first column is the ``path`` of each example's file, or its ``row`` (from 0) where it has none.
+    The first column is the ``path`` of each example's file, or its ``row`` (from 0) without one.
     """
 
     columns: Mapping[str, np.ndarray]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aetl.files import atomic
+from aetl.report.notebook import frame_of
 from aetl.types import Prediction, UserError
 
 if TYPE_CHECKING:
@@ -70,11 +71,9 @@ class Answers:
         return "\n".join([*lines, more])
 
     def _repr_html_(self) -> str:
-        names = list(self.columns)[:20]
-        return html_table(
-            names, [[_short(self.columns[n][i]) for n in names] for i in range(min(10, len(self)))],
-            f"{len(self)} rows, {len(self.columns)} columns",
-        )  # fmt: skip
+        columns = {name: values[:10].tolist() for name, values in list(self.columns.items())[:20]}
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return frame_of(rows, f"{len(self)} rows, {len(self.columns)} columns")
 
 
 class Predictions(Answers):
@@ -162,18 +161,6 @@ def _arrow() -> tuple[Any, Any]:
     except ImportError:
         raise UserError("parquet needs pyarrow: pip install 'aetl[table]'") from None
     return pyarrow, pyarrow.parquet
-
-
-def html_table(names: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    """A table as notebooks show it."""
-    from html import escape
-
-    head = "".join(f"<th>{escape(str(name))}</th>" for name in names)
-    body = "".join(
-        f"<tr>{''.join(f'<td>{escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows
-    )
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"{table}<p>{escape(caption)}</p>"
 
 
 def _short(value: Any) -> str:

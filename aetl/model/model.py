@@ -23,17 +23,18 @@ from aetl.model.answers import (
     Features,
     Predictions,
     features_of,
-    html_table,
     predictions_of,
     scores_of,
 )
 from aetl.model.given import Given, given
 from aetl.model.preprocessing import Layout, Preprocessing
+from aetl.report.notebook import frame_of
 from aetl.stage.arm import mapped, strategies_of
 from aetl.stage.domains import Domains
 from aetl.stage.fitted import SIZE, FittedArm, Form, form_of
 from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task
+from aetl.terminal import watched
 from aetl.tracking.record import read_record
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
@@ -147,7 +148,7 @@ class Model:
             raise UserError(f"device={device}: cannot be used here ({line})") from None
         return self
 
-    def predict(self, data: Any, *, layout: Layout = "auto", progress: bool = False) -> Predictions:
+    def predict(self, data: Any, *, layout: Layout = "auto", progress: bool = True) -> Predictions:
         """What the arm predicts for each example."""
         source = self._given(data, layout)
         found = [self.arm.predict(part) for part in self._parts(source, progress)]
@@ -156,7 +157,7 @@ class Model:
 
     def encode(
         self, data: Any, *, layer: str | None = None, layout: Layout = "auto",
-        progress: bool = False,
+        progress: bool = True,
     ) -> Features:  # fmt: skip
         """The features that the arm's head sees, before any alignment, or those of a layer."""
         head, network = self.arm.closed_form, self.network
@@ -167,7 +168,7 @@ class Model:
         return features_of(self._mapped(source, represent, progress), source.names)
 
     def reconstruct(
-        self, data: Any, *, layout: Layout = "auto", progress: bool = False
+        self, data: Any, *, layout: Layout = "auto", progress: bool = True
     ) -> np.ndarray:
         """What the autoencoder makes of each example, float32 in the units that it sees."""
         mean = objective_of(self.cfg).to(self.device).eval().mean
@@ -175,7 +176,7 @@ class Model:
             self._given(data, layout), lambda x: mean(self.autoencoder.reconstruct(x)), progress
         )
 
-    def score(self, data: Any, *, layout: Layout = "auto", progress: bool = False) -> Answers:
+    def score(self, data: Any, *, layout: Layout = "auto", progress: bool = True) -> Answers:
         """How badly each example is reconstructed: its mean squared error per element."""
         mean = objective_of(self.cfg).to(self.device).eval().mean
 
@@ -201,7 +202,8 @@ class Model:
         return "\n".join(f"{name}: {value}" for name, value in self._told())
 
     def _repr_html_(self) -> str:
-        return html_table(["model", str(self.folder)], [[*row] for row in self._told()], "")
+        rows = [{"model": name, "": value} for name, value in self._told()]
+        return frame_of(rows, str(self.folder))
 
     def _told(self) -> list[tuple[str, str]]:
         record, takes = self.record, self.spec.preprocessing
@@ -223,7 +225,7 @@ class Model:
         """In the batches that a run predicts its test set in, from the first example on."""
         starts: Sequence[int] = range(0, len(source), SIZE)
         with ranks.threads(self.cfg.threads):
-            for start in _shown(starts) if progress else starts:
+            for start in _shown(starts) if progress and watched() else starts:
                 yield source.part(start, min(start + SIZE, len(source)))
 
     def _mapped(self, source: Given, function: Callable[..., Any], progress: bool) -> np.ndarray:

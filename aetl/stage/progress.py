@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-
 from pytorch_lightning.callbacks import TQDMProgressBar
+
+from aetl.terminal import watched
 
 
 class Progress(TQDMProgressBar):
-    """Lightning's bar, silent when the output is not a terminal (a log file, a multirun's job)."""
+    """Lightning's bar, silent in a log file and in a multirun's job; notebooks have it."""
 
     def __init__(self, *, refresh_rate: int) -> None:
-        super().__init__(refresh_rate=refresh_rate if sys.stderr.isatty() else 0, leave=False)
+        super().__init__(refresh_rate=refresh_rate if watched() else 0, leave=False)

@@ -14,7 +14,9 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -27,6 +29,7 @@ ROOT: dict[str, Any] = {
     "threads": int,
     "project": str,
     "tags": list[str],
+    "rope": dict[str, Annotated[float, Ge(0)] | None] | None,
     "checkpoint": str | None,
 }
 """The run-wide values of config.yaml; all other top-level keys are nodes."""
@@ -82,17 +85,6 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
         return hydra.compose(
             "config", [*overrides, *(extra if config_dirs else [])], return_hydra_config=True
         )
-
-
-def load_saved(file: Path) -> DictConfig:
-    """A run's saved config; a node that has come to ours since is as it is there by default."""
-    from omegaconf import DictConfig, OmegaConf
-
-    saved, ours = OmegaConf.load(file), OmegaConf.load(conf_dir() / "config.yaml")
-    assert isinstance(saved, DictConfig)
-    assert isinstance(ours, DictConfig)
-    new = [str(key) for key in ours if key not in (*saved, "defaults", "hydra")]
-    return OmegaConf.merge(saved, OmegaConf.masked_copy(ours, new))  # type: ignore[return-value]
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -281,6 +273,11 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
             _check_strategy(strategy, name, kind, given, str(choices.get("autoencoder", "?")))
     if plain["target"]["budget"] == 0:
         _check_unsupervised(plain)
+    for name in plain.get("rope") or {}:
+        if name not in plain["metric"]:
+            raise ConfigError(
+                f"rope.{name}: no metric of this run; {nearest(name, plain['metric'])}"
+            )
     for name, node in plain["metric"].items():
         metric = locate(f"metric.{name}", node["_target_"])
         if kind not in metric.kinds:

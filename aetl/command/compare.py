@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
+from typing import get_args
 
 from aetl.comparison.remote import local
+from aetl.comparison.rows import Family
 from aetl.report.formats import compare
 
 FORMATS = {
@@ -35,6 +38,18 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="also the oracle, the labels that scratch would need, cost, what the source keeps",
     )
+    parser.add_argument(
+        "--rope",
+        type=_rope,
+        metavar="GAIN",
+        help="gains up to this make no practical difference (default: as each run's config says)",
+    )
+    parser.add_argument(
+        "--family",
+        choices=get_args(Family),
+        default="budget",
+        help="what p is corrected for (Holm): the arms of a source, target and budget, or all rows",
+    )
     parser.add_argument("--output", "-o", type=Path, help="write to this file")
     formats = parser.add_mutually_exclusive_group()
     for name, what in FORMATS.items():
@@ -50,4 +65,13 @@ def main(arguments: list[str]) -> int:
         output=options.output,
         by=by,
         details=options.details,
+        rope=options.rope,
+        family=options.family,
     )
+
+
+def _rope(text: str) -> float:
+    value = float(text)
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: expected a number from 0 on")
+    return value

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aetl.comparison.run import Run
-from aetl.comparison.statistics import Interval, Verdict, interval, verdict
+from aetl.comparison.statistics import Interval, interval
+from aetl.comparison.verdict import Verdict, verdict
 from aetl.config import ConfigError, nearest
 
 NAMES = ("source", "target", "autoencoder", "loss", "transfer", "budget", "selector", "seed")
@@ -81,7 +82,7 @@ def _row(group: dict[str, Any], metric: str, runs: Sequence[Run]) -> GroupRow:
         seeds=len(scores),
         score=interval([_mean(values) for values in scores.values()]),
         gain=interval(each) if each else None,
-        verdict=verdict(each),
+        verdict=verdict(interval(each) if each else None, len(each), None),
     )
 
 

@@ -13,11 +13,21 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
+from aetl.comparison.gain import (
+    Gain,
+    Read,
+    better_p_value,
+    by_seed,
+    gain_of,
+    mean_over_folds,
+    read_values,
+)
 from aetl.comparison.run import Run
 from aetl.comparison.search import SHOWN_AS_ARMS, overrides_of
-from aetl.comparison.statistics import ALPHA, Verdict, holm, interval, paired_p_value, verdict
+from aetl.comparison.statistics import ALPHA, holm, interval
+from aetl.comparison.verdict import Verdict
 from aetl.label import NOT_SETTINGS
 
 logger = logging.getLogger(__name__)
@@ -30,8 +40,17 @@ Arm = tuple[str, str, str, str]
 JSON_KEYS = (
     *("source", "target", "autoencoder", "loss", "transfer", "budget", "metric", "selector"),
     *("n", "mean", "ci_low", "ci_high", "gain_mean", "gain_ci_low", "gain_ci_high", "verdict"),
+    *("gain_seeds_ci_low", "gain_seeds_ci_high", "more_seeds"),
 )
-CSV_KEYS = (*JSON_KEYS, "p_value", "control", "control_mean", "beaten", "effective_sample_size")
+CSV_KEYS = (
+    *JSON_KEYS,
+    *("p_value", "interval_over", "rope", "more_examples", "better_on_a_new_seed", "effect_size"),
+    *("test_examples", "control", "control_mean", "control_p_value", "beaten"),
+    *("effective_sample_size", "steps", "twin_steps"),
+)
+
+Family = Literal["budget", "page"]
+"""What Holm's correction counts together: the arms of a pair and budget, or all rows."""
 
 _CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "control/source_only")
 _FAMILIES = ("control", "feature", "parameter", "instance")
@@ -54,17 +73,76 @@ class Row:
     mean: float
     ci_low: float | None
     ci_high: float | None
-    gain_mean: float | None
-    gain_ci_low: float | None
-    gain_ci_high: float | None
-    verdict: Verdict
+    gain: Gain | None
+    """None where no run has a gain."""
     higher_is_better: bool
     runs: tuple[Run, ...] = field(repr=False, compare=False)
     p_value: float | None = None
-    """Of the paired t test against scratch, Holm-adjusted for the arms of this pair and budget."""
+    """That the gain is zero, Holm-adjusted for the arms of this pair and budget (or all rows)."""
     control: str | None = None
     """The strongest control of the same source, target and budget."""
     control_mean: float | None = None
+    control_p_value: float | None = None
+    """That the strongest control is no better, times the number of controls it is chosen from."""
+
+    @property
+    def gain_mean(self) -> float | None:
+        return self.gain.mean if self.gain else None
+
+    @property
+    def gain_ci_low(self) -> float | None:
+        """Over seeds and test examples, as ``interval_over`` says."""
+        return self.gain.interval.low if self.gain else None
+
+    @property
+    def gain_ci_high(self) -> float | None:
+        return self.gain.interval.high if self.gain else None
+
+    @property
+    def gain_seeds_ci_low(self) -> float | None:
+        """Over seeds alone, on this test set."""
+        return self.gain.over_seeds.low if self.gain else None
+
+    @property
+    def gain_seeds_ci_high(self) -> float | None:
+        return self.gain.over_seeds.high if self.gain else None
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.gain.verdict if self.gain else "unknown"
+
+    @property
+    def interval_over(self) -> str | None:
+        """``seeds and examples``, or ``seeds`` where the examples' values are not there."""
+        return self.gain.over if self.gain else None
+
+    @property
+    def rope(self) -> float | None:
+        return self.gain.rope if self.gain else None
+
+    @property
+    def more_seeds(self) -> int | None:
+        """How many further seeds would decide; None where it is decided, or none would."""
+        return self.gain.more_seeds if self.gain else None
+
+    @property
+    def more_examples(self) -> int | None:
+        """How many further test examples would, with the seeds that there are."""
+        return self.gain.more_examples if self.gain else None
+
+    @property
+    def better_on_a_new_seed(self) -> float | None:
+        return self.gain.better_on_a_new_seed if self.gain else None
+
+    @property
+    def effect_size(self) -> float | None:
+        return self.gain.effect_size if self.gain else None
+
+    @property
+    def test_examples(self) -> int | None:
+        """How many the run's test set has."""
+        count = (self.runs[0].record.get("examples") or {}).get("count")
+        return count if isinstance(count, int) else None
 
     @property
     def is_control(self) -> bool:
@@ -81,11 +159,8 @@ class Row:
 
     @property
     def beaten(self) -> bool:
-        """Whether this is an arm (not a control) with a mean below the strongest control's."""
-        if self.is_control or self.control_mean is None:
-            return False
-        lead = self.control_mean - self.mean
-        return lead > 0 if self.higher_is_better else lead < 0
+        """Whether this is an arm (not a control) that the strongest control surely surpasses."""
+        return self.control_p_value is not None and self.control_p_value < ALPHA
 
     @property
     def stands(self) -> bool:
@@ -114,6 +189,25 @@ class Row:
         return sum(sizes) / len(sizes) if sizes else None
 
     @property
+    def steps(self) -> float | None:
+        """Optimiser steps of the transfer, the mean over runs."""
+        return self._cost("steps")
+
+    @property
+    def twin_steps(self) -> float | None:
+        return self._cost("twin_steps")
+
+    @property
+    def longer(self) -> bool:
+        """Whether the arm trained more steps than its twin: what it gains may be of these."""
+        return bool(self.steps and self.twin_steps and self.steps > 1.02 * self.twin_steps)
+
+    def _cost(self, name: str) -> float | None:
+        costs = (run.record.get("cost") or {} for run in self.runs)
+        known = [v for cost in costs if isinstance(v := cost.get(name), int | float)]
+        return sum(known) / len(known) if known else None
+
+    @property
     def arm(self) -> Arm:
         """What makes an arm besides source, target, budget and metric."""
         return self.transfer, self.autoencoder, self.loss, self.selector
@@ -122,10 +216,17 @@ class Row:
         return {key: getattr(self, key) for key in keys}
 
 
-def rows(runs: Iterable[Run], metric: str | None = None) -> list[Row]:
+def rows(
+    runs: Iterable[Run],
+    metric: str | None = None,
+    *,
+    rope: float | None = None,
+    family: Family = "budget",
+) -> list[Row]:
     """The comparison's rows in reading order: pair, autoencoder, controls first, budget.
 
-    ``metric`` None takes each run's own. Raises ValueError where no run has the metric.
+    ``metric`` None takes each run's own, ``rope`` None what the runs note. Raises ValueError where
+    no run has the metric.
     """
     runs = list(runs)
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
@@ -138,7 +239,8 @@ def rows(runs: Iterable[Run], metric: str | None = None) -> list[Row]:
         raise ValueError(f"no run has the metric '{metric}'; known: {known}")
     labels = _labels(groups)
     found = [_row(labels[key], key[-2], group) for key, group in groups.items()]
-    return sorted(_beside([row for row in found if row]), key=_order)
+    table = _beside([row for row in found if row], rope)
+    return sorted(_corrected(table, family), key=_order)
 
 
 def _names(run: Run) -> tuple[str, ...]:
@@ -157,9 +259,7 @@ def _row(transfer: str, metric: str, group: list[Run]) -> Row | None:
     if not runs:
         return None
     first = runs[0]
-    score = interval([run.scores[metric] for run in runs])
-    gains = _gains(runs, metric)
-    gain = interval(gains) if gains else None
+    score = interval([mean_over_folds(seed, metric) for seed in by_seed(runs)])
     return Row(
         source=first.source,
         target=first.target,
@@ -169,31 +269,21 @@ def _row(transfer: str, metric: str, group: list[Run]) -> Row | None:
         budget=first.budget,
         metric=metric,
         selector=first.selector,
-        n=len(runs),
+        n=len(by_seed(runs)),
         mean=score.mean,
         ci_low=score.low,
         ci_high=score.high,
-        gain_mean=gain.mean if gain else None,
-        gain_ci_low=gain.low if gain else None,
-        gain_ci_high=gain.high if gain else None,
-        verdict=verdict(gains),
+        gain=None,
         higher_is_better=first.higher_is_better[metric],
         runs=runs,
-        p_value=paired_p_value(gains),
     )
 
 
-def _gains(runs: Iterable[Run], metric: str) -> list[float]:
-    """One gain for each seed that has one; the twin is its own."""
-    found = (0.0 if r.transfer == f"control/{r.baseline}" else r.gain(metric) for r in runs)
-    return [gain for gain in found if gain is not None and math.isfinite(gain)]
-
-
 def _latest(group: list[Run], metric: str) -> list[Run]:
-    """One run for each seed, in the order of seeds: of reruns the one that was started last."""
-    kept: dict[int, Run] = {}
+    """One run for each seed and fold, in their order: of reruns the one that was started last."""
+    kept: dict[tuple[int, int], Run] = {}
     for run in sorted(group, key=lambda run: run.started):
-        before = kept.get(run.seed)
+        before = kept.get((run.seed, run.fold))
         if before and before.scores[metric] != run.scores[metric]:
             logger.warning(
                 "%s, seed %d: two runs with the same settings differ (%s %g in %s, %g in %s); "
@@ -201,8 +291,8 @@ def _latest(group: list[Run], metric: str) -> list[Run]:
                 *(_title(run), run.seed, metric, before.scores[metric], before.folder),
                 *(run.scores[metric], run.folder),
             )
-        kept[run.seed] = run
-    return [kept[seed] for seed in sorted(kept)]
+        kept[run.seed, run.fold] = run
+    return [kept[place] for place in sorted(kept)]
 
 
 def _title(run: Run) -> str:
@@ -285,26 +375,57 @@ def _short(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list | dict | None | bool) else str(value)
 
 
-def _beside(table: list[Row]) -> list[Row]:
-    """The rows with their adjusted p value and the strongest control of their pair and budget."""
+def _beside(table: list[Row], rope: float | None) -> list[Row]:
+    """The rows with their gains and the strongest control of their pair and budget."""
     cells: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in table:
         cells[(row.source, row.target, row.budget, row.metric)].append(row)
-    return [row for cell in cells.values() for row in _cell(cell)]
+    return [row for cell in cells.values() for row in _cell(cell, rope)]
 
 
-def _cell(cell: list[Row]) -> list[Row]:
-    adjusted = holm([None if row.is_baseline else row.p_value for row in cell])
-    controls = [(row.mean, row.transfer) for row in cell if row.is_control]
-    has_baseline = any(row.is_baseline for row in cell)
-    sign = 1 if cell[0].higher_is_better else -1
+def _cell(cell: list[Row], rope: float | None) -> list[Row]:
+    # One cell at a time: the values of all examples of all runs are not held at once.
+    read = {id(row): read_values(row.runs, row.metric) for row in cell}
+    controls = [row for row in cell if row.is_control]
     result = []
-    for row, p_value in zip(cell, adjusted, strict=True):
-        # The twin is a control of every arm, also where it was only run as the arm's twin.
-        known = controls if has_baseline else [*controls, *_twin(row)]
-        mean, name = max(known, key=lambda c: sign * c[0]) if known else (None, None)
-        result.append(replace(row, p_value=p_value, control=name, control_mean=mean))
+    for row in cell:
+        gain = gain_of(row.runs, row.metric, read[id(row)], rope, of_itself=row.is_baseline)
+        lead = _strongest(row, controls, read)
+        result.append(replace(row, gain=gain, p_value=gain.p_value if gain else None, **lead))
     return result
+
+
+def _strongest(row: Row, controls: Sequence[Row], read: Mapping[int, Read]) -> dict[str, Any]:
+    """The best control by its mean, and how sure it is that it surpasses the arm."""
+    sign = 1 if row.higher_is_better else -1
+    known: list[tuple[float, str, Row | None]] = [(c.mean, c.transfer, c) for c in controls]
+    if not any(control.is_baseline for control in controls):
+        # The twin is a control of every arm, also where it was only run as the arm's twin.
+        known += [(mean, name, None) for mean, name in _twin(row)]
+    if not known:
+        return {}
+    mean, name, control = max(known, key=lambda c: sign * c[0])
+    p_value = None
+    if not row.is_control and sign * (mean - row.mean) > 0:
+        theirs = None if control is None else (control.runs, read[id(control)])
+        p_value = better_p_value(row.runs, read[id(row)], theirs, row.metric)
+    adjusted = None if p_value is None else min(1.0, p_value * len(known))
+    return {"control": name, "control_mean": mean, "control_p_value": adjusted}
+
+
+def _corrected(table: Sequence[Row], family: Family) -> list[Row]:
+    """With the p values adjusted for the rows that count together."""
+    families: dict[Any, list[Row]] = defaultdict(list)
+    for row in table:
+        cell = (row.source, row.target, row.budget, row.metric)
+        families[cell if family == "budget" else row.metric].append(row)
+    return [
+        replace(row, p_value=p_value)
+        for rows_ in families.values()
+        for row, p_value in zip(
+            rows_, holm([None if row.is_baseline else row.p_value for row in rows_]), strict=True
+        )
+    ]
 
 
 def _twin(row: Row) -> list[tuple[float, str]]:

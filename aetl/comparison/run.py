@@ -61,6 +61,11 @@ class Run:
         """The control that is this run's twin, without its family."""
         return str(self.record.get("baseline", "control/scratch")).removeprefix("control/")
 
+    @property
+    def fold(self) -> int:
+        """Which part of the data was the test set, where there are folds."""
+        return int(self.record.get("fold") or 0)
+
     def better(self, metric: str) -> int:
         """+1 where a higher score is better, -1 where a lower one is."""
         return 1 if self.higher_is_better[metric] else -1

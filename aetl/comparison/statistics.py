@@ -1,4 +1,4 @@
-"""Student's t over seeds: intervals, the paired test, Holm's correction and the verdict.
+"""Student's t: quantiles, the interval over seeds, the paired test and Holm's correction.
 
 Pure Python, since ``aetl compare`` has to start before NumPy would be imported. The t distribution
 follows from the regularised incomplete beta function (Abramowitz and Stegun 1964, 26.7.1 and
@@ -8,12 +8,10 @@ Recipes, 6.4).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-Verdict = Literal["positive", "neutral", "negative", "unknown"]
 
 CONFIDENCE = 0.95
 ALPHA = 1.0 - CONFIDENCE
@@ -28,15 +26,32 @@ class Interval:
     low: float | None
     high: float | None
 
+    @property
+    def reach(self) -> float | None:
+        """Half the width."""
+        return None if self.high is None else self.high - self.mean
+
 
 def t_cdf(t: float, df: float) -> float:
-    """P(T <= t) for Student's t with ``df`` > 0 degrees of freedom."""
+    """P(T <= t) for Student's t with ``df`` > 0 degrees of freedom (inf: the normal one)."""
     if math.isinf(t):
         return 1.0 if t > 0 else 0.0
+    if math.isinf(df):
+        return 0.5 * math.erfc(-t / math.sqrt(2.0))
     tail = 0.5 * _incomplete_beta(0.5 * df, 0.5, df / (df + t * t), t * t / (df + t * t))
     return 1.0 - tail if t > 0 else tail
 
 
+def t_density(t: float, df: float) -> float:
+    """The derivative of ``t_cdf``."""
+    if math.isinf(df):
+        return math.exp(-0.5 * t * t) / math.sqrt(2.0 * math.pi)
+    log_scale = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df)
+    log_kernel = -0.5 * (df + 1.0) * math.log1p(t * t / df)
+    return math.exp(log_scale + log_kernel) / math.sqrt(df * math.pi)
+
+
+@functools.lru_cache(maxsize=4096)
 def t_quantile(p: float, df: float) -> float:
     """The t with ``t_cdf(t, df) == p``, for 0 < p < 1."""
     if not 0.0 < p < 1.0:
@@ -47,13 +62,19 @@ def t_quantile(p: float, df: float) -> float:
     low, high = -1.0, 0.0
     while t_cdf(low, df) > tail:
         low, high = 2.0 * low, low
-    # Bisection rather than Newton: 60 cheap steps, and no case of df or p where it can diverge.
-    while (middle := 0.5 * (low + high)) not in (low, high):
-        if t_cdf(middle, df) > tail:
-            high = middle
-        else:
-            low = middle
-    return low if p < 0.5 else -low
+    # Newton's steps, with bisection where one would leave the bracket: they may diverge in tails.
+    t = 0.5 * (low + high)
+    for _ in range(200):
+        off = t_cdf(t, df) - tail
+        low, high = (low, t) if off > 0.0 else (t, high)
+        slope = t_density(t, df)
+        step = t - off / slope if slope > 0.0 else low
+        new = step if low < step < high else 0.5 * (low + high)
+        if abs(new - t) <= 1e-15 * abs(t) or new in (low, high):
+            t = new
+            break
+        t = new
+    return t if p < 0.5 else -t
 
 
 def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
@@ -68,14 +89,21 @@ def interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interva
 def paired_p_value(gains: Sequence[float]) -> float | None:
     """Two-sided p of the paired t test that the mean of the paired differences is zero.
 
-    None with fewer than two differences. Equal differences leave no doubt: 0, or 1 where all are 0.
+    None with fewer than two differences. Equal differences (scores are multiples of one over the
+    test set's size) say nothing of their variance: then it is that of the sign test, ``2^(1 - n)``,
+    and 1 where all are 0.
     """
     if len(gains) < 2:
         return None
     mean, error = _mean_and_error(gains)
     if not error:
-        return 0.0 if mean else 1.0
+        return sign_p_value(len(gains)) if mean else 1.0
     return 2.0 * t_cdf(-abs(mean / error), len(gains) - 1)
+
+
+def sign_p_value(n: int) -> float:
+    """Two-sided p of ``n`` differences of one sign."""
+    return math.ldexp(1.0, 1 - n)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -89,16 +117,10 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def verdict(gains: Sequence[float]) -> Verdict:
-    """Whether transfer helped: the 95 % interval of the gains over seeds (positive = better)."""
-    if len(gains) < MIN_SEEDS:
-        return "unknown"
-    found = interval(gains)
-    assert found.low is not None
-    assert found.high is not None
-    if found.low > 0.0:
-        return "positive"
-    return "negative" if found.high < 0.0 else "neutral"
+def deviation(values: Sequence[float]) -> float | None:
+    """The standard deviation of a sample; None with fewer than two values."""
+    _, error = _mean_and_error(values)
+    return None if error is None else error * math.sqrt(len(values))
 
 
 def _mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:

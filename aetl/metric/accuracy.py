@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 from sklearn.metrics import accuracy_score
 
 from aetl.metric.base import Metric
@@ -20,3 +21,6 @@ class Accuracy(Metric):
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         return float(accuracy_score(y, prediction.value))
+
+    def each(self, prediction: Prediction, y: np.ndarray) -> Float[np.ndarray, " N"]:
+        return np.asarray(prediction.value == y, np.float64)

@@ -1,4 +1,4 @@
-"""What a metric is: one number for predictions on a data set."""
+"""What a metric is: one number for predictions on a data set, and each example's part in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from aetl.task.base import Kind
 from aetl.types import Prediction
@@ -16,10 +17,41 @@ class Metric(ABC):
 
     kinds: ClassVar[frozenset[Kind]]
     higher_is_better: ClassVar[bool]
+    rope: ClassVar[float | None] = 0.01
+    """Gains up to this make no practical difference (region of practical equivalence), where the
+    config's ``rope`` says nothing else; None where that depends on the data's units."""
+    most_units: ClassVar[int] = 200
+    """Into how many groups of examples ``without`` cuts a large test set: 2 000 where it is fast,
+    fewer where the whole score is computed as many times."""
 
     @abstractmethod
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         """The score of the predictions against the targets."""
+
+    def each(self, prediction: Prediction, y: np.ndarray) -> Float[np.ndarray, " N"] | None:
+        """The value of each example where the score is their mean; None where it is no mean."""
+        return None
+
+    def without(
+        self, prediction: Prediction, y: np.ndarray, unit: Int[np.ndarray, " N"], units: int
+    ) -> Float[np.ndarray, " U"]:
+        """The score without the examples of each unit, ``unit`` being those of the examples."""
+        return np.array([self(*_rows(prediction, y, unit != u)) for u in range(units)])
+
+
+def _rows(
+    prediction: Prediction, y: np.ndarray, kept: Bool[np.ndarray, " N"]
+) -> tuple[Prediction, np.ndarray]:
+    probability = None if prediction.probability is None else prediction.probability[kept]
+    return Prediction(prediction.value[kept], probability), y[kept]
+
+
+def mean_without(
+    each: Float[np.ndarray, " N"], unit: Int[np.ndarray, " N"], units: int
+) -> Float[np.ndarray, " U"]:
+    """The mean of the values without those of each unit."""
+    left = len(each) - np.bincount(unit, minlength=units)
+    return np.asarray((each.sum() - np.bincount(unit, each, units)) / left)
 
 
 def columns(prediction: Prediction, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+from jaxtyping import Float
 from sklearn.metrics import mean_absolute_error
 
 from aetl.metric.base import Metric
@@ -17,6 +18,10 @@ class MAE(Metric):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"regression"})
     higher_is_better: ClassVar[bool] = False
+    rope: ClassVar[float | None] = None
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         return float(mean_absolute_error(y, prediction.value))
+
+    def each(self, prediction: Prediction, y: np.ndarray) -> Float[np.ndarray, " N"]:
+        return np.asarray(np.abs(prediction.value - y), np.float64)

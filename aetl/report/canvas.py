@@ -32,7 +32,8 @@ GREY, DARK_GREY = COLORS[9], COLORS[8]
 VERDICT_COLORS = {
     "positive": COLORS[0],
     "negative": COLORS[1],
-    "neutral": GREY,
+    "equivalent": DARK_GREY,
+    "undecided": GREY,
     "unknown": GREY,
 }
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from aetl.comparison.details import details as details_of
 from aetl.comparison.foretold import correlations
 from aetl.comparison.grouped import group_rows
-from aetl.comparison.rows import CSV_KEYS, Row, rows
+from aetl.comparison.rows import CSV_KEYS, Family, Row, rows
 from aetl.comparison.run import Found, find_runs
 from aetl.config import ConfigError
 from aetl.files import write_text
@@ -32,18 +32,21 @@ def compare(
     output: str | Path | None = None,
     by: Sequence[str] = (),
     details: bool = False,
+    rope: float | None = None,
+    family: Family = "budget",
 ) -> int:
     """What ``aetl compare`` does: print the comparison, or write it to ``output``.
 
     With ``by``, a row for each combination of these keys' values in place of one for each arm.
     With ``details``, also what stands behind each row: in tables, as further keys of CSV, and of
-    JSON, which then is an object of ``rows`` and ``correlations``.
+    JSON, which then is an object of ``rows`` and ``correlations``. ``rope`` and ``family`` are
+    those of ``rows``.
 
     Returns the exit code. Raises ConfigError for a missing path, metric or result.
     """
     try:
         found = find_runs(paths)
-        table = rows(found.done, metric)
+        table = rows(found.done, metric, rope=rope, family=family)
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(str(error)) from None
     if not table:

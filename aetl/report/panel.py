@@ -14,7 +14,8 @@ SYMBOLS = {
     "positive uncorrected": "△",
     "negative": "▼",
     "negative uncorrected": "▽",
-    "neutral": "≈",
+    "equivalent": "≈",
+    "undecided": "○",
     "unknown": "?",
 }
 """Of each outcome, in the order in which they are told."""
@@ -93,16 +94,29 @@ class Panel:
         return self.score(row.mean) + reach + ("†" if row.beaten else "")
 
     def gain(self, row: Row) -> str:
-        """``+0.031``, ``baseline`` for what gains are over."""
+        """``+0.031``, ``baseline`` for what gains are over; ‡ where it trained longer."""
         if row.is_baseline:
             return "baseline"
-        return NO_VALUE if row.gain_mean is None else signed(row.gain_mean, self.decimals)
+        if row.gain_mean is None:
+            return NO_VALUE
+        return signed(row.gain_mean, self.decimals) + ("‡" if row.longer else "")
 
     def gain_interval(self, row: Row) -> str:
-        if row.is_baseline or row.gain_ci_low is None or row.gain_ci_high is None:
+        """Over seeds and test examples, where these are known."""
+        return "" if row.is_baseline else self._bounds(row.gain_ci_low, row.gain_ci_high)
+
+    def seeds_interval(self, row: Row) -> str:
+        """Over seeds alone."""
+        if row.is_baseline:
             return ""
-        bounds = (row.gain_ci_low, row.gain_ci_high)
-        return f"[{', '.join(signed(bound, self.decimals) for bound in bounds)}]"
+        return self._bounds(row.gain_seeds_ci_low, row.gain_seeds_ci_high)
+
+    def _bounds(self, *bounds: float | None) -> str:
+        if None in bounds:
+            return ""
+        return (
+            f"[{', '.join(signed(bound, self.decimals) for bound in bounds if bound is not None)}]"
+        )
 
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
@@ -121,6 +135,19 @@ def baseline_text(rows: Iterable[Row]) -> str:
 def symbol(row: Row) -> str:
     """Of the row's verdict, hollow where it does not stand after Holm's correction."""
     return SYMBOLS[row.outcome]
+
+
+def needed(row: Row) -> str:
+    """What would decide an undecided gain: ``+4 seeds``, ``+900 test examples``, or nothing."""
+    for number, what in ((row.more_seeds, "seed"), (row.more_examples, "test example")):
+        if number is not None:
+            return f"+{number:,} {what}{'s' if number > 1 else ''}"
+    return ""
+
+
+def said(row: Row) -> str:
+    """``▲ positive``, ``○ undecided, +4 seeds``."""
+    return ", ".join(filter(None, [f"{symbol(row)} {row.verdict}", needed(row)]))
 
 
 def symbols(outcomes: Iterable[str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _FOREST_COLUMNS = 4
-_MARKERS = {"positive": ">", "negative": "<", "neutral": "o", "unknown": "o"}
+_MARKERS = {"positive": ">", "negative": "<", "equivalent": "s", "undecided": "o", "unknown": "o"}
 
 
 def budget_curves(panel: Panel) -> Figure | None:

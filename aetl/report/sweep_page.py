@@ -34,12 +34,15 @@ from aetl.report.panel import (
     Panel,
     baseline_text,
     budget_text,
+    needed,
     p_text,
     panels,
+    said,
     signed,
     symbol,
     symbols,
 )
+from aetl.report.remarks import interval_text, remarks
 from aetl.report.search_figures import importance_bars, parallel_coordinates
 from aetl.report.sweep_figures import budget_curves, gain_forest
 
@@ -54,25 +57,28 @@ _THUMBNAIL_HEIGHT = 160
 
 _HOW_TO_READ = (
     "Mean and 95 % interval (Student's t) over seeds. The gain is the score less that of its twin "
-    "({twin}) on the same split, budget and seed; positive is better. The "
-    "verdict is positive or negative where the gain's interval leaves out zero, neutral where it "
-    "holds zero, and unknown with fewer than three seeds; p is of the paired t test, adjusted for "
-    "the arms of the same source, target and budget (Holm). Where that p is not below 0.05, the "
-    "symbol is hollow: this one arm's interval leaves out zero, but so many arms were tried that "
-    "chance may have done it. † marks an arm whose mean the "
-    "strongest control surpasses: transfer may help it, but a simpler way does better."
+    "({twin}) on the same split, budget and seed; positive is better. Its 95 % interval is over "
+    "{over}. The verdict is positive or negative where that leaves out zero, equivalent where it "
+    "lies within the region of practical equivalence (in accuracy ±0.01, if the config says "
+    "nothing else), else undecided, with the number of further seeds or test examples that would "
+    "decide, and unknown with fewer than three seeds. p is of the same t distribution, adjusted "
+    "for the arms of the same source, target and budget (Holm). Where that p is not below 0.05, "
+    "the symbol is hollow: this one arm's interval leaves out zero, but so many arms were tried "
+    "that chance may have done it. † marks an arm that the strongest control surely surpasses: "
+    "transfer may help it, but a simpler way does better."
 )
 _CURVES = "Mean over seeds with its 95 % band; controls dashed."
 _FOREST = (
     "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative "
-    "(hollow: not after Holm's correction), grey dots neutral, hollow ones unknown. The dotted "
+    "(hollow: not after Holm's correction), squares equivalent, grey dots undecided, hollow ones "
+    "unknown. The dotted "
     "line is the strongest control."
 )
 
 
 _MAP = (
     "A line for each arm, a column for each source and target. Blue helps, orange hurts. "
-    "Faint where the 95 % interval over seeds holds zero, bold where the verdict stands "
+    "Faint where the 95 % interval holds zero, bold where the verdict stands "
     "after Holm's correction for the arms."
 )
 _RANKS = (
@@ -122,7 +128,7 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
     for number, panel in enumerate(cut[:_DRAWN_PANELS]):
         yield from autoencoders.sections(panel)
         yield _panel(panel, number)
-    yield section("All rows", _comparison(cut), note=_HOW_TO_READ.format(twin=_twin(table)))
+    yield section("All rows", _comparison(cut), note=_how_to_read(table))
     yield from details_page.sections(table)
     first = f"Pictures of the first {_PICTURED_ROWS} rows only; every run's page has its own."
     yield section("Runs", _runs(table, home), note=first if len(table) > _PICTURED_ROWS else None)
@@ -203,6 +209,11 @@ def _places(standing: Standing, number: int) -> Html:
     return live_table(f"ranks-{number}", columns, body)
 
 
+def _how_to_read(table: Sequence[Row]) -> str:
+    text = _HOW_TO_READ.format(twin=_twin(table), over=interval_text(table))
+    return " ".join([text, *(f"Note: {remark}." for remark in remarks(table))])
+
+
 def _question(table: Sequence[Row]) -> str:
     several = len({row.autoencoder for row in table if not row.is_control}) > 1
     return "Which autoencoder, and does transfer help?" if several else "Does transfer help?"
@@ -214,7 +225,13 @@ def _twin(table: Sequence[Row]) -> str:
 
 
 def _badge(row: Row) -> Html:
-    return tag("span", f"{symbol(row)} {row.verdict}", class_=_look(row))
+    return tag("span", said(row), class_=_look(row))
+
+
+def _told(row: Row) -> str:
+    """``undecided transfer, +4 seeds would decide``, for who points at it."""
+    more = f", {needed(row)} would decide" if needed(row) else ""
+    return f"{row.outcome} transfer{more}"
 
 
 def _look(row: Row) -> str:
@@ -231,9 +248,10 @@ def _comparison(cut: Sequence[Panel]) -> Html | None:
     columns = [("arm", False), *((name, False) for name in differ), ("labels", True)]
     choices = list(range(len(columns)))
     columns += [("seeds", True), ("mean", True), ("± 95 %", True), ("gain", True)]
-    columns += [("95 % of gain", True), ("p", True), ("verdict", False)]
+    columns += [("95 % of gain", True), ("over seeds alone", True), ("p", True)]
+    columns += [("verdict", False), ("better on a new seed", True), ("effect size", True)]
     columns += [("strongest control", False)]
-    choices.append(len(columns) - 2)
+    choices.append(len(columns) - 4)
     body = [
         (_cells(panel, row, differ), "control" if row.is_control else "") for panel, row in pairs
     ]
@@ -262,10 +280,16 @@ def _cells(panel: Panel, row: Row, differ: Sequence[str]) -> list[Cell]:
         Cell("" if reach is None else panel.score(reach), "" if reach is None else reach, True),
         Cell(panel.gain(row), gain, number=True),
         Cell(panel.gain_interval(row), "" if row.gain_ci_low is None else row.gain_ci_low, True),
+        Cell(panel.seeds_interval(row), "" if row.gain_ci_low is None else row.gain_ci_low, True),
         Cell(p_text(row.p_value), "" if row.p_value is None else row.p_value, number=True),
         Cell("" if row.is_baseline else _badge(row), row.verdict),
+        *_numbers([None, None] if row.is_baseline else [row.better_on_a_new_seed, row.effect_size]),
         Cell(_strongest(panel, row)),
     ]
+
+
+def _numbers(values: Sequence[float | None]) -> list[Cell]:
+    return [Cell("" if v is None else f"{v:.2f}", "" if v is None else v, True) for v in values]
 
 
 def _dagger(panel: Panel, row: Row) -> Html | None:
@@ -328,7 +352,7 @@ def _matrix_cell(panel: Panel, row: Row | None) -> Html:
     if row.is_baseline or row.gain_mean is None:
         return tag("td", *mean, Html("<br>"), tag("small", panel.gain(row)))
     gain = f"{symbol(row)} {panel.gain(row)}"
-    badge = tag("span", gain, class_=_look(row), title=f"{row.outcome} transfer")
+    badge = tag("span", gain, class_=_look(row), title=_told(row))
     return tag("td", *mean, _dagger(panel, row), Html("<br>"), badge)
 
 

@@ -18,18 +18,28 @@ from aetl.report.panel import (
     Panel,
     baseline_text,
     budget_text,
+    needed,
     p_text,
     panels,
+    said,
     symbol,
     symbols,
 )
+from aetl.report.remarks import interval_text, remarks
 from aetl.terminal import WIDTH, console
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
-_STYLES = {"positive": "green", "negative": "red", "neutral": "default", "unknown": "dim"}
+_STYLES = {
+    "positive": "green",
+    "negative": "red",
+    "equivalent": "cyan",
+    "undecided": "default",
+    "unknown": "dim",
+}
+_MEANT = {"○+N": "undecided, N more seeds would do"}
 _LABEL_WIDTH = 44
 _GAP = 2
 _FEW_ROWS = 40
@@ -180,6 +190,7 @@ def _cell_lines(panel: Panel, row: Row) -> list[str]:
     seeds = "" if panel.seeds() else f" n={row.n}"
     gain = panel.gain(row)
     mark = f" {symbol(row)}" if row.gain_mean is not None and not row.is_baseline else ""
+    mark += "" if row.more_seeds is None else f"+{row.more_seeds}"
     return [panel.mean(row), gain + mark + seeds]
 
 
@@ -195,16 +206,19 @@ def _verdict(row: Row) -> str:
     if row.is_baseline:
         return ""
     style = _STYLES[row.verdict]
-    return f"[{style}]{symbol(row)} {row.verdict}[/{style}]"
+    return f"[{style}]{said(row)}[/{style}]"
 
 
 def _legend(rows: Sequence[Row]) -> str:
-    parts = ["± 95 % over seeds", f"gain over {baseline_text(rows)}:"]
+    over = f"gain over {baseline_text(rows)}, 95 % over {interval_text(rows)}:"
+    parts = ["± 95 % over seeds", over]
     told = symbols(row.outcome for row in rows if not row.is_baseline)
-    parts += [f"{mark} {outcome}" for outcome, mark in told.items()]
+    if any(row.more_seeds for row in rows):
+        told["undecided"] += "+N"
+    parts += [f"{mark} {_MEANT.get(mark, outcome)}" for outcome, mark in told.items()]
     if any(row.beaten for row in rows):
         parts.append("† a control does better")
-    return "  ".join(parts)
+    return "\n".join(["  ".join(parts), *remarks(rows)])
 
 
 def _escape(text: str) -> str:
@@ -224,8 +238,10 @@ def _latex_panel(panel: Panel) -> str:
         r"\begin{table}",
         r"  \centering",
         rf"  \caption{{{tex(panel.title)}: {tex(panel.subtitle())}. Mean $\pm$ 95\,\% interval; "
-        rf"gain over {tex(panel.baseline)} below; "
-        r"\textbf{best}; $^\dagger$ a control does better.}",
+        rf"gain over {tex(panel.baseline)} below, its verdict at 95\,\% over "
+        rf"{interval_text(panel.rows)}; "
+        r"\textbf{best}; $^\dagger$ a control does better; "
+        r"$^\ddagger$ trained longer than its twin.}",
         rf"  \begin{{tabular}}{{l{'r' * len(panel.budgets)}}}",
         r"    \toprule",
         "    " + " & ".join(["labels", *(tex(str(budget)) for budget in panel.budgets)]) + r" \\",
@@ -257,8 +273,10 @@ def _latex_mean(panel: Panel, row: Row, best: float) -> str:
 def _latex_gain(panel: Panel, row: Row) -> str:
     if row.gain_mean is None or row.is_baseline:
         return r"\footnotesize baseline" if row.is_baseline else ""
-    uncorrected = ", uncorrected" if row.uncorrected else ""
-    return rf"\footnotesize ${panel.gain(row)}$ ({row.verdict}{uncorrected})"
+    more = ", uncorrected" if row.uncorrected else ""
+    more += f", {tex(needed(row))}" if needed(row) else ""
+    gain = panel.gain(row).replace("‡", r"^{\ddagger}")
+    return rf"\footnotesize ${gain}$ ({row.verdict}{more})"
 
 
 _TEX = str.maketrans(

@@ -15,10 +15,12 @@ from omegaconf import DictConfig
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.autoencoder.monitor import EXAMPLES, vitals
+from aetl.comparison.examples import write_examples
 from aetl.files import atomic, read_json
 from aetl.loss.bound import bits_per_dim
 from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
+from aetl.metric.pseudo_values import Layout, parts
 from aetl.rng import Rng
 from aetl.stage.domains import Domains
 from aetl.stage.pretrain import Pretrained, pretrained_autoencoder, trained_objective
@@ -26,6 +28,7 @@ from aetl.stage.retention import retention
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import numpy
+from aetl.tracking.history import read_history
 from aetl.types import Prediction
 
 log = logging.getLogger(__name__)
@@ -41,11 +44,36 @@ def metrics_of(cfg: DictConfig) -> dict[str, Metric]:
     return {str(name): instantiate(node) for name, node in cfg.metric.items() if node}
 
 
+def ropes_of(cfg: DictConfig) -> dict[str, float | None]:
+    """Up to which gain arm and twin are equivalent in each metric (None: no gain is too small)."""
+    asked = cfg.rope or {}
+    return {name: asked.get(name, metric.rope) for name, metric in metrics_of(cfg).items()}
+
+
+def predictions(arm: Entry) -> tuple[Prediction, np.ndarray]:
+    """An arm's predictions for the target's test examples, and their targets."""
+    with np.load(arm.path / "predictions.npz", allow_pickle=False) as saved:
+        return Prediction(saved["prediction"], saved.get("probability")), saved["y"]
+
+
 def scores(metrics: dict[str, Metric], arm: Entry) -> dict[str, float]:
     """The scores of an arm's predictions on the target's test examples."""
-    with np.load(arm.path / "predictions.npz") as saved:
-        prediction = Prediction(saved["prediction"], saved.get("probability"))
-        return {name: metric(prediction, saved["y"]) for name, metric in metrics.items()}
+    return {name: metric(*predictions(arm)) for name, metric in metrics.items()}
+
+
+def example_values(
+    metrics: Mapping[str, Metric], arms: Mapping[str, Entry], layout: Layout
+) -> dict[str, np.ndarray]:
+    """What ``examples.safetensors`` holds: predictions and values of arm and twin."""
+    arrays = {"identity": layout.identity}
+    if layout.group is not None:
+        arrays["group"] = np.unique(layout.group, return_inverse=True)[1]
+    for which, entry in (("arm", arms["transfer"]), ("twin", arms["twin"])):
+        prediction, y = predictions(entry)
+        arrays[f"prediction.{which}"] = prediction.value
+        for name, metric in metrics.items():
+            arrays[f"value.{name}.{which}"] = parts(metric, prediction, y, layout)
+    return arrays
 
 
 def oracle(metrics: dict[str, Metric], arm: Entry, chosen: Mapping[str, float]) -> dict[str, float]:
@@ -100,8 +128,11 @@ def evaluate(
         else None
     )
     receipt = read_json(arms["transfer"].path / "receipt.json")
+    layout = Layout(domains.target.test.identity)
     return {
         "metric": next(iter(metrics)),
+        "rope": ropes_of(cfg),
+        "examples": write_examples(folder, example_values(metrics, arms, layout)),
         "higher_is_better": {name: metric.higher_is_better for name, metric in metrics.items()},
         "scores": arm,
         "twin": twin,
@@ -111,6 +142,8 @@ def evaluate(
         "cost": {
             "parameters_trained": receipt["parameters_trained"],
             "seconds": arms["transfer"].seconds,
+            "steps": _steps(arms["transfer"]),
+            "twin_steps": _steps(arms["twin"]),
         },
         "labels": len(domains.target.split.labelled),
         "selection": _selection(arms["transfer"]),
@@ -118,6 +151,12 @@ def evaluate(
         **_of_pretraining(cfg, domains, pretrained, autoencoder, folder),
         "retention": _retention(cfg, domains, pretrained, autoencoder, arms["transfer"], receipt),
     }
+
+
+def _steps(arm: Entry) -> int:
+    """Optimiser steps; 0 of a closed form."""
+    rows = read_history(arm.path / "metrics.csv")
+    return max((row.step for row in rows if row.split == "train"), default=0)
 
 
 def _of_pretraining(

@@ -70,7 +70,10 @@ def test_rows_equal_a_brute_force_over_seeds(tmp_path: Path, metric: str) -> Non
         assert row.gain_mean == pytest.approx(gains.mean())
         assert (row.gain_ci_low, row.gain_ci_high) == pytest.approx(bounds)
         signs = {(True, True): "positive", (False, False): "negative"}
-        assert row.verdict == signs.get((bounds[0] > 0, bounds[1] >= 0), "neutral")
+        other = "equivalent" if row.is_baseline else "undecided"
+        assert row.verdict == signs.get((bounds[0] > 0, bounds[1] >= 0), other)
+        assert (row.gain_seeds_ci_low, row.gain_seeds_ci_high) == pytest.approx(bounds)
+        assert row.interval_over == "seeds"
 
 
 def test_the_p_values_of_a_budget_are_adjusted_for_its_arms(tmp_path: Path) -> None:
@@ -114,7 +117,8 @@ def test_json_has_exactly_the_promised_keys_and_nothing_else(tmp_path: Path) -> 
     assert len(found) == len(ARMS) * len(BUDGETS)
     promised = (
         "source, target, autoencoder, loss, transfer, budget, metric, selector, n, mean, ci_low, "
-        "ci_high, gain_mean, gain_ci_low, gain_ci_high, verdict"
+        "ci_high, gain_mean, gain_ci_low, gain_ci_high, verdict, gain_seeds_ci_low, "
+        "gain_seeds_ci_high, more_seeds"
     )
     assert all(list(row) == promised.split(", ") for row in found)
     assert tuple(promised.split(", ")) == JSON_KEYS
@@ -141,13 +145,15 @@ def test_one_seed_has_no_interval_and_no_verdict(tmp_path: Path) -> None:
     assert (row.verdict, row.p_value) == ("unknown", None)
 
 
-def test_scratch_is_neutral_with_gain_zero_whatever_its_record_says(tmp_path: Path) -> None:
+def test_scratch_is_equivalent_to_itself_with_gain_zero_whatever_its_record_says(
+    tmp_path: Path,
+) -> None:
     for seed in SEEDS:
         changes: dict[str, Any] = {"transfer": "control/scratch", "gain": {}, "twin": {}}
         write_run(tmp_path / str(seed), seed=seed, score=0.5 + seed / 10, **changes)
     (row,) = table(tmp_path)
     assert (row.gain_mean, row.gain_ci_low, row.gain_ci_high) == (0.0, 0.0, 0.0)
-    assert row.verdict == "neutral"
+    assert row.verdict == "equivalent"
     assert "baseline" in render_table([row])
 
 
@@ -241,20 +247,30 @@ def test_a_score_that_is_not_finite_is_left_out_with_a_warning(
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "mae"])
-def test_an_arm_below_the_strongest_control_is_marked(tmp_path: Path, metric: str) -> None:
+def test_an_arm_surely_below_the_strongest_control_is_marked(tmp_path: Path, metric: str) -> None:
+    """With three seeds whose leads vary by little: not with leads that vary a lot, nor fewer."""
     sign = -1 if metric == "mae" else 1
     scores = {"control/raw_features": 0.82, "parameter/finetune": 0.80, "feature/linear_probe": 0.9}
     for arm, score in scores.items():
-        changes = {"transfer": arm, "metric": metric}
-        write_run(tmp_path / arm, score=sign * score, twin_score=sign * 0.7, **changes)
-    found = {row.transfer: row for row in table(tmp_path)}
+        for seed, (sure, unsure) in enumerate(((-0.001, -0.04), (0.0, 0.0), (0.002, 0.04))):
+            for folder, off in (("sure", sure), ("unsure", unsure), ("few", sure)):
+                if folder == "few" and seed == 2:
+                    continue
+                value = sign * (score + (off if arm == "parameter/finetune" else 0.0))
+                changes = {"transfer": arm, "metric": metric, "seed": seed}
+                write_run(tmp_path / folder / f"{arm}-{seed}", score=value,
+                          twin_score=sign * 0.7, **changes)  # fmt: skip
+    for folder in ("unsure", "few"):
+        assert not any(row.beaten for row in table(tmp_path / folder)), folder
+    found = {row.transfer: row for row in table(tmp_path / "sure")}
     assert {row.control for row in found.values()} == {"control/raw_features"}
     assert found["parameter/finetune"].control_mean == pytest.approx(sign * 0.82)
     assert [arm for arm, row in found.items() if row.beaten] == ["parameter/finetune"]
 
 
 def test_the_scratch_twin_is_a_control_also_where_it_was_not_run_itself(tmp_path: Path) -> None:
-    write_run(tmp_path / "run", score=0.7, twin_score=0.75)
+    for seed in SEEDS:
+        write_run(tmp_path / f"run{seed}", seed=seed, score=0.7 + seed / 1e3, twin_score=0.75)
     (row,) = table(tmp_path)
     assert (row.control, row.control_mean, row.beaten) == ("control/scratch", 0.75, True)
     write_run(tmp_path / "scratch", transfer="control/scratch", score=0.6)

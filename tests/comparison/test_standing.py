@@ -28,14 +28,14 @@ ARMS = ("control/scratch", "feature/linear_probe", "parameter/finetune", "parame
 def sweep(folder: Path, scores: np.ndarray, metric: str = "accuracy") -> Standing:
     """Runs with ``scores`` [cell, arm]; three seeds around each."""
     for cell, line in enumerate(scores):
-        for arm, score in zip(ARMS, line, strict=False):
+        for place, (arm, score) in enumerate(zip(ARMS, line, strict=False)):
             for seed in range(3):
                 named = {"source": f"s{cell // 2}", "target": f"t{cell % 2}", "seed": seed}
                 off = (seed - 1) * 1e-4
                 write_run(
                     folder / f"{cell}-{arm.replace('/', '-')}-{seed}",
                     **{**named, "transfer": arm, "metric": metric},
-                    score=score + off,
+                    score=score + off * (2 + place),  # gains differ between seeds
                     twin_score=line[0] + off,
                 )
     (standing,) = standings(rows(find_runs([folder]).done))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 import torch
 from sklearn.metrics import f1_score
 
-from aetl.config import resolved
+from aetl.comparison.examples import read_examples
+from aetl.config import ConfigError, check, compose, resolved
 from aetl.rng import Rng
-from aetl.stage.evaluate import evaluate
+from aetl.stage.evaluate import evaluate, ropes_of
 from aetl.stage.pretrain import Pretrained, build_autoencoder, trained_objective
-from tests.tiny import CONV, MLP, World
+from tests.tiny import CONV, MLP, SMALL, World
 
 
 def done(world: World, folder: Path) -> dict[str, Any]:
@@ -46,6 +48,44 @@ def test_scores_and_gains_are_those_of_the_saved_predictions(vae: Any) -> None:
     assert result["scores"]["macro_f1"] == pytest.approx(f1_score(y, arm, average="macro"))
     assert result["metric"] == "accuracy"
     assert result["higher_is_better"] == {"accuracy": True, "macro_f1": True, "nll": False}
+
+
+def test_each_examples_part_in_the_scores_is_saved_for_arm_and_twin(vae: Any) -> None:
+    world, result, folder = vae
+    noted = result["examples"]
+    found = read_examples(folder, noted)
+    saved, test = np.load(folder / "predictions.npz"), world.domains.target.test
+    assert noted["count"] == len(test)
+    assert np.array_equal(found["identity"], test.identity)
+    for which, name in (("arm", "prediction"), ("twin", "twin_prediction")):
+        scores = result["scores" if which == "arm" else "twin"]
+        assert np.array_equal(found[f"prediction.{which}"], saved[name])
+        right = found[f"value.accuracy.{which}"]
+        assert right.dtype == np.uint8
+        assert np.array_equal(right, saved[name] == saved["y"])
+        assert found[f"value.nll.{which}"].mean() == pytest.approx(scores["nll"], rel=1e-5)
+        # Pseudo-values estimate the score without its bias, which is small.
+        assert found[f"value.macro_f1.{which}"].mean() == pytest.approx(scores["macro_f1"], abs=0.1)
+    assert result["rope"] == {"accuracy": 0.01, "macro_f1": 0.01, "nll": 0.01}
+    assert result["cost"]["steps"] == result["cost"]["twin_steps"] == 60
+
+
+def test_the_rope_is_the_configs_where_it_says_one(tmp_path: Path) -> None:
+    world = World(tmp_path, "rope={nll: null, accuracy: 0.05}")
+    assert ropes_of(world.cfg) == {"accuracy": 0.05, "macro_f1": 0.01, "nll": None}
+
+
+@pytest.mark.parametrize(
+    "rope, line",
+    [
+        ("{accurcy: 0.1}", "rope.accurcy: no metric of this run; did you mean 'accuracy'?"),
+        ("{accuracy: -0.1}", "rope={'accuracy': -0.1}: expected"),
+    ],
+)
+def test_a_rope_that_makes_no_sense_is_refused_before_any_work(rope: str, line: str) -> None:
+    cfg = compose([*SMALL, f"rope={rope}"])
+    with pytest.raises(ConfigError, match=re.escape(line)):
+        check(resolved(cfg), {})
 
 
 def test_reconstruction_error_is_on_the_scale_of_the_data(vae: Any) -> None:
@@ -120,7 +160,10 @@ def test_an_arm_without_pretraining_has_no_pictures(tmp_path: Path) -> None:
     arms = {"transfer": arm, "twin": arm}
     result = evaluate(world.cfg, world.domains, None, arms, tmp_path / "run")
     assert result["reconstruction"] == {}
-    assert {f.name for f in (tmp_path / "run").iterdir()} == {"predictions.npz"}
+    assert {f.name for f in (tmp_path / "run").iterdir()} == {
+        "predictions.npz",
+        "examples.safetensors",
+    }
 
 
 def test_bits_per_dimension_are_of_the_trained_likelihood(tmp_path: Path) -> None:

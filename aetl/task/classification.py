@@ -12,12 +12,13 @@ from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
 from aetl.task.fitted import below, joined, put_back, state_of
+from aetl.task.graph import Constant, Linear, Probabilities
 from aetl.types import DoesNotFit, Prediction
 
 
@@ -47,6 +48,14 @@ class ConstantOrLogistic:
         self._build()
         put_back(self.model, below("model", state))
         return self
+
+    def graph(self, output_dim: int) -> nn.Module:
+        """The same as a module of features in float64."""
+        if len(self.classes_) == 1:
+            return Constant(int(self.classes_[0]), output_dim)
+        scaler, logistic = (step for _, step in self.model.steps)
+        linear = Linear(scaler, logistic.coef_, logistic.intercept_)
+        return Probabilities(linear, self.classes_, output_dim)
 
     def _build(self) -> None:
         if len(self.classes_) == 1:

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
 from aetl.task.classification import ConstantOrLogistic
 from aetl.task.fitted import joined, parts_of
+from aetl.task.graph import Presences
 from aetl.types import DoesNotFit, Prediction
 
 
@@ -33,6 +34,12 @@ class PerLabel:
 
     def state(self) -> dict[str, np.ndarray]:
         return joined({str(k): model.state() for k, model in enumerate(self.models)})
+
+    def graph(self, output_dim: int) -> nn.Module | None:
+        """The same as a module of features in float64, where each classifier has one."""
+        if not all(hasattr(model, "graph") for model in self.models):
+            return None
+        return Presences([model.graph(2) for model in self.models])
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> PerLabel:
         self.models = [self.make().load_state(part) for part in parts_of(state)]

@@ -11,11 +11,12 @@ from jaxtyping import Float
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import Tensor
+from torch import Tensor, nn
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
 from aetl.task.fitted import put_back, state_of
+from aetl.task.graph import Linear
 from aetl.types import DoesNotFit, Prediction, UserError
 
 
@@ -34,6 +35,11 @@ class StandardisedRidge:
 
     def state(self) -> dict[str, np.ndarray]:
         return state_of(self.model)
+
+    def graph(self, output_dim: int) -> nn.Module:
+        """The same as a module of features in float64."""
+        scaler, ridge = (step for _, step in self.model.steps)
+        return Linear(scaler, ridge.coef_, np.asarray(ridge.intercept_))
 
     def load_state(self, state: Mapping[str, np.ndarray]) -> StandardisedRidge:
         put_back(self.model, state)

@@ -1,0 +1,153 @@
+"""What is exported gives what the run predicted, in programs without aetl."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from aetl.cli import main
+from aetl.config import conf_dir
+from aetl.files import read_tensors
+from aetl.model.datasets import own_test
+from aetl.model.export import export
+from aetl.model.model import Model
+from aetl.task.classification import Classification
+from aetl.task.multilabel import Multilabel
+from aetl.task.regression import Regression
+from aetl.types import UserError
+from tests.model.runs import done, saved, vectors
+
+onnxruntime = pytest.importorskip("onnxruntime")
+STRATEGIES = sorted(
+    str(path.relative_to(conf_dir() / "transfer").with_suffix(""))
+    for path in (conf_dir() / "transfer").glob("*/*.yaml")
+)
+CONV = ("backbone=conv", "backbone.channels=[4,6]", "backbone.norm=batch")
+NEEDS = {
+    "instance/tradaboost_r2": ("task=regression", "metric=r2"),
+    "instance/elbo_weights": ("autoencoder=vae",),
+}
+WITHOUT_A_GRAPH = (
+    *("feature/knn", "feature/svm", "feature/tca", "feature/msda", "feature/subspace_alignment"),
+    *("instance/tradaboost", "instance/tradaboost_r2"),
+)
+"""Heads that are no linear ones, or that see aligned features."""
+EVERYDAY = ("parameter/lora", "feature/linear_probe", "feature/sda", "feature/knn")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+def beside(file: Path, x: np.ndarray) -> np.ndarray:
+    """What another program gets from the file, for batches of any size."""
+    if file.suffix == ".pt2":
+        program = torch.export.load(file).module()
+        run = lambda part: program(torch.from_numpy(part)).detach().numpy()  # noqa: E731
+    else:
+        session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        run = lambda part: session.run(None, {"x": part})[0]  # noqa: E731
+    return np.concatenate([run(x[i : i + 50]) for i in range(0, len(x), 50)])
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+@pytest.mark.parametrize(
+    "transfer",
+    [pytest.param(t, marks=() if t in EVERYDAY else pytest.mark.slow) for t in STRATEGIES],
+)
+def test_an_exported_graph_predicts_as_the_run(
+    world: Path, tmp_path: Path, transfer: str, format: Any
+) -> None:
+    run = world / transfer.replace("/", "-")
+    if not run.exists():
+        done(world, *CONV, f"transfer={transfer}", *NEEDS.get(transfer, ()), name=run.name)
+    model = Model.load(run)
+    if transfer in WITHOUT_A_GRAPH:
+        with pytest.raises(UserError, match="cannot be part of a graph; --gives features"):
+            export(model, tmp_path, format)
+        file, parity = export(model, tmp_path, format, "features")
+        expected = model.encode(own_test(model)).value
+    else:
+        file, parity = export(model, tmp_path, format)
+        expected = saved(run).get("probability", saved(run)["prediction"])
+    assert parity is not None
+    assert parity.holds
+    assert parity.examples == len(own_test(model))
+    found = beside(file, own_test(model).x.numpy())
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("only_class", [False, True])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("task", [Classification(), Multilabel(), Regression()])
+def test_linear_heads_are_the_same_as_modules(task: Any, classes: int, only_class: bool) -> None:
+    rng = np.random.default_rng(0)
+    x, new = rng.normal(size=(80, 5)) * 3 + 1, rng.normal(size=(30, 5))
+    label = (x[:, 0] > 1).astype(int) + (x[:, 1] > 2) * (classes - 2)
+    label = np.full_like(label, 1) if only_class else label
+    y = {"classification": label, "multilabel": np.stack([label > 0, label > 1], 1).astype(int),
+         "regression": x[:, 0] * 3 + label}[task.kind]  # fmt: skip
+    output_dim = {"classification": 4, "multilabel": 2, "regression": 1}[task.kind]
+    head = task.linear_head(1.0).fit(x, y, np.ones(len(x)))
+    found = head.graph(output_dim)(torch.from_numpy(new)).numpy()
+    expected = task.predict_with(head, new, output_dim)
+    wanted = expected.value if expected.probability is None else expected.probability
+    np.testing.assert_allclose(found.reshape(wanted.shape), wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_the_command_prints_the_difference_and_what_is_not_in_the_graph(
+    world: Path, capsys: Any
+) -> None:
+    run = done(world, "transfer=parameter/finetune", name="command")
+    assert main(["export", str(run)]) == 0
+    said = capsys.readouterr()
+    assert said.out.strip() == str(run / "export" / "model.onnx")
+    assert "largest difference" in said.err
+    assert "the run's predictions of its test set, 359 examples" in said.err
+    assert "not in the graph: resize to 8 x 8" in said.err
+    about = json.loads((run / "export" / "model.json").read_text())
+    takes = about["input"]
+    assert (takes["shape"], takes["dtype"]) == (["N", 1, 8, 8], "uint8")
+    assert about["classes"] == [str(i) for i in range(10)]
+
+
+def test_a_difference_above_the_tolerance_fails_and_leaves_no_graph(
+    world: Path, tmp_path: Path, capsys: Any
+) -> None:
+    run = done(world, "transfer=parameter/finetune", name="differs")
+    arrays = saved(run)
+    arrays["probability"][3, 3] += 0.01
+    np.savez(run / "predictions.npz", **arrays)
+    assert main(["export", str(run), "-o", str(tmp_path / "out"), "--format", "torch"]) == 1
+    assert "largest difference 0.01 (tolerance 1e-05)" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "model.pt2").exists()
+
+
+def test_without_the_data_a_graph_is_compared_on_drawn_inputs(tmp_path: Path) -> None:
+    file = vectors(tmp_path / "data.npz", y=lambda x: (x[:, 0] > 0).astype(int))
+    both = [f"dataset@{d}=npz" for d in ("source", "target")]
+    paths = [f"{d}.path={file}" for d in ("source", "target")]
+    sizes = ["source.size=null", "target.size=null", "target.shift.rotation=0.0"]
+    run = done(tmp_path, *both, *paths, *sizes, "transfer=parameter/finetune")
+    file.unlink()
+    _, parity = export(Model.load(run), tmp_path / "out", "torch")
+    assert parity is not None
+    assert parity.holds
+    assert "drawn inputs (the run's data is not here)" in str(parity)
+
+
+def test_tensors_are_exported_beside_json_alone(world: Path, tmp_path: Path) -> None:
+    run = done(world, "transfer=feature/linear_probe", name="tensors")
+    file, parity = export(Model.load(run), tmp_path, "safetensors")
+    assert parity is None
+    assert read_tensors(file).keys() == Model.load(run).network.state_dict().keys()
+    assert "estimator.model.logisticregression.coef_" in read_tensors(tmp_path / "head.safetensors")
+    suffixes = {path.suffix for path in tmp_path.iterdir()}
+    assert suffixes == {".safetensors", ".json", ".md"}
+    assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0

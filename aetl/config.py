@@ -14,7 +14,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Ge
 
@@ -31,6 +31,7 @@ ROOT: dict[str, Any] = {
     "tags": list[str],
     "rope": dict[str, Annotated[float, Ge(0)] | None] | None,
     "checkpoint": str | None,
+    "duplicates": Literal["refuse", "drop", "keep"],
 }
 """The run-wide values of config.yaml; all other top-level keys are nodes."""
 

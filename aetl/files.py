@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -41,7 +42,21 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
+    """Strict JSON, at which other readers do not stop: what is no finite number is null."""
+    try:
+        text = json.dumps(value, indent=1, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=1, default=str, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    """The value with None for every NaN and infinity in it."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_torch(path: Path, value: Any) -> None:

@@ -17,6 +17,7 @@ from aetl.model.model import Spec
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.stage.evaluate import evaluate, metrics_of
+from aetl.stage.fits import refuse_misfit
 from aetl.stage.labels import labels_seen
 from aetl.stage.pretrain import pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
@@ -39,6 +40,7 @@ def run(job: Job) -> dict[str, Any]:
         for line in domains.warnings if record.writes else ():
             log.warning("%s", line)
         learnt = pretraining_domain(domains, cfg.pretrain.domains)
+        refuse_misfit(cfg, domains, learnt)
         group = pretraining_digest(cfg, learnt)
         record.update(
             **names_of(plain, job.choices),
@@ -49,6 +51,7 @@ def run(job: Job) -> dict[str, Any]:
                 "target": domains.target.fingerprint,
             },
             dropped=domains.dropped,
+            data=domains.data,
         )
         with Track(_trackers(cfg, record), _about(job, record, plain, group), job.watch) as track:
             nodes = {"transfer": plain["transfer"], "twin": {"control": plain["twin"]}}

@@ -9,11 +9,16 @@ example.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
+
+ExampleKind = Literal["image", "field", "series", "vector", "tokens"]
+"""What an example is: uint8 C H W, float C H W, float C L, float D, int L."""
+NUMBERS: Final[frozenset[ExampleKind]] = frozenset({"image", "field", "series", "vector"})
+PICTURES: Final[frozenset[ExampleKind]] = frozenset({"image", "field"})
 
 
 class UserError(Exception):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from aetl.backbone.tied import Tied
-from aetl.types import UserError
+from aetl.types import NUMBERS, ExampleKind, UserError
 
 Shape = tuple[int, ...]
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid", "softplus"]
@@ -42,6 +42,8 @@ class Backbone(ABC):
     convolution is taken of the kernel as a matrix, as in the paper, which is no bound for its map.
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
+    """What examples it takes; others are refused before any work."""
     spectral_norm: Sides = "none"
 
     @abstractmethod

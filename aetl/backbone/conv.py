@@ -8,14 +8,14 @@ makes odd sizes come back exactly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import after_convolution, from_latent, halved, require_image
 from aetl.backbone.tied import TiedConvTranspose2d
-from aetl.types import UserError
+from aetl.types import PICTURES, ExampleKind, UserError
 
 
 class Conv(Backbone):
@@ -23,6 +23,8 @@ class Conv(Backbone):
 
     With ``tied`` the decoder's weights are the encoder's and the bottleneck's, transposed.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(
         self,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import groups_of
-from aetl.types import DoesNotFit, UserError
+from aetl.types import DoesNotFit, ExampleKind, UserError
 
 
 class Conv1d(Backbone):
@@ -18,6 +18,8 @@ class Conv1d(Backbone):
 
     Takes sequences ``C L``, and vectors as sequences of one channel.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = frozenset({"series", "vector"})
 
     def __init__(
         self,

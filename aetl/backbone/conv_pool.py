@@ -7,14 +7,14 @@ Upsampling before a convolution leaves no checkerboard, which a strided transpos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import nn
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import after_convolution, from_latent, halved, require_image
 from aetl.backbone.switches import SwitchDecoder, SwitchEncoder, Unpool
-from aetl.types import UserError
+from aetl.types import PICTURES, ExampleKind, UserError
 
 
 class ConvPool(Backbone):
@@ -24,6 +24,8 @@ class ConvPool(Backbone):
     ``upsample=switches`` each value goes back to the place in its window from which the encoder's
     pooling took it; see ``SwitchDecoder`` for latents that come from no encoder.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(
         self,

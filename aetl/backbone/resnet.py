@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import from_latent, groups_of, halved, require_image
+from aetl.types import PICTURES, ExampleKind
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 """Residual blocks in each of the four stages."""
@@ -25,6 +26,8 @@ class ResNet(Backbone):
     that the encoder had, with as many residual blocks in each stage. Whole channels are dropped
     after each stage.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(
         self,

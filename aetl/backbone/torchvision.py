@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torchvision.models import get_model, list_models
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import after_convolution, from_latent, require_image
-from aetl.types import DoesNotFit, UserError
+from aetl.types import PICTURES, DoesNotFit, ExampleKind, UserError
 
 HEADS = {"avgpool", "classifier", "fc", "head", "heads", "dropout", "flatten"}
 """What torchvision calls the layers behind the last feature map."""
@@ -29,6 +29,8 @@ class Torchvision(Backbone):
     a 3x3 convolution to the channels of the last block of each size, ``norm``, ``activation`` and
     ``dropout`` (of whole channels).
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(
         self,

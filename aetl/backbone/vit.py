@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,7 +11,7 @@ from torch.nn.functional import pad
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import from_latent, require_image
-from aetl.types import UserError
+from aetl.types import PICTURES, ExampleKind, UserError
 
 
 class ViT(Backbone):
@@ -20,6 +22,8 @@ class ViT(Backbone):
     of ``patch_size`` is padded with zeros, and the decoder cuts that off again. The decoder has
     ``decoder_depth`` blocks of ``decoder_dim``.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(
         self,

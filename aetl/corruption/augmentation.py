@@ -7,7 +7,7 @@ without the KL divergence.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from aetl.corruption.base import Corruption
 from aetl.rng import Rng, key_seed, seed_global
-from aetl.types import DoesNotFit, UserError
+from aetl.types import PICTURES, DoesNotFit, ExampleKind, UserError
 
 
 class Augmentation(Corruption):
@@ -24,6 +24,8 @@ class Augmentation(Corruption):
     Transforms draw from torch's global source, which is set for every image by the key and by its
     position in the joint batch, and put back afterwards. They must keep the image's shape.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(self, *, transforms: Sequence[Any]) -> None:
         self.transforms: tuple[Callable[[Tensor], Tensor], ...] = tuple(transforms)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -9,7 +11,7 @@ from torch import Tensor
 from aetl.corruption.base import Corruption
 from aetl.corruption.strength import Strength, strength
 from aetl.rng import Rng
-from aetl.types import DoesNotFit
+from aetl.types import PICTURES, DoesNotFit, ExampleKind
 
 
 class PatchMasking(Corruption):
@@ -18,6 +20,8 @@ class PatchMasking(Corruption):
     The patches lie on a grid, cut off at the right and the lower border, and all channels of one
     go together. Which ones is each example's own draw.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(self, *, size: int, fraction: float | Strength) -> None:
         self.size, self.fraction = size, fraction

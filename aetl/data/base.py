@@ -20,9 +20,16 @@ from torch import Tensor
 from aetl.data.shift import Shift
 from aetl.data.stratify import stratified_order
 from aetl.rng import Rng
-from aetl.types import UserError
+from aetl.types import ExampleKind, UserError
 
 Index = Int[Tensor, " n"] | Int[np.ndarray, " n"]
+
+_KINDS: dict[tuple[bool, int], ExampleKind] = {
+    (True, 4): "field",
+    (True, 3): "series",
+    (True, 2): "vector",
+    (False, 2): "tokens",
+}
 
 
 def identity_of(x: Tensor) -> UInt64[np.ndarray, " N"]:
@@ -58,17 +65,25 @@ def _hashes(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
 class Examples:
     """Examples held in memory.
 
-    ``x`` is uint8 [N, C, H, W] (images) or float32 [N, D] (vectors); ``y`` is int64 [N] (row of
+    ``x`` is of one ``kind``: uint8 [N, C, H, W] (image), float32 [N, C, H, W] (field), float32
+    [N, C, L] (series), float32 [N, D] (vector) or int64 [N, L] (tokens). ``y`` is int64 [N] (row of
     ``classes``), int64 [N, K] of zeros and ones (any of the K ``classes``), float32 [N] with
-    ``classes == ()`` (regression), or int64 [N] full of -1 with ``classes == ()`` (no labels).
-    ``identity`` is a hash of each example before any shift, resizing or scaling, by which the same
-    example is known again in another domain.
+    ``classes == ()`` (regression), or int64 [N] full of -1 with ``classes == ()`` (no labels). An
+    example without a label among others that have one is -1, or NaN of a regression (see
+    ``known``). ``identity`` is a hash of each example before any shift, resizing or scaling, by
+    which the same example is known again in another domain. ``columns`` are the names of a
+    vector's entries, ``group`` says for each example what it belongs to (a patient, a recording):
+    no group is on both sides of a split. ``notes`` are lines for the user: what was read otherwise
+    than it may have been meant.
     """
 
     x: Tensor
     y: Tensor
     classes: tuple[str, ...]
     identity: UInt64[np.ndarray, " N"]
+    columns: tuple[str, ...] = ()
+    group: npt.NDArray[np.str_] | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.identity):
@@ -78,17 +93,25 @@ class Examples:
             )
 
     @staticmethod
-    def of(x: Tensor, y: Tensor, classes: tuple[str, ...]) -> "Examples":
+    def of(
+        x: Tensor, y: Tensor, classes: tuple[str, ...], *, notes: Iterable[str] = ()
+    ) -> "Examples":
         """Examples as they were read, with their identity computed from ``x``."""
-        return Examples(x, y, classes, identity_of(x))
+        return Examples(x, y, classes, identity_of(x), notes=tuple(notes))
 
     def __len__(self) -> int:
         return len(self.x)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """(C, H, W) of images, (D,) of vectors."""
+        """(C, H, W) of images and fields, (C, L) of series, (D,) of vectors."""
         return tuple(self.x.shape[1:])
+
+    @property
+    def kind(self) -> ExampleKind:
+        if self.x.dtype == torch.uint8:
+            return "image"
+        return _KINDS[self.x.is_floating_point(), self.x.dim()]
 
     @property
     def is_image(self) -> bool:
@@ -96,11 +119,30 @@ class Examples:
 
     @property
     def labelled(self) -> bool:
+        """Whether examples have labels; ``known`` says which of them do."""
         return bool(self.classes) or self.y.is_floating_point()
+
+    @property
+    def known(self) -> npt.NDArray[np.bool_]:
+        """Whether each example has a label."""
+        y: npt.NDArray[Any] = self.y.numpy()
+        has = ~np.isnan(y) if y.dtype.kind == "f" else (y >= 0).reshape(len(y), -1).all(1)
+        return np.asarray(has)
 
     def subset(self, index: Index) -> "Examples":
         rows = torch.as_tensor(index, dtype=torch.int64)
-        return Examples(self.x[rows], self.y[rows], self.classes, self.identity[rows.numpy()])
+        where = rows.numpy()
+        return replace(
+            self,
+            x=self.x[rows],
+            y=self.y[rows],
+            identity=self.identity[where],
+            group=None if self.group is None else self.group[where],
+        )
+
+    def told(self, *lines: str) -> "Examples":
+        """The same examples with more to tell (a line once)."""
+        return replace(self, notes=tuple(dict.fromkeys([*self.notes, *lines])))
 
     def inputs(
         self, index: Index | None = None, device: torch.device | str | None = None
@@ -110,7 +152,7 @@ class Examples:
         return to_unit(rows.to(device))
 
     def fingerprint(self) -> str:
-        """BLAKE2b of x, y and the classes, as 32 hexadecimal digits."""
+        """BLAKE2b of x, y, the classes and any groups, as 32 hexadecimal digits."""
         return self._fingerprint
 
     @cached_property
@@ -120,6 +162,8 @@ class Examples:
             digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
             digest.update(tensor.contiguous().numpy().data)
         digest.update(repr(self.classes).encode())
+        if self.group is not None:
+            digest.update(self.group.astype(np.str_).data)
         return digest.hexdigest()
 
 
@@ -188,6 +232,8 @@ class Dataset(ABC):
         pool; scale; shift both. The parts keep the order of the files.
         """
         pool, test = (read or self.read)()
+        if test is not None:
+            test = _with_labels(pool, test)
         kept, held = self._rows(pool, official=test is not None)
         stream = Rng.of("shift")
         if test is None:
@@ -201,23 +247,45 @@ class Dataset(ABC):
         )
 
     def _rows(self, pool: Examples, *, official: bool) -> tuple[npt.NDArray[np.int64], ...]:
-        """Rows of the pool to train on, and those held out for the test, each in file order."""
+        """Rows of the pool to train on, and those held out for the test, each in file order.
+
+        Of a set that has labels only labelled examples are held out: nothing else can be scored.
+        """
         key = Rng.of(self.split_seed, "test")
         order = stratified_order(pool.y, key, pool.classes)
-        num_train = len(pool)
+        held = order[:0]
         if not official:
-            num_train -= max(1, round(self.test_fraction * len(pool)))
-            if num_train < 1:
+            known = pool.known
+            able = order[known[order]] if known.any() else order
+            num_held = max(1, round(self.test_fraction * len(able)))
+            held = able[len(able) - num_held :]
+            order = order[~np.isin(order, held)]
+            if not len(order):
                 raise UserError(
                     f"test_fraction={self.test_fraction}: leaves no training example of {len(pool)}"
                 )
-        num_kept = num_train if self.size is None else self.size
-        if num_kept > num_train:
-            raise UserError(f"size={self.size}: there are only {num_train} training examples")
-        return np.sort(order[:num_kept]), np.sort(order[num_train:])
+        num_kept = len(order) if self.size is None else self.size
+        if num_kept > len(order):
+            raise UserError(f"size={self.size}: there are only {len(order)} training examples")
+        return np.sort(order[:num_kept]), np.sort(held)
 
     def _shifted(self, examples: Examples, rows: npt.NDArray[np.int64], rng: Rng) -> Examples:
         """``rows`` are the positions in the files, so that ``size`` does not change the noise."""
         if self.shift is None or self.shift.neutral:
             return examples
         return replace(examples, x=self.shift.apply(examples.x, rows, rng))
+
+
+def _with_labels(pool: Examples, test: Examples) -> Examples:
+    """The test examples that can be scored: of a labelled set those that have a label."""
+    known = test.known
+    if known.all() or not pool.known.any():
+        return test
+    if not known.any():
+        raise UserError(
+            f"none of the {len(test)} test examples has a label, so nothing could be scored; label "
+            "them, or leave the test set out: test_fraction of the training set is then held out"
+        )
+    return test.subset(np.flatnonzero(known)).told(
+        f"{(~known).sum()} of {len(test)} test examples have no label and are left out"
+    )

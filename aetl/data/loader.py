@@ -1,12 +1,13 @@
 """Batches from examples in memory, in an order that follows from the epoch alone."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetl.data.base import Examples, Index, to_unit
 from aetl.rng import Rng
@@ -19,7 +20,8 @@ class Loader:
     ``index`` are the rows to use and ``weight`` (if any) has one number for each of them. An
     epoch is one pass over ``index``, or as many passes, each in its own order, as give at least
     ``min_batches`` batches. No batch reaches over the end of a pass, so the last of each pass may
-    be smaller (or is left out with ``drop_last``, unless it is the only one).
+    be smaller (or is left out with ``drop_last``, unless it is the only one); where it would have
+    fewer than ``smallest`` examples, they go into the batch before.
 
     The caller moves on by ``set_epoch``; ``skip`` leaves out that many batches at the next start,
     for a resume in the middle. With ``rank`` and ``world`` a batch is the part ``rank::world`` of
@@ -37,6 +39,7 @@ class Loader:
         weight: Float[Tensor, " n"] | None = None,
         drop_last: bool = False,
         min_batches: int = 1,
+        smallest: int = 1,
         device: torch.device | str | None = None,
     ) -> None:
         if batch_size < 1:
@@ -55,7 +58,8 @@ class Loader:
         self.rank = 0
         self.world = 1
         full, rest = divmod(len(self.rows), batch_size)
-        self._per_pass = full + bool(rest and not (drop_last and full))
+        self._used = len(self.rows) - (rest if drop_last and full else 0)
+        self._per_pass = full + bool(rest and not (full and (drop_last or rest < smallest)))
         self._passes = math.ceil(min_batches / self._per_pass) if self._per_pass else 0
         self._passes = max(self._passes, 1)
 
@@ -72,8 +76,18 @@ class Loader:
 
     def joint_size(self, i: int) -> int:
         """Examples in the i-th joint batch of an epoch, over all ranks."""
-        start = i % self._per_pass * self.batch_size
-        return min(self.batch_size, len(self.rows) - start)
+        start, stop = self._joint(i % self._per_pass)
+        return stop - start
+
+    @property
+    def smallest_joint(self) -> int:
+        """Examples in the smallest joint batch."""
+        return min((self.joint_size(i) for i in (0, self._per_pass - 1)), default=0)
+
+    def _joint(self, place: int) -> tuple[int, int]:
+        """Where in a pass its joint batch of that number starts and stops."""
+        start = place * self.batch_size
+        return start, self._used if place == self._per_pass - 1 else start + self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
         # A generator: epoch and skip are read at the first batch, and an iterator that is never
@@ -90,7 +104,7 @@ class Loader:
                 order = self._order(epoch * self._passes + turn)
                 index = self.rows[order].to(self._x.device)
                 weight = self._weight[order].to(self._x.device)
-            joint = slice(place * self.batch_size, (place + 1) * self.batch_size)
+            joint = slice(*self._joint(place))
             part = slice(self.rank, None, self.world)
             yield self._batch(index[joint][part], weight[joint][part])
 
@@ -103,3 +117,8 @@ class Loader:
     def _batch(self, index: Int[Tensor, " b"], weight: Float[Tensor, " b"]) -> Batch:
         x = to_unit(self._x.index_select(0, index))
         return Batch(x, self._y.index_select(0, index), index, weight)
+
+
+def smallest_batch(modules: Iterable[nn.Module], world: int) -> int:
+    """The fewest examples of a joint batch: batch normalisation needs two on each process."""
+    return 2 * world if any(isinstance(m, _BatchNorm) for m in modules) else 1

@@ -53,8 +53,9 @@ def make_split(
 ) -> Split:
     """Split a training pool: hold out ``validation``, then label ``budget`` of the rest.
 
-    The order of the rows follows from ``seed`` and the labels alone. Unlabelled examples have no
-    ``labelled`` rows. Raises ``UserError`` where the budget is more than there is.
+    The order of the rows follows from ``seed`` and the labels alone. Examples without a label are
+    never ``labelled``: the budget counts those that have one. Raises ``UserError`` where the
+    budget is more than there is.
     """
     order = stratified_order(examples.y, Rng.of(seed, "split"), examples.classes)
     held = round(validation_fraction * len(order))
@@ -76,15 +77,18 @@ def make_split(
 def _labelled(
     examples: Examples, rest: Rows, budget: int | Literal["all"], per_class: bool
 ) -> Rows:
+    total = len(rest)
+    rest = rest[examples.known[rest]] if examples.labelled else rest[:0]
     if not examples.labelled:
-        return rest[:0]
+        return rest
     if budget == "all":
         return rest
     if per_class:
         return _labelled_per_class(examples, rest, budget)
     if budget > len(rest):
+        have = "" if len(rest) == total else f" with a label (of {total})"
         raise UserError(
-            f"budget={budget}: there are only {len(rest)} training examples; "
+            f"budget={budget}: there are only {len(rest)} training examples{have}; "
             f"use at most {len(rest)}, or 'all'"
         )
     return rest[:budget]

@@ -18,8 +18,8 @@ def stratified_order(y: Tensor, rng: Rng, classes: tuple[str, ...]) -> Int[np.nd
 
     A prefix of n examples holds ``ceil(n' N_k / N)`` of class k for one n' <= n: one of each class
     first, then each in proportion (the j-th of a class comes at the fraction j / N_k). Regression
-    targets are stratified by bins of their ranks; without labels, or with several for an example,
-    the order is plainly random.
+    targets are stratified by bins of their ranks, and what has no label counts as one class more;
+    without any, or with several for an example, the order is plainly random.
     """
     shuffled = rng.fork("shuffle").permutation(len(y)).numpy()
     stratum = _strata(y, shuffled, classes)
@@ -38,11 +38,13 @@ def _strata(y: Tensor, shuffled: Rows, classes: tuple[str, ...]) -> Rows:
     if values.ndim == 2:  # nearly every set of labels may be the only one of its kind
         return strata
     if classes:
-        return values.astype(np.int64)
+        return np.where(values < 0, len(classes), values).astype(np.int64)
     if y.is_floating_point():
         # Over the shuffled rows, so that equal targets fall into either bin at random.
         by_value = shuffled[np.argsort(values[shuffled], kind="stable")]
-        strata[by_value] = np.arange(len(values)) * BINS // max(len(values), 1)
+        number = int((~np.isnan(values)).sum())  # NaNs are sorted to the end
+        strata[by_value[:number]] = np.arange(number) * BINS // max(number, 1)
+        strata[by_value[number:]] = BINS
     return strata
 
 

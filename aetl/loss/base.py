@@ -8,8 +8,11 @@ from typing import Any, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.types import NUMBERS, ExampleKind
+
 Role = Literal["likelihood", "rate", "bound"]
 Prior = Literal["normal", "sphere", "categorical"]
+Support = Literal["real", "unit", "counts"]
 Measure = Literal["density", "levels", "binary", "counts"]
 
 
@@ -30,6 +33,10 @@ class LossTerm(nn.Module, ABC):
     the batch. ``outputs`` is how many numbers the decoder has to give for each value of the input.
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
+    """What examples it takes; others are refused before any work."""
+    support: ClassVar[Support] = "real"
+    """What values of the data it has a meaning for: any, those in [0, 1], or from 0 on."""
     unit: ClassVar[str]
     outputs: int = 1
     role: ClassVar[Role | None] = None

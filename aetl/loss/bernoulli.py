@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from aetl.loss.base import LossTerm, Measure, Role
+from aetl.loss.base import LossTerm, Measure, Role, Support
 
 
 class Bernoulli(LossTerm):
@@ -18,6 +18,8 @@ class Bernoulli(LossTerm):
     For grey values in (0, 1) this is the customary cross-entropy and no likelihood; see
     Loaiza-Ganem and Cunningham (2019, arXiv:1907.06845).
     """
+
+    support: ClassVar[Support] = "unit"
 
     unit: ClassVar[str] = "nats"
     role: ClassVar[Role | None] = "likelihood"

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from aetl.loss.base import LossTerm, Measure, Role, Weight
+from aetl.loss.base import LossTerm, Measure, Role, Support, Weight
 from aetl.types import UserError
 
 
@@ -20,6 +20,8 @@ class Categorical(LossTerm):
     ``x`` in [0, 1] has the level ``round((levels - 1) x)``, which is exact for 256 levels of
     images of 8 bits. The mean is the expectation over the levels.
     """
+
+    support: ClassVar[Support] = "unit"
 
     unit: ClassVar[str] = "nats"
     role: ClassVar[Role | None] = "likelihood"

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Role
+from aetl.loss.base import LossTerm, Role, Support
 
 SMALL = 0.1
 """Below it the series in the logit is exact to double precision, and the closed form is not."""
@@ -22,6 +22,8 @@ class ContinuousBernoulli(LossTerm):
 
     In the logit ``eta`` the constant is ``1 / C = (exp(eta) - 1) / eta``.
     """
+
+    support: ClassVar[Support] = "unit"
 
     unit: ClassVar[str] = "nats"
     role: ClassVar[Role | None] = "likelihood"

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Support, Weight
 from aetl.loss.ssim import similarity
-from aetl.types import UserError
+from aetl.types import PICTURES, ExampleKind, UserError
 
 SMALLEST = 1e-6
 """A scale's mean is at least this: a negative one has no power."""
@@ -25,6 +25,10 @@ class MSSSIM(LossTerm):
     the mean over the image of contrast and structure, and at the last scale of luminance too. As
     in the authors' code the mean comes before the power. Values are taken on the scale of [0, 1].
     """
+
+    support: ClassVar[Support] = "unit"
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     unit: ClassVar[str] = "structural dissimilarity, summed over elements"
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.loss.base import LossTerm, Measure, Role
+from aetl.loss.base import LossTerm, Measure, Role, Support
 
 
 class Multinomial(LossTerm):
@@ -17,6 +17,8 @@ class Multinomial(LossTerm):
     The paper leaves out the multinomial coefficient, which no parameter moves; with it the number
     is a likelihood. The coefficient of fractional counts is the gamma function's.
     """
+
+    support: ClassVar[Support] = "counts"
 
     unit: ClassVar[str] = "nats"
     role: ClassVar[Role | None] = "likelihood"

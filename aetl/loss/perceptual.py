@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from aetl.autoencoder.base import Autoencoder
-from aetl.loss.base import LossTerm, Weight
+from aetl.loss.base import LossTerm, Support, Weight
 from aetl.rng import seed_global
-from aetl.types import UserError
+from aetl.types import PICTURES, ExampleKind, UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the images on which torchvision's models are trained, by channel in [0, 1]."""
@@ -27,6 +27,10 @@ Images = Float[Tensor, "B ..."]
 
 class FixedEncoder(ABC):
     """Where a perceptual loss takes its encoder from."""
+
+    support: ClassVar[Support] = "unit"
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     @abstractmethod
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Module, Callable[[Images], Any]]:

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import conv2d
 
-from aetl.loss.base import LossTerm, Weight
-from aetl.types import UserError
+from aetl.loss.base import LossTerm, Support, Weight
+from aetl.types import PICTURES, ExampleKind, UserError
 
 K1, K2 = 0.01, 0.03
 """The constants of equation 13, for values in [0, 1]."""
@@ -23,6 +23,10 @@ class SSIM(LossTerm):
     paper, at ``sigma`` 1.5) within the image. A window larger than the image is cut to the largest
     odd size that fits. Values are taken as they are, so on the scale of [0, 1].
     """
+
+    support: ClassVar[Support] = "unit"
+
+    kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     unit: ClassVar[str] = "structural dissimilarity, summed over elements"
 

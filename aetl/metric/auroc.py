@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
-from aetl.metric.base import Metric, columns
+from aetl.metric.base import Metric, columns, without_contrast
 from aetl.task.base import Kind
 from aetl.types import Prediction
 
@@ -27,6 +27,9 @@ class Auroc(Metric):
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         areas = [roc_auc_score(truth, score) for truth, score in columns(prediction, y)]
         return float(np.mean(areas)) if areas else float("nan")
+
+    def undefined(self, y: np.ndarray) -> str | None:
+        return without_contrast(y)
 
     def without(
         self, prediction: Prediction, y: np.ndarray, unit: Int[np.ndarray, " N"], units: int

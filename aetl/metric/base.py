@@ -28,6 +28,10 @@ class Metric(ABC):
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         """The score of the predictions against the targets."""
 
+    def undefined(self, y: np.ndarray) -> str | None:
+        """Why no prediction could be scored against these targets; None where all can."""
+        return None
+
     def each(self, prediction: Prediction, y: np.ndarray) -> Float[np.ndarray, " N"] | None:
         """The value of each example where the score is their mean; None where it is no mean."""
         return None
@@ -68,3 +72,12 @@ def columns(prediction: Prediction, y: np.ndarray) -> list[tuple[np.ndarray, np.
         for k in range(first, probability.shape[1])
         if 0 < truth[:, k].sum() < len(truth)
     ]
+
+
+def without_contrast(y: np.ndarray) -> str | None:
+    """Why nothing can be ranked: no class or label that some examples have and some have not."""
+    truth = y if y.ndim == 2 else (y[:, None] == np.unique(y))
+    if ((truth.sum(0) > 0) & (truth.sum(0) < len(truth))).any():
+        return None
+    what = "label" if y.ndim == 2 else "class"
+    return f"no {what} that some of the {len(y)} test examples have and others have not"

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from sklearn.metrics import average_precision_score
 
-from aetl.metric.base import Metric, columns
+from aetl.metric.base import Metric, columns, without_contrast
 from aetl.task.base import Kind
 from aetl.types import Prediction
 
@@ -26,6 +26,9 @@ class MeanAveragePrecision(Metric):
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         found = [average_precision_score(truth, score) for truth, score in columns(prediction, y)]
         return float(np.mean(found)) if found else float("nan")
+
+    def undefined(self, y: np.ndarray) -> str | None:
+        return without_contrast(y)
 
     def without(
         self, prediction: Prediction, y: np.ndarray, unit: Int[np.ndarray, " N"], units: int

@@ -23,6 +23,11 @@ class R2(Metric):
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         return float(r2_score(y, prediction.value))
 
+    def undefined(self, y: np.ndarray) -> str | None:
+        if len(np.unique(y)) > 1:
+            return None
+        return f"no two different targets among the {len(y)} test examples"
+
     def without(
         self, prediction: Prediction, y: np.ndarray, unit: Int[np.ndarray, " N"], units: int
     ) -> Float[np.ndarray, " U"]:

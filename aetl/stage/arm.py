@@ -58,7 +58,9 @@ def parts_of(
                 f"labels, and its classes ({_some(source.pool.classes)}) are not the target's "
                 f"({_some(target.pool.classes)})"
             )
-        parts["source_labels"] = source.with_targets(task).pool.subset(source.split.train)
+        rows = source.split.train
+        rows = rows[source.pool.known[rows]]
+        parts["source_labels"] = source.with_targets(task).pool.subset(rows)
     if "source_inputs" in uses:
         parts["source_inputs"] = unlabelled(source, source.split.train)
     if "target_inputs" in uses:

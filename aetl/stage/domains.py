@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from aetl.config import resolved
 from aetl.data.align import align
 from aetl.data.base import Dataset, Examples
-from aetl.data.guard import refuse_overlap
+from aetl.data.guard import Duplicates, refuse_overlap
 from aetl.data.split import Split, make_split
 from aetl.stage.read_once import load
 from aetl.store.store import Store, digest_of
@@ -39,6 +39,26 @@ class Domain:
     def fingerprint(self) -> str:
         return f"{self.pool.fingerprint()}{self.test.fingerprint()}"
 
+    @property
+    def notes(self) -> list[str]:
+        """What was read otherwise than it may have been meant."""
+        return list(dict.fromkeys([*self.pool.notes, *self.test.notes]))
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """For the record: kind and shape, and how many examples are for what."""
+        return {
+            "kind": self.pool.kind,
+            "shape": list(self.pool.shape),
+            "train": len(self.split.train),
+            "validation": len(self.split.validation),
+            "test": len(self.test),
+            "labelled": len(self.split.labelled),
+            "without_label": int((~self.pool.known).sum()) if self.pool.labelled else 0,
+            "classes": len(self.pool.classes),
+            "notes": self.notes,
+        }
+
     def with_targets(self, task: Task) -> Domain:
         """The same examples with this task's targets."""
         pool = dataclasses.replace(self.pool, y=task.targets(self.pool))
@@ -54,17 +74,56 @@ class Domains:
     target: Domain
     dropped: int
 
+    duplicates: Duplicates = "refuse"
+
     @cached_property
     def warnings(self) -> list[str]:
         """What to know before a score is believed."""
-        pool, test = self.target.pool.identity, self.target.test.identity
-        copies = int(np.isin(test, pool).sum())
-        if not copies:
-            return []
-        return [
-            f"target: {copies} of its {len(test)} test examples are also among its training "
-            "examples; what learns from those is scored on what it has seen"
+        lines = [
+            f"{name}: {line}"
+            for name, domain in (("source", self.source), ("target", self.target))
+            for line in domain.notes
         ]
+        pool, test = self.target.pool.identity, self.target.test.identity
+        if copies := int(np.isin(test, pool).sum()):
+            lines.append(
+                f"target: {copies} of its {len(test)} test examples are also among its training "
+                "examples; what learns from those is scored on what it has seen"
+            )
+        if self.duplicates == "drop" and self.dropped:
+            lines.append(
+                f"source: {self.dropped} examples equal test examples of the target and are left "
+                "out (duplicates=drop)"
+            )
+        kept = int(np.isin(test, self.source.pool.identity[self.source.split.train]).sum())
+        if self.duplicates == "keep" and kept:
+            lines.append(
+                f"target: {kept} of its {len(test)} test examples are in the source, and "
+                "pretraining sees them (duplicates=keep)"
+            )
+        return [*lines, *_absent(self.target)]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What both domains are, for the record."""
+        return {"source": self.source.described, "target": self.target.described}
+
+
+def _absent(target: Domain) -> list[str]:
+    """The classes, or labels of several, that no test example has: no score says a word of them."""
+    classes, y = target.test.classes, target.test.y.numpy()
+    if not classes:
+        return []
+    counts = (y == 1).sum(0) if y.ndim == 2 else np.bincount(y[y >= 0], minlength=len(classes))
+    names = [name for name, count in zip(classes, counts, strict=True) if not count]
+    if not names:
+        return []
+    some = ", ".join([*names[:5], *["..."][: len(names) - 5]])
+    what = "labels" if y.ndim == 2 else "classes"
+    return [
+        f"target: {len(names)} of {len(classes)} {what} ({some}) have no test example, and no part "
+        "in any score"
+    ]
 
 
 def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Domain:
@@ -117,15 +176,31 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
         pool=align(target.pool, source.pool.shape),
         test=align(target.test, source.pool.shape),
     )
+    target = _matched(target, source.pool.classes)
     # The validation part too: its loss may stop the pretraining, and selectors may judge by it.
     split, number = source.split, len(source.split.train)
     both = np.concatenate([split.train, split.validation])
-    kept, dropped = refuse_overlap(source.pool, both, target.test)
+    kept, dropped = refuse_overlap(source.pool, both, target.test, cfg.duplicates)
     left = np.isin(both, kept)
     split = dataclasses.replace(
         split, train=both[:number][left[:number]], validation=both[number:][left[number:]]
     )
-    return Domains(dataclasses.replace(source, split=split), target, dropped)
+    return Domains(dataclasses.replace(source, split=split), target, dropped, cfg.duplicates)
+
+
+def _matched(target: Domain, classes: tuple[str, ...]) -> Domain:
+    """The target with its classes in the source's order, where they are the same ones."""
+    own = target.pool.classes
+    if own == classes or sorted(own) != sorted(classes):
+        return target
+    order = torch.tensor([own.index(name) for name in classes])
+    place = torch.argsort(order)
+
+    def reorder(part: Examples) -> Examples:
+        y = part.y[:, order] if part.y.dim() == 2 else place[part.y].where(part.y >= 0, -1)
+        return dataclasses.replace(part, y=y, classes=classes)
+
+    return dataclasses.replace(target, pool=reorder(target.pool), test=reorder(target.test))
 
 
 def _without_split(node: dict[str, Any]) -> dict[str, Any]:

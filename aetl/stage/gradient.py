@@ -136,7 +136,7 @@ def _score(arm: Arm, state: State) -> float:
 
 def _train_once(arm: Arm, member: int) -> Trained:
     cfg, network, strategies = arm.cfg, arm.network, arm.strategies
-    streams = streams_of(cfg, arm.trained, arm.weights, member)
+    streams = streams_of(cfg, arm.trained, arm.weights, network, member)
     views = views_of(strategies, arm.parts, network, cfg.seed, "module")
     settings = instantiate(cfg.finetune)
     module = seeded(

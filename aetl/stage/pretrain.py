@@ -20,7 +20,7 @@ from aetl.autoencoder.closed_form import ClosedForm
 from aetl.autoencoder.labelled import Labelled
 from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.config import resolved
-from aetl.data.loader import Loader
+from aetl.data.loader import Loader, smallest_batch
 from aetl.files import write_torch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
@@ -249,6 +249,7 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
     autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
     objective = objective_of(cfg)
     settings = instantiate(cfg.pretrain)
+    least = smallest_batch(autoencoder.modules(), ranks.world())
     loaders = [
         Loader(
             source.pool,
@@ -257,9 +258,15 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
             rng=Rng.of(cfg.seed, "pretrain"),
             shuffle=shuffle,
             weight=None,
+            smallest=least,
         )
         for index, shuffle in ((source.split.train, True), (source.split.validation, False))
     ]
+    if loaders[0].smallest_joint < least:
+        raise UserError(
+            f"pretrain.batch_size={settings.batch_size}: backbone.norm=batch needs at least "
+            f"{least} examples in a batch; the source has {len(source.split.train)} in all"
+        )
     for loader in loaders:
         loader.rank, loader.world = ranks.rank(), ranks.world()
     module = Pretraining(

@@ -34,7 +34,10 @@ def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
             write_array(folder / f"{name}-x.npy", part.x.numpy())
             write_array(folder / f"{name}-y.npy", part.y.numpy())
             write_array(folder / f"{name}-identity.npy", part.identity)
-            write_json(folder / f"{name}.json", {"classes": part.classes})
+            if part.group is not None:
+                write_array(folder / f"{name}-group.npy", part.group)
+            about = {"classes": part.classes, "columns": part.columns, "notes": part.notes}
+            write_json(folder / f"{name}.json", about)
 
 
 def _read(folder: Path) -> tuple[Examples, Examples | None]:
@@ -46,8 +49,12 @@ def _part(folder: Path, name: str) -> Examples:
     x, y, identity = (
         np.load(folder / f"{name}-{array}.npy", mmap_mode="c") for array in ("x", "y", "identity")
     )
-    classes = tuple(read_json(folder / f"{name}.json")["classes"])
-    return Examples(torch.from_numpy(x), torch.from_numpy(y), classes, np.asarray(identity))
+    about = {key: tuple(value) for key, value in read_json(folder / f"{name}.json").items()}
+    groups = folder / f"{name}-group.npy"
+    return Examples(
+        torch.from_numpy(x), torch.from_numpy(y), identity=np.asarray(identity),
+        group=np.load(groups) if groups.exists() else None, **about,
+    )  # fmt: skip
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

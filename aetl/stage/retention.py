@@ -64,7 +64,7 @@ def retention(
         labelled = fit, held_out = [_with_targets(part, task) for part in (fit, held_out)]
     except UserError:  # the source has no targets of this kind
         return found
-    if all(part.labelled for part in labelled) and len(np.unique(numpy(fit.y))) > 1:
+    if all(part.labelled and len(part) for part in labelled) and len(np.unique(numpy(fit.y))) > 1:
         name, metric = next(iter(metrics.items()))
         scores = {k: _probe(cfg, model, task, metric, fit, held_out) for k, model in pair.items()}
         found["score"] = {"metric": name, **scores}
@@ -96,7 +96,8 @@ def _evenly(index: np.ndarray) -> np.ndarray:
 
 
 def _with_targets(part: Examples, task: Task) -> Examples:
-    return dataclasses.replace(part, y=task.targets(part))
+    known = part.subset(np.flatnonzero(part.known)) if part.labelled else part
+    return dataclasses.replace(known, y=task.targets(known))
 
 
 def _probe(

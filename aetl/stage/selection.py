@@ -148,12 +148,14 @@ def _source_validation(name: str, domains: Domains, task: Task) -> Examples:
             f"selector={name}: judges by source labels, and the source's classes "
             f"({len(source.pool.classes)}) are not the target's ({len(target.pool.classes)})"
         )
-    if not len(source.split.validation):
+    rows = source.split.validation
+    rows = rows[source.pool.known[rows]]
+    if not len(rows):
         raise UserError(
-            f"selector={name}: judges by the source's validation part, which is empty; "
-            "set source.validation_fraction above 0"
+            f"selector={name}: judges by the labels of the source's validation part, which is "
+            "empty or has none; set source.validation_fraction above 0"
         )
-    return source.with_targets(task).pool.subset(evenly(source.split.validation))
+    return source.with_targets(task).pool.subset(evenly(rows))
 
 
 def evenly(index: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from aetl import ranks
 from aetl.data.base import Examples
-from aetl.data.loader import Loader
+from aetl.data.loader import Loader, smallest_batch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.arm import Strategies
@@ -80,6 +80,7 @@ def streams_of(
     cfg: DictConfig,
     parts: Mapping[Part, Examples],
     weights: Mapping[Part, Tensor],
+    network: nn.Module,
     member: int = 0,
 ) -> Streams:
     """The batches of an arm; each of several trainings has its own order."""
@@ -97,6 +98,7 @@ def streams_of(
             weight=weights.get(part),
             # The others are at least as long as the first, which says how long an epoch is.
             min_batches=len(next(iter(loaders.values()))) if loaders else MIN_BATCHES,
+            smallest=smallest_batch(network.modules(), ranks.world()),
         )
         loaders[name].rank, loaders[name].world = ranks.rank(), ranks.world()
     return Streams(loaders)
@@ -125,6 +127,19 @@ class Transferring(Training):
         self.selection: Selection | None = None
         self.objective: Objective | None = None
         self.train()  # Lightning takes the modes as they are
+        self._refuse_lonely()
+
+    def _refuse_lonely(self) -> None:
+        """Batch normalisation over one example has nothing to normalise by."""
+        training = [m for m in self.network.modules() if m.training]
+        least = smallest_batch(training, ranks.world())
+        for name, loader in self.streams.loaders.items():
+            if loader.smallest_joint < least:
+                raise UserError(
+                    f"finetune.batch_size={loader.batch_size}: backbone.norm=batch needs at least "
+                    f"{least} examples in a batch, and {name} has one of {loader.smallest_joint} "
+                    f"({len(loader.rows)} examples in all); use backbone.norm=none, or more"
+                )
 
     def losses(
         self, batch: Batches, rng: Rng, batch_index: int, progress: float

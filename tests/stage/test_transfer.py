@@ -11,7 +11,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from aetl.rng import Rng
@@ -47,7 +47,7 @@ def transferring(world: World, transfer: Node) -> Transferring:
     parts = parts_of(world.domains, labelled, task, strategies)
     weights = weights_of(strategies, views_of(strategies, parts, network, 0, "weigh"))
     given: dict[Part, Tensor] = {} if weights is None else {"source_labels": weights}
-    streams = streams_of(world.cfg, parts, given)
+    streams = streams_of(world.cfg, parts, given, nn.Linear(1, 1))
     return Transferring(
         network,
         task,

@@ -1,0 +1,184 @@
+"""Labels of any type as targets: classes, several labels, numbers, and examples without any."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from aetl.types import UserError
+
+Array = npt.NDArray[Any]
+
+# In float32, the type of targets, this part of their spread may be lost.
+PRECISION = 1e-3
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The targets of each part of a set, as ``Examples.y`` has them, and what there is to tell."""
+
+    classes: tuple[str, ...]
+    targets: dict[str, Tensor]
+    notes: list[str]
+
+
+def labels_of(
+    where: str,
+    given: Mapping[str, Array | None],
+    sizes: Mapping[str, int],
+    unlabelled: int | str | None,
+) -> Labels:
+    """The labels of the parts of a set, the first of which says what classes there are.
+
+    Integers, booleans and text are classes, floats numbers; a matrix of zeros and ones has several
+    labels for each example, or one where every row has a single one. ``unlabelled`` is the label
+    that means none: ``auto`` is NaN, the empty text, and -1 beside two or more classes from 0 on.
+    """
+    if all(y is None for y in given.values()):
+        return Labels((), {name: torch.full((sizes[name],), -1) for name in given}, [])
+    parts = {name: _plain(f"{where}: {name}", y, sizes[name]) for name, y in given.items()}
+    missing = [name for name, y in given.items() if y is None]
+    if missing:
+        raise UserError(
+            f"{where}: {' and '.join(given)} must both be classes, or numbers, or absent "
+            f"({missing[0]} is absent)"
+        )
+    arrays = {name: y for name, y in parts.items() if y is not None}
+    kinds = {(y.dtype.kind == "f", y.ndim) for y in arrays.values()}
+    if len(kinds) > 1:
+        raise UserError(f"{where}: {' and '.join(given)} must both be classes, or numbers")
+    ((is_float, ndim),) = kinds
+    if ndim == 2:
+        return _matrices(where, arrays)
+    if is_float:
+        return _numbers(where, arrays)
+    return _classes(where, arrays, unlabelled)
+
+
+def normal(name: str) -> str:
+    """A name in the one of Unicode's forms (NFC) by which all names are compared."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _plain(where: str, y: Array | None, n: int) -> Array | None:
+    """[N] or [N, K] of integers, booleans, floats or text."""
+    if y is None:
+        return None
+    if y.dtype.kind == "S":
+        y = np.char.decode(y, "utf-8", "replace")
+    if y.dtype.kind not in "buifU":
+        raise UserError(f"{where} is of type {y.dtype}; must be integers, floats or text")
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim == 2 and y.dtype.kind != "U" and len(y) == n:
+        return y
+    if y.shape != (n,):
+        raise UserError(f"{where} is of shape {y.shape}; must be ({n},), one for each row of x")
+    if y.dtype.kind == "U":
+        return np.array([normal(str(value).strip()) for value in y], np.str_)
+    return y
+
+
+def _matrices(where: str, parts: Mapping[str, Array]) -> Labels:
+    """Several labels for each example, or one of K."""
+    width = {y.shape[1] for y in parts.values()}
+    if len(width) > 1:
+        shapes = ", ".join(f"{name} of {y.shape}" for name, y in parts.items())
+        raise UserError(f"{where}: the labels must have equally many columns ({shapes})")
+    (k,) = width
+    targets, notes = {}, []
+    for name, y in parts.items():
+        bare: npt.NDArray[np.bool_] = np.isnan(y) if y.dtype.kind == "f" else y == -1
+        bare = bare.all(1)
+        if not np.isin(y[~bare], (0, 1)).all():
+            raise UserError(
+                f"{where}: {name} is of shape {y.shape} and holds {y[~bare].min():g} to "
+                f"{y[~bare].max():g}; several labels must be 0 or 1 each"
+            )
+        values = np.where(bare[:, None], -1, np.nan_to_num(y)).astype(np.int64)
+        if bare.any():
+            notes.append(f"{name}: {bare.sum()} of {len(y)} rows have no label")
+        targets[name] = values
+    classes = tuple(str(column) for column in range(k))
+    sums = np.concatenate([v[(v >= 0).all(1)].sum(1) for v in targets.values()])
+    if k > 1 and len(sums) and (sums == 1).all():
+        notes.append(f"y is one-hot and was taken as one of {k} classes for each example")
+        single = {
+            name: np.where((v < 0).any(1), -1, v.argmax(1)) for name, v in targets.items()
+        }  # fmt: skip
+        return Labels(classes, {n: torch.from_numpy(v) for n, v in single.items()}, notes)
+    return Labels(classes, {n: torch.from_numpy(v) for n, v in targets.items()}, notes)
+
+
+def _numbers(where: str, parts: Mapping[str, Array]) -> Labels:
+    targets, notes = {}, []
+    for name, y in parts.items():
+        bad = np.flatnonzero(np.isinf(y))
+        if len(bad):
+            raise UserError(f"{where}: {name} holds infinity in row {bad[0]}")
+        bare = np.isnan(y)
+        if bare.all():
+            raise UserError(f"{where}: {name} holds nothing but NaN")
+        if bare.any():
+            notes.append(f"{name}: {bare.sum()} of {len(y)} are NaN, taken as without a label")
+        with np.errstate(over="ignore"):
+            single = y.astype(np.float32)
+        if not np.isfinite(single[~bare]).all():
+            raise UserError(f"{where}: {name} reaches {np.nanmax(np.abs(y)):g}, beyond float32")
+        wide = y[~bare].astype(np.float64)
+        if np.abs(single[~bare] - wide).max() > PRECISION * wide.std() > 0:
+            raise UserError(
+                f"{where}: {name} lies about {wide.mean():.6g} with a spread of {wide.std():.3g}, "
+                "which float32 cannot tell apart; subtract a constant from it"
+            )
+        targets[name] = torch.from_numpy(single)
+    return Labels((), targets, notes)
+
+
+def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | None) -> Labels:
+    if len({y.dtype.kind == "U" for y in parts.values()}) > 1:  # 1 and "1" are one class
+        parts = {name: y.astype(np.str_) for name, y in parts.items()}
+    none = _none_among(np.concatenate([np.unique(y) for y in parts.values()]), unlabelled)
+    bare = {name: np.isin(y.astype(np.str_), list(none)) for name, y in parts.items()}
+    first = next(iter(parts))
+    known = np.unique(parts[first][~bare[first]])
+    if not len(known):
+        raise UserError(f"{where}: {first} has no label in any row")
+    classes = tuple(str(value) for value in known)
+    position = {name: row for row, name in enumerate(classes)}
+    targets, notes = {}, []
+    for name, y in parts.items():
+        values, inverse = np.unique(y.astype(np.str_), return_inverse=True)
+        unknown = [v for v in values if v not in position and v not in none]
+        if unknown:
+            raise UserError(
+                f"{where}: {name} holds class '{unknown[0]}', which the training labels do not"
+            )
+        rows = np.array([position.get(str(v), -1) for v in values], np.int64)
+        targets[name] = torch.from_numpy(rows[inverse.reshape(-1)])
+        if bare[name].any():
+            marks = " or ".join(sorted(f"'{m}'" for m in none & set(values)))
+            notes.append(
+                f"{name}: {bare[name].sum()} of {len(y)} are {marks}, taken as without a label "
+                "(unlabelled=null makes it a class)"
+            )
+    return Labels(classes, targets, notes)
+
+
+def _none_among(values: Array, unlabelled: int | str | None) -> set[str]:
+    """The labels that mean none."""
+    names = {str(value) for value in values}
+    if unlabelled is None:
+        return set()
+    if unlabelled != "auto":
+        return {str(unlabelled)}
+    others = names - {"-1", ""}
+    found = {""} & names
+    if "-1" in names and len(others) > 1 and all(name.isdecimal() for name in others):
+        found.add("-1")
+    return found

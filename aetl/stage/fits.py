@@ -1,0 +1,78 @@
+"""Whether the parts of a config fit the data: refused in a line before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from aetl.config import locate, resolved
+from aetl.data.base import Examples
+from aetl.loss.base import LossTerm
+from aetl.metric.base import Metric
+from aetl.stage.domains import Domain, Domains
+from aetl.task.base import Task, numpy
+from aetl.types import DoesNotFit, UserError
+
+PARTS = ("autoencoder", "loss", "transfer", "twin")
+"""The nodes of a config that are given examples."""
+
+
+def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
+    """Raise ``UserError`` for a part that does not take these data, or values outside its range.
+
+    ``learnt`` is what pretraining learns from.
+    """
+    plain = resolved(cfg)
+    for part in PARTS:
+        for path, node in _targets(part, plain[part]):
+            made = locate(path, node["_target_"])
+            _refuse_kind(path, made, domains.source.pool)
+            if isinstance(made, type) and issubclass(made, LossTerm):
+                _refuse_values(path, made, learnt)
+    task: Task = instantiate(cfg.task)
+    y = numpy(domains.target.with_targets(task).test.y)
+    for name, node in cfg.metric.items():
+        if node:
+            metric: Metric = instantiate(node)
+            if (reason := metric.undefined(y)) is not None:
+                raise UserError(
+                    f"metric={name}: is undefined, for there is {reason}; hold out more or other "
+                    "examples (target.test_fraction), or choose another metric"
+                )
+
+
+def _targets(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every node below with a constructor, by its dotted name."""
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _targets(f"{path}.{key}", value)
+
+
+def _refuse_kind(path: str, made: Any, examples: Examples) -> None:
+    kinds = getattr(made, "kinds", None)
+    if not isinstance(made, type) or not kinds or examples.kind in kinds:
+        return
+    raise DoesNotFit(
+        f"{path} ({made.__name__}) takes {' or '.join(sorted(kinds))} data, and this data is "
+        f"{examples.kind} of shape {examples.shape}"
+    )
+
+
+def _refuse_values(path: str, made: type[LossTerm], learnt: Domain) -> None:
+    if made.support == "real" or learnt.pool.is_image:
+        return
+    rows = torch.as_tensor(learnt.split.train)
+    x = learnt.pool.x[rows]
+    low, high = float(x.min()), float(x.max())
+    if low < 0 or (made.support == "unit" and high > 1):
+        wanted = "[0, 1]" if made.support == "unit" else "from 0 on"
+        raise DoesNotFit(
+            f"{path} ({made.__name__}) is for values {wanted}, and the source holds {low:.4g} to "
+            f"{high:.4g}; use source.scale=unit, or another loss (loss=mse)"
+        )

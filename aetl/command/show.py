@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aetl.comparison.described import described
 from aetl.comparison.run import load_record
 from aetl.terminal import print_table, table_of
 
@@ -34,27 +35,44 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
                 "selector", "seed"):  # fmt: skip
         if record.get(key) is not None:
             yield key, str(record[key])
+    for name, line in described(record).items():
+        yield f"data of the {name}", line
     for name, score in record.get("scores", {}).items():
         twin, gain = record["twin"].get(name), record["gain"].get(name)
         baseline = record.get("baseline", "control/scratch").rpartition("/")[2]
-        yield name, f"{score:.4f}   {baseline} twin {twin:.4f}   gain {gain:+.4f}"
+        yield (
+            name,
+            (
+                f"{_number(score, '.4f')}   {baseline} twin {_number(twin, '.4f')}   "
+                f"gain {_number(gain, '+.4f')}"
+            ),
+        )
     for name, score in (record.get("oracle") or {}).items():
-        yield f"oracle {name}", f"{score:.4f} (the best state by test labels, never chosen by)"
+        yield (
+            f"oracle {name}",
+            f"{_number(score, '.4f')} (the best state by test labels, never chosen by)",
+        )
     for domain, error in record.get("reconstruction", {}).items():
-        yield f"reconstruction {domain}", f"{error:.5f} (mean squared error per element)"
+        yield (
+            f"reconstruction {domain}",
+            f"{_number(error, '.5f')} (mean squared error per element)",
+        )
     if bits := record.get("bits_per_dim"):
-        yield "bits/dim", f"{bits['value']:.4f} ({bits['bound']}, {bits['data']})"
+        yield "bits/dim", f"{_number(bits['value'], '.4f')} ({bits['bound']}, {bits['data']})"
     for name, value in (record.get("monitor") or {}).items():
-        yield name.replace("_", " "), f"{value:.4g}"
+        yield name.replace("_", " "), _number(value, ".4g")
     for line in record.get("warnings") or ():
         yield "warning", line
     kept = record.get("retention") or {}
     for what in ("reconstruction", "score"):
         if kept.get(what):
             before, after = kept[what]["before"], kept[what]["after"]
-            yield f"source {what} kept", f"{before:.5g} before, {after:.5g} after the transfer"
+            yield (
+                f"source {what} kept",
+                f"{_number(before, '.5g')} before, {_number(after, '.5g')} after the transfer",
+            )
     for name, value in (record.get("transferability") or {}).get("scores", {}).items():
-        yield f"score {name}", f"{value:.4g} (of the untrained transfer, on its labels)"
+        yield f"score {name}", f"{_number(value, '.4g')} (of the untrained transfer, on its labels)"
     receipt = record.get("receipt") or {}
     for part in ("matched", "missing", "skipped", "frozen", "trainable", "changed"):
         if receipt.get(part):
@@ -66,3 +84,8 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         if record.get(part):
             yield part, ", ".join(f"{k} {v}" for k, v in (record.get(part) or {}).items())
     yield "command", " ".join(record.get("command", []))
+
+
+def _number(value: float | None, form: str) -> str:
+    """A number of the record, which is null where there was no finite one."""
+    return "undefined" if value is None else format(value, form)

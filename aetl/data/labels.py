@@ -93,8 +93,8 @@ def _matrices(where: str, parts: Mapping[str, Array]) -> Labels:
     (k,) = width
     targets, notes = {}, []
     for name, y in parts.items():
-        bare: npt.NDArray[np.bool_] = np.isnan(y) if y.dtype.kind == "f" else y == -1
-        bare = bare.all(1)
+        empty = np.isnan(y) if y.dtype.kind == "f" else np.equal(y, -1)
+        bare = np.asarray(np.all(empty, axis=1))
         if not np.isin(y[~bare], (0, 1)).all():
             raise UserError(
                 f"{where}: {name} is of shape {y.shape} and holds {y[~bare].min():g} to "

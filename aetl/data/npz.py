@@ -134,10 +134,10 @@ def load_arrays(path: Path) -> dict[str, Array]:
     if not path.is_file():
         raise UserError(f"path={path}: is not a file")
     try:
-        archive = np.load(path, allow_pickle=False)
-        if not isinstance(archive, np.lib.npyio.NpzFile):
-            raise UserError(f"{path}: is one array; save it by name, savez(path, x=..., y=...)")
-        with archive:
+        with path.open("rb") as file:  # which np.load leaves open where it fails
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise UserError(f"{path}: is one array; save it by name, savez(path, x=..., y=...)")
             return {name: _member(path, archive, name) for name in archive.files}
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: is cut off or not an .npz file ({error})") from error

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from aetl.comparison.described import described
 from aetl.comparison.run import Run, read_run
 from aetl.files import write_text
 from aetl.report.canvas import svg
@@ -92,6 +93,8 @@ def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | No
     ]
     if any(pair):
         yield tag("div", *pair, class_="columns")
+    if data := described(run.record):
+        yield section("Data", facts(data))
     yield section("What it cost", facts(_cost(run)))
     yield section("What moved", *_receipt(run.record.get("receipt") or {}))
     yield section("Settings", *_settings(run))
@@ -180,12 +183,16 @@ def _errors(run: Run) -> Html | None:
     errors: Mapping[str, float] = run.record.get("reconstruction") or {}
     if not errors:
         return None
-    said = ", ".join(f"{domain} {error:.5f}" for domain, error in errors.items())
+    said = ", ".join(f"{domain} {_shown(error, '.5f')}" for domain, error in errors.items())
     told = [f"Mean squared error per element: {said}."]
     if bits := run.record.get("bits_per_dim"):
-        told.append(f"At most {bits['value']:.4f} bits/dim ({bits['bound']}, {bits['data']}).")
+        told.append(
+            f"At most {_shown(bits['value'], '.4f')} bits/dim ({bits['bound']}, {bits['data']})."
+        )
     if signs := run.record.get("monitor"):
-        named = (f"{name.replace('_', ' ')} {value:.4g}" for name, value in signs.items())
+        named = (
+            f"{name.replace('_', ' ')} {_shown(value, '.4g')}" for name, value in signs.items()
+        )
         told.append(f"On held-out source data: {', '.join(named)}.")
     return tag("p", " ".join(told), class_="note")
 
@@ -286,6 +293,11 @@ def _listed(values: Mapping[str, Any] | None, form: str = "{}") -> str:
     return ", ".join(
         f"{key} {form.format(value)}" for key, value in pairs if value not in (None, "")
     )
+
+
+def _shown(value: float | None, form: str) -> str:
+    """A number of the record, which is null where there was no finite one."""
+    return "undefined" if value is None else format(value, form)
 
 
 def _number(value: float) -> str:

@@ -17,9 +17,12 @@ from PIL import Image
 from aetl.data.digits import Digits
 from aetl.data.image_folder import ImageFolder
 from aetl.data.usps import Usps
+from aetl.stage.arm import parts_of, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain
+from aetl.stage.fits import refuse_misfit
 from aetl.stage.read_once import write_array
 from aetl.store.store import Store
+from aetl.task.classification import Classification
 from aetl.types import Batch, UserError
 from tests.tiny import MLP, WATCH, Watch, World, tiny_config
 
@@ -276,3 +279,158 @@ def test_data_that_the_disk_does_not_hold_is_an_error_of_the_disk(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.errno == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
+
+
+def own(path: Path, seed: int, **arrays: Any) -> str:
+    """An own set of 120 images; ``arrays`` stand in for x or y."""
+    x = np.random.default_rng(seed).integers(0, 256, (120, 1, 8, 8), dtype=np.uint8)
+    np.savez(path, **({"x": x, "y": np.arange(120) % 3} | arrays))
+    return str(path)
+
+
+def pair(folder: Path, source: dict[str, Any], target: dict[str, Any], *overrides: str) -> Any:
+    paths = [own(folder / f"{n}.npz", s, **a) for n, s, a in (("s", 0, source), ("t", 1, target))]
+    return load(
+        folder, "dataset@source=npz", f"source.path={paths[0]}", "dataset@target=npz",
+        f"target.path={paths[1]}", "source.size=null", "target.size=null", "target.budget=12",
+        "target.shift.rotation=0.0", *overrides,
+    )  # fmt: skip
+
+
+V = np.random.default_rng(7).normal(size=(120, 3)).astype(np.float32)
+SOURCE_ONLY = "aetl.transfer.control.source_only.SourceOnly"
+COLOUR = np.random.default_rng(5).integers(0, 256, (120, 3, 8, 8), dtype=np.uint8)
+OPAQUE = np.concatenate([COLOUR, np.full((120, 1, 8, 8), 255, np.uint8)], 1)
+LUMA = (COLOUR * np.array([0.2989, 0.587, 0.114])[:, None, None]).sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "source, target, seen",
+    [
+        (COLOUR, OPAQUE, COLOUR),
+        (OPAQUE, COLOUR, OPAQUE),
+        (LUMA.astype(np.uint8), OPAQUE, LUMA),
+        (COLOUR, COLOUR[:, :1], COLOUR[:, :1].repeat(3, 1)),
+        (OPAQUE, COLOUR[:, :1], np.concatenate([COLOUR[:, :1].repeat(3, 1), OPAQUE[:, 3:]], 1)),
+        (COLOUR, OPAQUE * np.array([1, 1, 1, 0], np.uint8)[:, None, None], COLOUR * 0 + 255),
+    ],
+    ids=["4 as 3", "3 as 4", "4 as 1", "1 as 3", "1 as 4", "nothing opaque"],
+)
+def test_channels_become_the_other_domains_and_it_is_told(
+    tmp_path: Path, source: Any, target: Any, seen: Any
+) -> None:
+    domains = pair(tmp_path, {"x": np.roll(source, 1, 0) ^ 1}, {"x": target})
+    found = sorted(map(bytes, domains.target.pool.x.numpy()))
+    wanted = [bytes(x) for x in np.asarray(seen).astype(np.uint8)]
+    if target is not source and not np.issubdtype(np.asarray(seen).dtype, np.floating):
+        assert set(found) <= set(wanted)
+    else:  # rounded or cut off
+        total = np.asarray(seen).mean()
+        assert abs(float(domains.target.pool.x.float().mean()) - total) < 8
+    assert any("channels" in line and "target: " in line for line in domains.warnings)
+
+
+@pytest.mark.parametrize("channels", [(2, 1), (3, 2), (2, 4), (7, 3)])
+def test_channels_of_unknown_meaning_are_refused(tmp_path: Path, channels: Any) -> None:
+    source, target = ({"x": np.zeros((120, c, 8, 8), np.uint8)} for c in channels)
+    with pytest.raises(UserError, match="save both with the same channels"):
+        pair(tmp_path, source, target, "source.layout=first", "target.layout=first")
+
+
+@pytest.mark.parametrize("names", [np.array(["0", "1", "2"]), np.array(["2", "10", "1"])])
+def test_classes_in_another_order_or_type_are_the_same_ones(tmp_path: Path, names: Any) -> None:
+    labels = np.arange(120) % 3
+    domains = pair(tmp_path, {"y": names.astype(int)[labels]}, {"y": names[labels]})
+    source, target = domains.source.pool, domains.target.pool
+    assert source.classes == target.classes == tuple(sorted(names, key=int))
+    with np.load(tmp_path / "t.npz") as arrays:
+        truth = {x.tobytes(): y for x, y in zip(arrays["x"], arrays["y"], strict=True)}
+    for x, y in zip(target.x.numpy(), target.y, strict=True):
+        assert target.classes[y] == truth[x.tobytes()]
+
+
+def test_a_budget_counts_labelled_examples_alone(tmp_path: Path) -> None:
+    """The others serve as inputs; none of them is in the test set or learnt from as a class."""
+    y = np.where(np.arange(120) % 4 == 0, np.arange(120) % 3, -1)
+    domains = pair(tmp_path, {"y": y}, {"y": y})
+    target = domains.target
+    assert target.test.known.all()
+    assert len(target.test) == 6  # a fifth of the 30 that have a label
+    assert target.pool.known[target.split.labelled].all()
+    assert len(target.split.labelled) == 12
+    assert len(target.split.train) + len(target.split.validation) == 114
+    assert any("90 of 120 are '-1'" in line for line in domains.warnings)
+    assert domains.data["target"]["without_label"] == 90
+    with pytest.raises(UserError, match=r"budget=99: there are only 2\d training examples with a"):
+        pair(tmp_path, {"y": y}, {"y": y}, "target.budget=99")
+
+
+def test_sources_labels_are_those_that_are_known(tmp_path: Path) -> None:
+    y = np.where(np.arange(120) % 4 == 0, np.arange(120) % 3, -1)
+    domains = pair(tmp_path, {"y": y}, {})
+    strategies = strategies_of({"control": {"_target_": SOURCE_ONLY}})
+    task = Classification()
+    training = domains.target.with_targets(task).pool
+    parts = parts_of(domains, training, task, strategies)
+    assert parts["source_labels"].known.all()
+    assert 0 < len(parts["source_labels"]) < 30
+
+
+COPIES = {"x": np.random.default_rng(0).integers(0, 2, (120, 2)).astype(np.float32)}
+
+
+@pytest.mark.parametrize("way", ["drop", "keep"])
+def test_data_with_copies_of_its_own_has_a_way_on(tmp_path: Path, way: str) -> None:
+    with pytest.raises(UserError, match="duplicates=drop"):
+        pair(tmp_path, COPIES, COPIES)
+    if way == "drop":  # of 4 different rows none is left
+        with pytest.raises(UserError, match="so none is left"):
+            pair(tmp_path, COPIES, COPIES, "duplicates=drop")
+        return
+    domains = pair(tmp_path, COPIES, COPIES, "duplicates=keep")
+    assert domains.dropped == 0
+    assert any("pretraining sees them (duplicates=keep)" in line for line in domains.warnings)
+
+
+def test_many_copies_are_dropped_where_that_is_asked_for(tmp_path: Path) -> None:
+    domains = load(tmp_path, *overlapping(tmp_path, 20), "duplicates=drop")
+    assert domains.dropped == 20
+    seen = domains.source.pool.identity[domains.source.split.train]
+    assert not np.isin(seen, domains.target.test.identity).any()
+    assert any("20 examples equal test examples" in line for line in domains.warnings)
+
+
+def test_a_class_without_test_examples_is_told(tmp_path: Path) -> None:
+    y = np.where(np.arange(120) < 3, np.arange(120), 0)
+    domains = pair(tmp_path, {"y": y}, {"y": y}, "target.test_fraction=0.05")
+    assert any("2 of 3 classes (1, 2) have no test example" in line for line in domains.warnings)
+
+
+@pytest.mark.parametrize(
+    "arrays, overrides, text",
+    [
+        ({"x": V}, ["loss=bernoulli"], "is for values \\[0, 1\\], and the source holds"),
+        ({"x": V}, ["loss=multinomial"], "is for values from 0 on"),
+        ({"x": V}, ["backbone=conv"], "takes field or image data, and this data is vector"),
+        ({"x": V}, ["corruption=patch_masking", "autoencoder=denoising"], "PatchMasking.*takes f"),
+        ({}, ["backbone=conv1d"], "takes series or vector data, and this data is image"),
+        ({"y": np.zeros(120, int)}, ["metric=auroc"], "metric=auroc: is undefined"),
+        ({"x": V, "y": V[:, 0]}, ["task=regression", "metric=r2", "target.test_fraction=0.001"],
+         "metric=r2: is undefined.*no two different targets among the 1 test"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_data_is_refused_before_any_work(
+    tmp_path: Path, arrays: Any, overrides: list[str], text: str
+) -> None:
+    overrides = [*overrides, "target.budget=12", "duplicates=keep"]
+    domains = pair(tmp_path, arrays, arrays, *overrides)
+    cfg = tiny_config(tmp_path, *overrides)
+    with pytest.raises(UserError, match=text) as caught:
+        refuse_misfit(cfg, domains, domains.source)
+    assert "\n" not in str(caught.value)
+
+
+def test_vectors_in_0_to_1_fit_a_bernoulli_loss(tmp_path: Path) -> None:
+    unit = {"x": np.random.default_rng(0).random((120, 3)).astype(np.float32)}
+    domains = pair(tmp_path, unit, {"x": V}, "duplicates=keep")
+    refuse_misfit(tiny_config(tmp_path, "loss=bernoulli"), domains, domains.source)

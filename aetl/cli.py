@@ -28,6 +28,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl predict RUN [DATA] [-o F]  what its arm predicts for images, a folder, an .npz, a data set
   aetl embed RUN [DATA] [-o F]    the features of the same
   aetl export RUN [--format F]    its model as ONNX, torch.export or safetensors, compared
+  aetl archive RUN|SWEEP|FILE.zip one file that a colleague can use, and a folder again
   aetl generate RUN               samples, interpolations and traversals of its autoencoder
   aetl rerun RUN|SWEEP [--check]  again from saved configs; --check compares the scores
   aetl sweep status|resume|retry DIR

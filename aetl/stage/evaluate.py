@@ -117,6 +117,7 @@ def evaluate(
     with np.load(arms["twin"].path / "predictions.npz") as other:
         arrays["twin_prediction"] = other["prediction"]
     _save(folder / "predictions.npz", arrays)
+    _save(folder / "splits.npz", splits(domains))
     autoencoder = (
         pretrained_autoencoder(
             cfg,
@@ -157,6 +158,15 @@ def _steps(arm: Entry) -> int:
     """Optimiser steps; 0 of a closed form."""
     rows = read_history(arm.path / "metrics.csv")
     return max((row.step for row in rows if row.split == "train"), default=0)
+
+
+def splits(domains: Domains) -> dict[str, Any]:
+    """The rows of each domain's pool that are for training, validation and labels."""
+    return {
+        f"{name}_{field.name}": getattr(domain.split, field.name)
+        for name, domain in (("source", domains.source), ("target", domains.target))
+        for field in dataclasses.fields(domain.split)
+    }
 
 
 def _of_pretraining(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import errno
+import contextlib
 import gc
 import importlib
 import os
@@ -51,21 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in ("--help", "-h", "help"):
         print(HELP, end="")
         return 0
+    from aetl.ending import signals_as_exceptions, told
+
     try:
-        return _command(arguments)
-    except KeyboardInterrupt:
-        print(
-            "aetl: interrupted; the same command continues from its last checkpoint",
-            file=sys.stderr,
-        )
-        return 130
+        with signals_as_exceptions():
+            return _command(arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except Exception as error:
-        if debug:
+    except (Exception, KeyboardInterrupt) as error:
+        if debug and isinstance(error, Exception):
             raise
-        return _refuse(error)
+        line, code = told(error)
+        with contextlib.suppress(OSError):  # the terminal may be closed
+            print(f"aetl: {line}", file=sys.stderr)
+        return code
 
 
 def _command(arguments: list[str]) -> int:
@@ -84,50 +84,13 @@ def _command(arguments: list[str]) -> int:
     return _run(arguments)
 
 
-def _refuse(error: Exception) -> int:
-    """One line for what went wrong: 2 for what the user can mend, 1 for everything else."""
-    line, code = _line(error)
-    print(f"aetl: {line}", file=sys.stderr)
-    return code
-
-
-def _line(error: Exception) -> tuple[str, int]:
-    from aetl.config import explain
-
-    chain: list[BaseException] = []
-    at: BaseException | None = error
-    while at is not None and at not in chain:
-        chain.append(at)
-        at = at.__cause__ or at.__context__
-    for cause in chain:
-        explained = explain(cause)
-        if explained is not None:
-            return explained, 2
-        if getattr(cause, "of_user", False):
-            return str(cause), 2
-        if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            return (
-                f"{cause.filename or 'writing'}: {cause.strerror}; nothing half-written was kept",
-                2,
-            )
-    name = type(error).__name__
-    first = str(error).strip().splitlines()[0] if str(error).strip() else ""
-    if hasattr(error, "exit_code"):  # the end of a sweep, told in whole sentences
-        return first, int(error.exit_code)
-    return f"{name}: {first} (--debug shows where)", 1
-
-
 def _run(arguments: list[str]) -> int:
     from aetl.launch import run_hydra
 
     if os.environ.get("WANDB_SWEEP_ID"):
-        import signal
-
         from aetl.tracking.agent import agent_arguments
 
         arguments = agent_arguments(arguments)
-        # So an agent stops a run early: it is interrupted, and recorded as such.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     return run_hydra(arguments)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 NOT_SETTINGS = {
     *("seed", "output_dir", "data_dir", "store", "logger", "callback", "project", "tags", "score"),
-    "rope",
+    *("rope", "ranks"),
 }
 """Top-level keys that may differ between the seeds of one row: they change no result."""
 

@@ -14,6 +14,7 @@ from aetl.config import check, resolved
 from aetl.files import write_json
 from aetl.label import names_of, settings_digest
 from aetl.model.model import Spec
+from aetl.process_group import process_group
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.stage.evaluate import evaluate, metrics_of
@@ -34,14 +35,15 @@ def run(job: Job) -> dict[str, Any]:
     check(plain, job.choices)
     OmegaConf.set_readonly(cfg, True)
     ranks.use_threads(cfg.threads)
-    with Record(job) as record, ranks.process_group(cfg.trainer, folder):
+    patience = instantiate(cfg.ranks)
+    with Record(job) as record, process_group(cfg.trainer, patience, folder, record.last) as group:
         store = instantiate(cfg.store, reuse=cfg.store.reuse and not job.fresh)
         domains = load_domains(cfg, store, folder)
         for line in domains.warnings if record.writes else ():
             log.warning("%s", line)
         learnt = pretraining_domain(domains, cfg.pretrain.domains)
         refuse_misfit(cfg, domains, learnt)
-        group = pretraining_digest(cfg, learnt)
+        digest = pretraining_digest(cfg, learnt)
         record.update(
             **names_of(plain, job.choices),
             seed=cfg.seed,
@@ -53,14 +55,15 @@ def run(job: Job) -> dict[str, Any]:
             dropped=domains.dropped,
             data=domains.data,
         )
-        with Track(_trackers(cfg, record), _about(job, record, plain, group), job.watch) as track:
+        about = _about(job, record, plain, digest)
+        with Track(_trackers(cfg, record), about, job.watch) as track, group.telling():
             nodes = {"transfer": plain["transfer"], "twin": {"control": plain["twin"]}}
             warm = {name: starts_pretrained(strategies_of(node)) for name, node in nodes.items()}
             pretrained = None
             if any(warm.values()):
                 record.update(pretraining_labels=labels_seen(cfg, learnt))
                 listen = track.listener("pretrain")
-                pretrained = pretrain(cfg, learnt, store, folder, group, listen)
+                pretrained = pretrain(cfg, learnt, store, folder, digest, listen)
                 record.stage_done("pretrain", pretrained.entry)
                 track.stage_done("pretrain", pretrained.entry)
             arms = {}

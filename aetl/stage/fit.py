@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
+import signal
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -262,6 +264,17 @@ class ResumePoint(pl.Callback):
             trainer.save_checkpoint(path)
 
 
+class _Signals(pl.Callback):
+    """Leaves to the command what a signal does. Lightning would end with exit code 0 at SIGTERM."""
+
+    def __init__(self) -> None:
+        self.handler = signal.getsignal(signal.SIGTERM)
+
+    def setup(self, trainer: pl.Trainer, module: pl.LightningModule, stage: str) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.handler)
+
+
 class _Epochs(pl.Callback):
     """Tells the loader which epoch it is in: the order of examples is keyed by it."""
 
@@ -285,15 +298,16 @@ def run_fit(
     """Train ``module``, going on from the folder's ``last.ckpt`` where one is there."""
     module.history = history = History(module.stage, listener)
     checkpoint = _resume(folder / "last.ckpt", train)
+    built = _trainer(trainer, module, [history, *callbacks, _Epochs(train), _Signals()], folder)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
-        _trainer(trainer, module, [history, *callbacks, _Epochs(train)], folder).fit(
-            module,
-            train,
-            validation,
-            ckpt_path=checkpoint,
-            weights_only=False,
-        )
+        try:
+            built.fit(module, train, validation, ckpt_path=checkpoint, weights_only=False)
+        except SystemExit as end:
+            # Lightning makes this of Ctrl-C.
+            if isinstance(end.__context__, KeyboardInterrupt):
+                raise end.__context__ from None
+            raise
     ranks.agree(None)
     if ranks.rank() == 0:
         (folder / "last.ckpt").unlink(missing_ok=True)

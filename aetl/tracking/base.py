@@ -11,7 +11,6 @@ from typing import Any, Literal
 from aetl.data.base import Examples
 from aetl.store.store import Entry
 from aetl.tracking.history import Row
-from aetl.types import DoesNotFit, Pruned
 
 Status = Literal["done", "pruned", "refused", "failed", "interrupted"]
 
@@ -68,6 +67,7 @@ def status_of(error: BaseException | None) -> Status:
     """How a run ended that raised ``error``. (Lightning turns Ctrl-C into SystemExit.)"""
     if error is None:
         return "done"
-    if isinstance(error, Pruned | DoesNotFit):
-        return error.ends_as
+    if end := getattr(error, "ends_as", None):  # Pruned, DoesNotFit, or another rank's
+        known: Status = end
+        return known
     return "interrupted" if isinstance(error, KeyboardInterrupt | SystemExit) else "failed"

@@ -23,10 +23,11 @@ from omegaconf import DictConfig, OmegaConf
 
 import aetl
 from aetl import ranks
+from aetl.ending import Failure, recorded
 from aetl.files import link, read_json, write_json, write_text
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
-from aetl.tracking.base import status_of
+from aetl.tracking.base import Status, status_of
 from aetl.tracking.history import Listener
 from aetl.types import UserError
 
@@ -120,13 +121,20 @@ class Record:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        line = None if error is None else f"{type(error).__name__}: {error}".splitlines()[0]
-        total = time.monotonic() - self._start
         try:
-            self.update(status=status_of(error), error=line, ended=_now(), seconds={"total": total})
+            self._end(status_of(error), None if error is None else recorded(error))
         except OSError:
             if error is None:
                 raise
+
+    def last(self, failure: Failure) -> None:
+        """What is left to do where the main thread cannot be reached: the state and the line."""
+        self._end(failure.status, failure.recorded)
+        print(f"aetl: {failure.line}", file=sys.stderr, flush=True)
+
+    def _end(self, status: Status, error: str | None) -> None:
+        total = time.monotonic() - self._start
+        self.update(status=status, error=error, ended=_now(), seconds={"total": total})
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -88,6 +88,17 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
         )
 
 
+def load_saved(file: Path) -> DictConfig:
+    """A run's saved config; a node that has come to ours since is as it is there by default."""
+    from omegaconf import DictConfig, OmegaConf
+
+    saved, ours = OmegaConf.load(file), OmegaConf.load(conf_dir() / "config.yaml")
+    assert isinstance(saved, DictConfig)
+    assert isinstance(ours, DictConfig)
+    new = [str(key) for key in ours if key not in (*saved, "defaults", "hydra")]
+    return OmegaConf.merge(saved, OmegaConf.masked_copy(ours, new))  # type: ignore[return-value]
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """`` (did you mean ...?)`` or a list of what is known."""
     known = sorted(known)

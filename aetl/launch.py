@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetl.config import conf_dir, register_resolvers
+from aetl.config import conf_dir, load_saved, register_resolvers
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -134,18 +134,15 @@ def composed_job(cfg: DictConfig, folder: Path, overrides: list[str] | None = No
 
 def saved_job(saved: Path, folder: Path) -> Job:
     """The job that a run's folder describes, to be done in ``folder``."""
-    from omegaconf import DictConfig, OmegaConf
-
     from aetl.tracking.record import Job, read_record
     from aetl.types import UserError
 
     record = read_record(saved)
     try:
-        cfg = OmegaConf.load(saved / "config.yaml")
+        cfg = load_saved(saved / "config.yaml")
     except FileNotFoundError:
         raise UserError(f"{saved}: has no config.yaml") from None
     import_path(record.get("paths", []))
-    assert isinstance(cfg, DictConfig)
     return Job(cfg, folder, record["choices"], record["overrides"], sys.argv)
 
 

@@ -116,7 +116,7 @@ class Process:
             name = _signal_name(-code)
             outcome = Outcome("failed", error=_last_words(name))
             with suppress(OSError):  # the ranks that it started
-                os.killpg(self.process.pid, signal.SIGTERM)
+                os.killpg(self.process.pid, signal.SIGKILL)
         self.process.close()
         return End(outcome, code, name)
 

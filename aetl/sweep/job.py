@@ -22,6 +22,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from aetl.config import load_saved
+from aetl.ending import recorded, signal_of, signals_as_exceptions
 from aetl.sweep.intermediate import forget
 
 if TYPE_CHECKING:
@@ -100,20 +102,18 @@ def environment_of_threads(threads: int) -> dict[str, str]:
 def outcome_of(job: Work) -> Outcome:
     """Do the job, and say how it ended; whatever it raises is printed."""
     try:
-        with _alone(job.folder), _few_threads(job.threads):
+        with signals_as_exceptions(), _alone(job.folder), _few_threads(job.threads):
             return Outcome("done", value=_do(job))
     except BaseException as error:
         if end := getattr(error, "ends_as", None):  # aetl.types loads torch, and this file does not
             return Outcome(end, error=str(error) or None)
         traceback.print_exc()
         # Lightning turns Ctrl-C into SystemExit.
-        if isinstance(error, KeyboardInterrupt) or (
-            isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
-        ):
-            return Outcome("interrupted", error="stopped by SIGINT")
-        line = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
+        cause = error.__context__ if isinstance(error, SystemExit) else error
+        if isinstance(cause, KeyboardInterrupt):
+            return Outcome("interrupted", error=f"stopped by {signal_of(cause).name}")
         code = error.code if isinstance(error, SystemExit) else None
-        return Outcome("failed", value=code, error=line)
+        return Outcome("failed", value=code, error=recorded(error))
 
 
 def _do(job: Work) -> Any:
@@ -139,11 +139,10 @@ def _do(job: Work) -> Any:
 def load_config(folder: Path) -> DictConfig:
     """The resolved config of a job with hydra's node in it."""
     from hydra.conf import HydraConf
-    from omegaconf import DictConfig, OmegaConf, open_dict
+    from omegaconf import OmegaConf, open_dict
 
-    config = OmegaConf.load(folder / "config.yaml")
+    config = load_saved(folder / "config.yaml")
     saved = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
-    assert isinstance(config, DictConfig)
     # The types of hydra's own schema (the mode is an enum) are lost in YAML.
     schema = OmegaConf.structured(HydraConf)
     OmegaConf.set_struct(schema, False)  # its env and help groups are no part of the schema

@@ -152,15 +152,15 @@ class Pool:
         self._on_gpu.subtract(ended.gpus)
         job.ended, job.seconds = now(), round(time.monotonic() - ended.start, 3)
         job.exit_code, job.signal = end.exit_code, end.signal
-        outcome = end.outcome or Outcome(
-            "failed", error=f"ended with exit code {end.exit_code} and said nothing"
-        )
+        said_nothing = f"ended with exit code {end.exit_code} and said nothing"
+        folder = self.manifest.job_folder(job)
+        outcome = end.outcome or _of_record(folder) or Outcome("failed", error=said_nothing)
         if self.interrupted and outcome.state == "failed":
             outcome = Outcome("interrupted", error="stopped with the sweep")
         job.state, job.error = outcome.state, outcome.error
         if job.state in ENDED:
             self.values[job.number] = outcome.value
-            note_score(job, self.manifest.job_folder(job), outcome.value)
+            note_score(job, folder, outcome.value)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -200,6 +200,15 @@ def spread(jobs: Sequence[JobEntry]) -> list[JobEntry]:
         turns[job.number] = seen[job.shares]
         seen[job.shares] += 1
     return sorted(jobs, key=lambda job: (turns[job.number], job.number))
+
+
+def _of_record(folder: Path) -> Outcome | None:
+    """Of a job that left its record in order, and had no time for more."""
+    with suppress(OSError, ValueError, KeyError):
+        record = read_json(folder / "run.json")
+        if record["status"] in ("failed", "interrupted"):
+            return Outcome(record["status"], error=record["error"])
+    return None
 
 
 def note_score(job: JobEntry, folder: Path, value: Any) -> None:

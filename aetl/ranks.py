@@ -7,6 +7,8 @@ others follow its decisions. ``process_group`` starts and ends them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
 import math
@@ -11,7 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,6 +102,28 @@ def link(source: Path, target: Path) -> None:
     except OSError:
         with atomic(target) as temporary:
             shutil.copyfile(source, temporary)
+
+
+def hold(path: Path) -> IO[bytes]:
+    """A file that is locked as long as it is open: by the operating system, so that a process that
+    is killed lets go of it, too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "wb")  # noqa: SIM115 (it stays open)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError:  # a disk without locks: nothing is there to be asked
+        path.unlink(missing_ok=True)
+    return file
+
+
+def is_let_go(path: Path) -> bool:
+    """Whether somebody held the file and does so no more."""
+    try:
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:  # it is held, or was never there
+        return False
+    return True
 
 
 def read_json(path: Path) -> Any:

@@ -11,7 +11,6 @@ from omegaconf import OmegaConf
 
 from aetl import ranks
 from aetl.config import check, resolved
-from aetl.files import write_json
 from aetl.label import names_of, settings_digest
 from aetl.model.model import Spec
 from aetl.process_group import process_group
@@ -85,8 +84,8 @@ def _report(record: Record) -> dict[str, Path]:
     """Draw the figures and write ``report.html``; the figures by name."""
     from aetl.report.page import write_run_page  # matplotlib is imported when it is needed
 
-    write_json(record.folder / "run.json", record.values | {"status": "done"})
-    write_run_page(record.folder)
+    # "done" is written when the page is there, too.
+    write_run_page(record.folder, record.values | {"status": "done"})
     return {path.stem: path for path in sorted((record.folder / "figures").glob("*.png"))}
 
 

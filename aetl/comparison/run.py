@@ -17,11 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from aetl.config import ConfigError
+from aetl.files import is_let_go
 
 logger = logging.getLogger(__name__)
 
 RECORD = "run.json"
 VERSION = 1
+ALIVE = ".alive.lock"
+"""The file in a run's folder that its process holds while it runs."""
 
 # Large folders that hold no runs. Hidden ones (.hydra, .git) are left out as well.
 _NOT_SEARCHED = frozenset({"store", "wandb", "checkpoints", "figures"})
@@ -142,7 +145,7 @@ def read_run(folder: Path) -> Run:
     if record.get("version", VERSION) != VERSION:
         raise RecordError(f"{RECORD} has version {record['version']}, this aetl reads {VERSION}")
     try:
-        return _run(folder, record)
+        return run_of(folder, record | {"status": status_now(folder, record)})
     except KeyError as error:
         raise RecordError(f"{RECORD} of a finished run lacks {error}") from None
     except (TypeError, ValueError, AttributeError) as error:
@@ -159,10 +162,17 @@ def load_record(folder: Path) -> dict[str, Any]:
     except ValueError:
         raise ConfigError(f"{path}: cannot be read as JSON") from None
     assert isinstance(record, dict)
-    return record
+    return record | {"status": status_now(path.parent, record)}
 
 
-def _run(folder: Path, record: dict[str, Any]) -> Run:
+def status_now(folder: Path, record: Mapping[str, Any]) -> str:
+    """The record's status; ``killed`` where it says ``running`` and nobody runs any more."""
+    status = str(record.get("status"))
+    return "killed" if status == "running" and is_let_go(folder / ALIVE) else status
+
+
+def run_of(folder: Path, record: dict[str, Any]) -> Run:
+    """The run that a record tells of."""
     done = record["status"] == "done"
     known = record if done else dict.fromkeys(_NAMES, "?") | {"budget": "?"} | record
     metric = known["metric"]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aetl.comparison.described import described
-from aetl.comparison.run import Run, read_run
+from aetl.comparison.run import Run, read_run, run_of
 from aetl.files import write_text
 from aetl.report.canvas import svg
 from aetl.report.figures import run_figures, save_figures
@@ -58,12 +58,13 @@ _MEDIANS = (
 )
 
 
-def write_run_page(folder: Path) -> Path:
+def write_run_page(folder: Path, record: dict[str, Any] | None = None) -> Path:
     """Draw a run's ``figures/*.png`` and write its ``report.html``; what is missing is left out.
 
-    Raises RecordError where the folder has no readable run.json.
+    ``record`` is what the folder's run.json will say, where the run has not ended yet. Raises
+    RecordError where it is not given and cannot be read.
     """
-    run = read_run(folder)
+    run = read_run(folder) if record is None else run_of(folder, record)
     classes = [str(name) for name in run.record.get("classes") or ()]
     drawn = run_figures(folder, run.metric, classes)
     save_figures(folder, drawn)

@@ -83,7 +83,7 @@ def work(job: Work, launcher: Connection) -> None:
     # A shell that starts the launcher in the background has it ignore Ctrl-C, and us with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()  # the terminal's Ctrl-C reaches the launcher alone, which passes it on once
-    _die_with_parent()
+    die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
     _be_killed_first()
     redirect(job.folder / "job.log", job.number_of_try)
     job.surroundings.enter(**environment_of_threads(job.threads), **visible(job.gpus))
@@ -210,18 +210,18 @@ def visible(gpus: tuple[str, ...]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(gpus)} if gpus else {}
 
 
-def _die_with_parent() -> None:
+def die_with_parent(die: Callable[[], Any]) -> None:
     """A launcher that is killed takes its jobs, and the ranks that they started, with it.
 
     The parent of the operating system's is the fork server, which outlives the launcher as long as
-    there are jobs; so the jobs watch a pipe whose other end the launcher holds.
+    there are processes of its; so these watch a pipe whose other end the launcher holds.
     """
     parent = multiprocessing.parent_process()
     assert parent is not None
 
     def watch() -> None:
         wait([parent.sentinel])
-        os.killpg(0, signal.SIGKILL)
+        die()
 
     threading.Thread(target=watch, daemon=True).start()
 

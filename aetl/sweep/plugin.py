@@ -9,8 +9,8 @@ import importlib
 import os
 import sys
 import types
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,13 +22,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from aetl.config import ConfigError, check_target
+from aetl.ending import signal_of
 from aetl.sweep.backend import start_server
 from aetl.sweep.conclusion import conclude
 from aetl.sweep.job import Surroundings
 from aetl.sweep.manifest import ENDED, Claim, JobEntry, Manifest, State, locked, names_of, now
 from aetl.sweep.prepare import Plan, prepare
 from aetl.sweep.progress import checking
-from aetl.sweep.run import SweepFailed, backend_of, run_sweep
+from aetl.sweep.run import SweepFailed, SweepInterrupted, backend_of, run_sweep
 from aetl.sweep.space import Space
 from aetl.sweep.study import Search, Settings
 from aetl.sweep.sweeper import OptunaSweeper
@@ -125,7 +126,7 @@ class ProcessLauncher(Launcher):
         folder = self.manifest.folder
         with locked(folder):
             backend = backend_of(self.manifest, self.context)
-            with checking(len(job_overrides)):
+            with checking(len(job_overrides)), self._interrupted_in_words():
                 names = names_of(job_overrides, self.config.hydra.runtime.choices)
                 jobs = prepare(self._plan(), names, job_overrides, initial_job_idx, self.context)
             ProcessLauncher.pending = None
@@ -135,6 +136,13 @@ class ProcessLauncher(Launcher):
             self.ended.append(folder)
         failed = SweepFailed(sum(job.state not in ENDED for job in self.manifest.jobs), folder)
         return [_returned(job, self.manifest, values, failed) for job in jobs]
+
+    @contextmanager
+    def _interrupted_in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except KeyboardInterrupt as error:
+            raise SweepInterrupted(self.manifest, signal_of(error)) from None
 
     def search(self, settings: Settings, space: Space, fixed: Sequence[str]) -> None:
         """Run the jobs that a study asks for; of one that goes on, first what was cut off."""

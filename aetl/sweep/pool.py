@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from aetl.ending import ASKING
 from aetl.files import read_json
 from aetl.sweep.backend import Backend, Handle
 from aetl.sweep.job import Outcome, Surroundings, Work
@@ -65,7 +66,7 @@ class Pool:
         self, manifest: Manifest, backend: Backend, gpus: Sequence[str], progress: Progress
     ) -> None:
         self.manifest, self.backend, self.progress = manifest, backend, progress
-        self.interrupted = False
+        self.interrupted: signal.Signals | None = None
         self.values: dict[int, Any] = {}
         self._gpus = list(gpus)
         self._on_gpu: Counter[str] = Counter()
@@ -79,7 +80,7 @@ class Pool:
         tries_before = Counter({job.number: job.tries for job in jobs})
         with self._interruptible():
             while True:
-                while not self.interrupted and (job := self._next(waiting, supply)):
+                while self.interrupted is None and (job := self._next(waiting, supply)):
                     waiting.remove(job)
                     self._start(job)
                 if not self._running:
@@ -129,7 +130,7 @@ class Pool:
         handle = self.backend.start(what, f"job-{job.number}")
         running = Running(job, handle, gpus, time.monotonic())
         self._running.append(running)
-        if self.interrupted and not running.told:  # while it was being started
+        if self.interrupted is not None and not running.told:  # while it was being started
             running.tell()
         self.progress.started(job)
 
@@ -155,7 +156,7 @@ class Pool:
         said_nothing = f"ended with exit code {end.exit_code} and said nothing"
         folder = self.manifest.job_folder(job)
         outcome = end.outcome or _of_record(folder) or Outcome("failed", error=said_nothing)
-        if self.interrupted and outcome.state == "failed":
+        if self.interrupted is not None and outcome.state == "failed":
             outcome = Outcome("interrupted", error="stopped with the sweep")
         job.state, job.error = outcome.state, outcome.error
         if job.state in ENDED:
@@ -168,7 +169,9 @@ class Pool:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, *ASKING)}
+        # A launcher that nohup or a shell has made deaf to one stays so.
+        before = {n: h for n, h in before.items() if n is signal.SIGINT or h is not signal.SIG_IGN}
         for number in before:
             signal.signal(number, self._interrupt)
         try:
@@ -178,7 +181,8 @@ class Pool:
                 signal.signal(number, handler)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        again, self.interrupted = self.interrupted, True
+        again = self.interrupted is not None
+        self.interrupted = self.interrupted or signal.Signals(number)
         for running in self._running:
             if again:
                 running.handle.kill()

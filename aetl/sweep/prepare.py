@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from aetl.config import ConfigError, check, explain, register_resolvers, resolved
 from aetl.files import write_text
 from aetl.parsed_once import parse_once
-from aetl.sweep.job import Surroundings
+from aetl.sweep.job import Surroundings, die_with_parent
 from aetl.sweep.manifest import JobEntry
 
 SHARED = (
@@ -72,6 +72,7 @@ def _begin(plan: Plan) -> None:
     """Once in each worker."""
     global _PLAN
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the launcher, and it stops us
+    die_with_parent(lambda: os._exit(1))
     _PLAN = plan
     parse_once(plan.loader)
     plan.surroundings.enter()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import BaseContext
@@ -31,16 +32,19 @@ class SweepFailed(Exception):
 
 
 class SweepInterrupted(Exception):
-    """Ctrl-C; what is done is kept."""
+    """A signal ended the sweep (Ctrl-C is SIGINT); what is done is kept."""
 
-    exit_code = 130
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.folder = folder
+    def __init__(self, manifest: Manifest, number: signal.Signals) -> None:
+        super().__init__(manifest, number)
+        self.manifest, self.exit_code = manifest, 128 + number
+        self.word = "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
 
     def __str__(self) -> str:
-        return f"interrupted; aetl sweep resume {shown(self.folder)}"
+        jobs = self.manifest.jobs
+        if not jobs:
+            return f"{self.word} while the jobs were checked; none was started"
+        done = f"{counts(jobs)['done']} of {len(jobs)} jobs done"
+        return f"{self.word}; {done}; aetl sweep resume {shown(self.manifest.folder)}"
 
 
 def run_sweep(
@@ -50,7 +54,7 @@ def run_sweep(
     """Run ``jobs`` of a sweep whose lock is held, and those that ``supply`` makes meanwhile; what
     the tasks returned, by number.
 
-    Raises ``SweepInterrupted`` after Ctrl-C. Failed jobs are in the manifest, not raised.
+    Raises ``SweepInterrupted`` after a signal. Failed jobs are in the manifest, not raised.
     """
     manifest.ended = None
     manifest.save()
@@ -64,10 +68,10 @@ def run_sweep(
         progress.close()
         manifest.ended = now()
         manifest.save()
-    if pool.interrupted and (
+    if pool.interrupted is not None and (
         supply is not None or any(job.state not in ENDED for job in manifest.jobs)
     ):
-        raise SweepInterrupted(manifest.folder)
+        raise SweepInterrupted(manifest, pool.interrupted)
     print_failures(manifest)
     folder = shown(manifest.folder)
     numbers = counts(manifest.jobs)

@@ -23,8 +23,9 @@ from omegaconf import DictConfig, OmegaConf
 
 import aetl
 from aetl import ranks
+from aetl.comparison.run import ALIVE, status_now
 from aetl.ending import Failure, recorded
-from aetl.files import link, read_json, write_json, write_text
+from aetl.files import hold, link, read_json, write_json, write_text
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
 from aetl.tracking.base import Status, status_of
@@ -84,6 +85,7 @@ class Record:
                 pass
         except FileExistsError:
             raise UserError(f"{self.folder}: belongs to another run already") from None
+        self._alive = hold(self.folder / ALIVE)  # before a record says "running"
         write_json(self.folder / "run.json", self.values)
         text = OmegaConf.to_yaml(
             OmegaConf.masked_copy(job.cfg, [str(k) for k in job.cfg if k != "hydra"]), resolve=True
@@ -135,6 +137,9 @@ class Record:
     def _end(self, status: Status, error: str | None) -> None:
         total = time.monotonic() - self._start
         self.update(status=status, error=error, ended=_now(), seconds={"total": total})
+        if self.writes:
+            (self.folder / ALIVE).unlink(missing_ok=True)
+            self._alive.close()
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: not a run's folder (it has no run.json)") from None
     except ValueError:
         raise UserError(f"{folder / 'run.json'}: cannot be read as JSON") from None
-    return record
+    return record | {"status": status_now(folder, record)}
 
 
 def environment() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from aetl.comparison.run import ALIVE
 from aetl.files import read_json, write_json
 from aetl.store.store import Entry
 from aetl.tracking.record import Job, Record, read_record
@@ -28,7 +29,7 @@ def test_a_folder_belongs_to_one_run(tmp_path: Path) -> None:
 
 
 def test_the_record_says_what_was_asked_and_where_it_runs(tmp_path: Path) -> None:
-    Record(job(tmp_path))
+    _running = Record(job(tmp_path))
     record = read_record(tmp_path)
     assert record["status"] == "running"
     assert record["command"] == ["aetl", "seed=3"]
@@ -101,7 +102,7 @@ def test_a_record_is_never_half_written(tmp_path: Path, monkeypatch: pytest.Monk
         record.update(scores={"accuracy": 1.0})
     monkeypatch.undo()
     assert read_json(tmp_path / "run.json") == before
-    assert {f.name for f in tmp_path.iterdir()} <= {"run.json", "config.yaml", "git.diff"}
+    assert {f.name for f in tmp_path.iterdir()} <= {"run.json", "config.yaml", "git.diff", ALIVE}
 
 
 def _half(self: Path, text: str, encoding: str | None = None) -> int:

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aetl.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from aetl.front import best, check, compare, load, run, runs, sweep
 
-__version__ = "0.1.0"
 __all__ = ["best", "check", "compare", "load", "run", "runs", "sweep"]
 
 

@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 
 from aetl.command import verbs
+from aetl.printable import one_line
+from aetl.terminal import open_streams
 
 HELP = """\
 aetl: pretrain an autoencoder on a source, transfer it to a target, see whether it helped.
@@ -45,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         # The process ends with us: to look through all that torch has made would take 1.5 s.
         atexit.register(gc.freeze)
+    open_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         line, code = told(error)
         with contextlib.suppress(OSError):  # the terminal may be closed
-            print(f"aetl: {line}", file=sys.stderr)
+            print(f"aetl: {one_line(line)}", file=sys.stderr)
         return code
 
 

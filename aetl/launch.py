@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetl.config import conf_dir, load_saved, register_resolvers
+from aetl.printable import one_line
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -111,9 +112,12 @@ def summary_of(record: dict[str, Any], folder: Path) -> str:
     metric = record["metric"]
     score, twin, gain = (record[k][metric] for k in ("scores", "twin", "gain"))
     baseline = record["baseline"].rpartition("/")[2]
-    return (
+    named = (
         f"{record['source']} -> {record['target']}, {record['autoencoder']}, {record['transfer']}, "
-        f"budget {record['budget']}, seed {record['seed']}\n"
+        f"budget {record['budget']}, seed {record['seed']}"
+    )
+    return (
+        f"{one_line(named)}\n"
         f"{metric} {score:.4f}   {baseline} twin {twin:.4f}   gain {gain:+.4f}\n"
         f"{folder}/report.html"
     )

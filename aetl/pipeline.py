@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from aetl import ranks
 from aetl.config import check, resolved
 from aetl.label import names_of, settings_digest
-from aetl.model.model import Spec
+from aetl.model.spec import Spec
 from aetl.process_group import process_group
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain

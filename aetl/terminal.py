@@ -1,16 +1,25 @@
-"""Tables on the terminal: as wide as it is, and everywhere else as wide as a page."""
+"""What is printed: tables as wide as the terminal, and elsewhere as wide as a page.
+
+Text is text here, never markup of rich's: a name in brackets is shown with its brackets, and what
+a terminal would obey is shown and not sent to it. A style is given by ``styled``.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
+
+from aetl.printable import Shown, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
 WIDTH = 100
-"""Columns of a table in a pipe or a file."""
+"""Columns of a table in a pipe or a file, where ``COLUMNS`` says nothing else."""
 
 
 def watched() -> bool:
@@ -18,14 +27,42 @@ def watched() -> bool:
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
 
-def console() -> Console:
-    """What prints tables to standard output."""
+def open_streams() -> None:
+    """Let standard output and error show what their encoding lacks in another way."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="aetl")
+    if logging.lastResort is not None:  # what prints warnings where nobody has set up a log
+        logging.lastResort.setFormatter(Shown())
+
+
+def console(
+    file: IO[str] | None = None, *, stderr: bool = False, width: int | None = None
+) -> Console:
+    """What prints tables: to ``file`` in plain text, else to standard output or error."""
     from rich.console import Console
 
-    found = Console(highlight=False)
-    if not found.is_terminal:
+    class Plain(Console):
+        def render_str(self, text: str, **options: Any) -> Text:
+            return super().render_str(printable(text), **options)
+
+    found = Plain(
+        file=file, stderr=stderr, markup=False, emoji=False, highlight=False,
+        color_system=None if file else "auto",
+    )  # fmt: skip
+    if width is not None:
+        found.width = width
+    elif not found.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
         found.width = WIDTH
     return found
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Text whose parts are plain, or text with a style: ``styled("a ", ("b", "bold red"))``."""
+    from rich.text import Text
+
+    clean = (printable(p) if isinstance(p, str) else (printable(p[0]), p[1]) for p in parts)
+    return Text.assemble(*clean)
 
 
 def table_of(*columns: str) -> Table:

@@ -20,7 +20,7 @@ from aetl.sweep.manifest import (
     mark_cut_off,
     shown,
 )
-from aetl.terminal import console
+from aetl.terminal import console, styled
 
 COLORS: dict[State, str] = {
     "waiting": "dim", "running": "cyan", "done": "green", "pruned": "blue", "refused": "blue",
@@ -81,7 +81,6 @@ def status(folder: Path, as_json: bool) -> int:
 
 
 def _print(manifest: Manifest, live: bool) -> None:
-    from rich.markup import escape
     from rich.table import Table
 
     from aetl.sweep.progress import duration
@@ -94,12 +93,12 @@ def _print(manifest: Manifest, live: bool) -> None:
     for job in manifest.jobs:
         table.add_row(
             str(job.number),
-            f"[{COLORS[job.state]}]{job.state}[/]",
-            escape(job.name),
+            styled((job.state, COLORS[job.state])),
+            job.name,
             _score(job),
             "" if job.seconds is None else duration(job.seconds),
             str(job.tries),
-            escape(job.error or ""),
+            job.error or "",
         )
     out = console()
     out.print(table)

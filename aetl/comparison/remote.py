@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -25,6 +26,8 @@ STATUSES = {"finished": "done", "failed": "failed", "running": "running"}
 SCORES = {"scores": "evaluate/test/", "twin": "evaluate/twin/", "gain": "evaluate/gain/",
           "reconstruction": "evaluate/reconstruction/", "seconds": "seconds/"}  # fmt: skip
 SECONDS = 30
+_NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*")
+"""Of an entity, a project or a run: each is the name of a folder, and nothing above it."""
 
 
 def local(path: Path) -> Path:
@@ -33,13 +36,15 @@ def local(path: Path) -> Path:
     if not text.startswith(PREFIX):
         return path
     entity, _, project = text.removeprefix(PREFIX).partition("/")
-    if not entity or not project or "/" in project:
+    if not _NAME.fullmatch(entity) or not _NAME.fullmatch(project):
         raise ConfigError(f"{text}: expected {PREFIX}ENTITY/PROJECT")
-    runs = [(run.id, *_read(run)) for run in _runs(entity, project)]
+    runs = [(run.id, *_read(run)) for run in _runs(entity, project) if _NAME.fullmatch(run.id)]
     others = sum(not record for _, record, _ in runs)
-    if others == len(runs):
+    if others == len(runs):  # none, or none of ours
         raise ConfigError(f"{text}: there are no runs of aetl")
     folder = Path(os.environ.get("AETL_OUTPUT_DIR", "outputs"), "wandb", "fetched", entity, project)
+    if folder.is_symlink():
+        raise ConfigError(f"{folder}: is a link; what it leads to is not ours to replace")
     shutil.rmtree(folder, ignore_errors=True)
     for name, record, config in runs:
         if record:

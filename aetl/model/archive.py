@@ -29,7 +29,7 @@ from aetl.comparison.run import Run, find_runs
 from aetl.config import ConfigError, compose
 from aetl.files import atomic
 from aetl.model.card import card
-from aetl.model.model import SPEC, Spec
+from aetl.model.spec import SPEC, Spec
 from aetl.report.table import render_table
 from aetl.types import UserError
 

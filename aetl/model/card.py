@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aetl.model.model import Spec
+    from aetl.model.spec import Spec
 
 
 def card(record: Mapping[str, Any], spec: Spec) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
 from aetl.config import ConfigError, locate, resolved
 from aetl.data.base import Examples
-from aetl.files import read_json, write_json
 from aetl.model.answers import (
     Answers,
     Features,
@@ -27,65 +24,20 @@ from aetl.model.answers import (
     scores_of,
 )
 from aetl.model.given import Given, given
-from aetl.model.preprocessing import Layout, Preprocessing
+from aetl.model.preprocessing import Layout
+from aetl.model.spec import Spec
 from aetl.report.notebook import frame_of
 from aetl.stage.arm import mapped, strategies_of
-from aetl.stage.domains import Domains
-from aetl.stage.fitted import SIZE, FittedArm, Form, form_of
+from aetl.stage.fitted import SIZE, FittedArm
 from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task
-from aetl.terminal import watched
+from aetl.terminal import console, watched
 from aetl.tracking.record import read_record
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
 
-SPEC = "model.json"
-VERSION = 1
 WEIGHTS = "checkpoints"
 """The folder of a run that holds the arm's tensors."""
-
-
-@dataclass(frozen=True)
-class Spec:
-    """What a model is, beside its config and its tensors; ``model.json``."""
-
-    form: Form
-    classes: tuple[str, ...]
-    preprocessing: Preprocessing
-
-    @staticmethod
-    def of(cfg: DictConfig, domains: Domains) -> Spec:
-        task: Task = instantiate(cfg.task)
-        return Spec(form_of(domains, task), domains.target.pool.classes, Preprocessing.of(domains))
-
-    def save(self, folder: Path) -> None:
-        write_json(
-            folder / SPEC,
-            {
-                "version": VERSION,
-                **self.form._asdict(),
-                "classes": self.classes,
-                "preprocessing": self.preprocessing.as_dict(),
-            },
-        )
-
-    @staticmethod
-    def load(folder: Path) -> Spec:
-        file = folder / SPEC
-        try:
-            plain = read_json(file)
-        except FileNotFoundError:
-            raise UserError(
-                f"{folder}: has no {SPEC}; a run that ended, made by this version of aetl, has one "
-                "(`aetl rerun` makes a run anew)"
-            ) from None
-        except ValueError:
-            raise UserError(f"{file}: cannot be read as JSON") from None
-        if plain.get("version") != VERSION:
-            raise UserError(f"{file}: is of version {plain.get('version')}, known is {VERSION}")
-        form = Form(tuple(plain["shape"]), plain["source_classes"], plain["output_dim"])
-        preprocessing = Preprocessing.from_dict(plain["preprocessing"])
-        return Spec(form, tuple(plain["classes"]), preprocessing)
 
 
 class Model:
@@ -250,10 +202,9 @@ def _joined(found: Sequence[Prediction], model: Model) -> Prediction:
 
 def _shown(starts: Sequence[int]) -> Iterator[int]:
     """With a bar on stderr, or in a notebook."""
-    from rich.console import Console
     from rich.progress import track
 
-    yield from track(starts, "", console=Console(stderr=True), transient=True)
+    yield from track(starts, "", console=console(stderr=True), transient=True)
 
 
 def saved_config(folder: Path) -> DictConfig:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aetl.printable import printable
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -87,6 +89,7 @@ def style() -> Iterator[None]:
 def png(figure: Figure) -> bytes:
     """On white, for slides and for trackers."""
     buffer = io.BytesIO()
+    _show_all(figure)
     with style():
         figure.savefig(buffer, format="png", facecolor="white", dpi=DPI)
     return buffer.getvalue()
@@ -99,6 +102,7 @@ def svg(figure: Figure, label: str) -> str:
     of other figures.
     """
     buffer = io.StringIO()
+    _show_all(figure)
     with style():
         figure.savefig(buffer, format="svg", dpi=DPI, metadata={"Date": None})
     text = buffer.getvalue()
@@ -113,6 +117,15 @@ def svg(figure: Figure, label: str) -> str:
     head = f'<svg class="figure" style="max-width: {width}px" role="img" '
     head += f'aria-label="{escape(label)}" '
     return _own_identifiers(text, label).replace("<svg ", head, 1)
+
+
+def _show_all(figure: Figure) -> None:
+    """Show names as everywhere: at bytes that are no text, drawing fails."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_text(printable(text.get_text()))
 
 
 def _own_identifiers(text: str, label: str) -> str:

@@ -48,7 +48,6 @@ def detail_texts(panel: Panel, detail: Detail) -> list[str]:
 
 def detail_table(panel: Panel, details: Sequence[Detail]) -> RenderableType:
     """A line for each arm and budget of the panel."""
-    from rich.markup import escape
     from rich.table import Table
 
     several = len(panel.budgets) > 1
@@ -59,7 +58,7 @@ def detail_table(panel: Panel, details: Sequence[Detail]) -> RenderableType:
     for detail in details:
         label = panel.arms[detail.row.arm]
         label += f", {budget_text(detail.row.budget)}" if several else ""
-        table.add_row(escape(label), *map(escape, detail_texts(panel, detail)))
+        table.add_row(label, *detail_texts(panel, detail))
     return table
 
 
@@ -72,7 +71,6 @@ def correlation_text(one: Correlation) -> str:
 
 def correlation_table(found: Sequence[Correlation]) -> RenderableType:
     """A line for each score of each target and strategy."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -81,5 +79,5 @@ def correlation_table(found: Sequence[Correlation]) -> RenderableType:
         table.add_column(name, no_wrap=True, justify="left" if name == "score" else "right")
     for one in found:
         label = f"{one.target}, {one.transfer}"
-        table.add_row(escape(label), one.score, escape(correlation_text(one)), str(one.encoders))
+        table.add_row(label, one.score, correlation_text(one), str(one.encoders))
     return table

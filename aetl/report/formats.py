@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import sys
@@ -18,6 +16,7 @@ from aetl.comparison.rows import CSV_KEYS, Family, Row, rows
 from aetl.comparison.run import Found, find_runs
 from aetl.config import ConfigError
 from aetl.files import write_text
+from aetl.report.spreadsheet import csv_of
 
 logger = logging.getLogger(__name__)
 
@@ -113,15 +112,11 @@ def _detailed(table: Sequence[Row]) -> list[dict[str, Any]]:
 
 def render_csv(table: Sequence[Row], details: bool = False) -> str:
     """The JSON's keys and what stands beside them, numbers unrounded, nothing for None."""
-    text = io.StringIO()
     lines = _detailed(table) if details else [row.values(CSV_KEYS) for row in table]
     for line in lines:
         line |= {f"score_{name}": value for name, value in line.pop("transferability", {}).items()}
     keys = dict.fromkeys([*CSV_KEYS, *(key for line in lines for key in line)])
-    writer = csv.DictWriter(text, list(keys), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    return csv_of(lines, list(keys))
 
 
 def _render(table: Sequence[Row], format: Format, details: bool) -> str:

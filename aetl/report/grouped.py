@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from aetl.comparison.grouped import GroupRow
 from aetl.comparison.statistics import Interval
 from aetl.report.markup import Cell, document, live_table, section, tag
 from aetl.report.panel import SYMBOLS
+from aetl.report.spreadsheet import csv_of
 from aetl.report.table import tex
 
 if TYPE_CHECKING:
@@ -23,11 +22,7 @@ def render_group_json(rows: Sequence[GroupRow]) -> str:
 
 
 def render_group_csv(rows: Sequence[GroupRow]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0].values()), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.values() for row in rows)
-    return text.getvalue()
+    return csv_of([row.values() for row in rows], list(rows[0].values()))
 
 
 def render_group_latex(rows: Sequence[GroupRow]) -> str:
@@ -50,20 +45,19 @@ def render_group_latex(rows: Sequence[GroupRow]) -> str:
 
 def group_table(rows: Sequence[GroupRow]) -> Table:
     """For the terminal."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     several = len({row.metric for row in rows}) > 1
     for name in (*rows[0].group, *(("metric",) if several else ())):
-        table.add_column(escape(name))
+        table.add_column(name)
     for name in ("runs", "seeds", "score" if several else rows[0].metric, "gain", "verdict"):
         table.add_column(name, justify="right" if name in ("runs", "seeds") else "left")
     for row in rows:
         values = [*row.group.values(), *((row.metric,) if several else ())]
         said = f"{SYMBOLS[row.verdict]} {row.verdict}"
         cells = [str(row.runs), str(row.seeds), *_texts(row), said]
-        table.add_row(*(escape(str(value)) for value in values), *cells)
+        table.add_row(*map(str, values), *cells)
     return table
 
 

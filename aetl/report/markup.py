@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from aetl.printable import printable
+
 
 class Html(str):
     """Markup, in which everything that came from outside is escaped already."""
@@ -19,7 +21,8 @@ class Html(str):
 
 
 def escaped(value: object) -> Html:
-    return value if isinstance(value, Html) else Html(html.escape(str(value)))
+    """Markup as it is; anything else as text that is shown and not obeyed."""
+    return value if isinstance(value, Html) else Html(html.escape(printable(str(value))))
 
 
 def tag(name: str, *content: object, **attributes: object) -> Html:
@@ -33,7 +36,7 @@ def tag(name: str, *content: object, **attributes: object) -> Html:
         if value is True:
             written.append(key)
         elif value is not None and value is not False:
-            written.append(f'{key}="{html.escape(str(value))}"')
+            written.append(f'{key}="{escaped(str(value))}"')
     return Html(f"<{' '.join(written)}>{join(content)}</{name}>")
 
 

@@ -12,6 +12,7 @@ from aetl.comparison.foretold import correlations
 from aetl.comparison.rows import Arm, Row
 from aetl.comparison.standing import Standing, standing_text, standings
 from aetl.files import write_text
+from aetl.printable import printable
 from aetl.report.details_table import correlation_table, detail_table, explained
 from aetl.report.panel import (
     NO_VALUE,
@@ -26,10 +27,11 @@ from aetl.report.panel import (
     symbols,
 )
 from aetl.report.remarks import interval_text, remarks
-from aetl.terminal import WIDTH, console
+from aetl.terminal import WIDTH, console, styled
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 
 _STYLES = {
@@ -72,37 +74,35 @@ def print_renderable(what: RenderableType, output: str | Path | None = None) -> 
 
 
 def _plain_text(width: int) -> tuple[Console, io.StringIO]:
-    from rich.console import Console
-
     text = io.StringIO()
-    return Console(file=text, width=width, highlight=False, color_system=None), text
+    return console(text, width=width), text
 
 
 def _stripped(text: io.StringIO) -> str:
     return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _print(console: Console, rows: Sequence[Row], detailed: bool) -> None:
+def _print(out: Console, rows: Sequence[Row], detailed: bool) -> None:
     behind = _behind(rows) if detailed or len(rows) <= _FEW_ROWS else {}
     for panel in panels(rows):
-        console.print(f"[bold]{_escape(panel.title)}[/bold]")
-        console.print(_escape(panel.subtitle()))
-        for table in _tables(panel, console.width):
-            console.print(table)
+        out.print(styled((panel.title, "bold")))
+        out.print(panel.subtitle())
+        for table in _tables(panel, out.width):
+            out.print(table)
         own = [behind[id(row)] for row in panel.rows if id(row) in behind]
         if own:
-            console.print(detail_table(panel, own))
-    console.print(_legend(rows), style="dim")
+            out.print(detail_table(panel, own))
+    out.print(_legend(rows), style="dim")
     if behind:
-        console.print(explained([*behind.values()]), style="dim")
+        out.print(explained([*behind.values()]), style="dim")
     elif len(rows) > _FEW_ROWS:
-        console.print("--details: oracle, labels that scratch needs, cost, source", style="dim")
+        out.print("--details: oracle, labels that scratch needs, cost, source", style="dim")
     if detailed or len(rows) <= _FEW_ROWS:
-        _print_foretold(console, rows)
+        _print_foretold(out, rows)
     for standing in standings(rows):
-        console.print(f"\n[bold]ranks by {_escape(standing.metric)}[/bold]")
-        console.print(_escape(standing_text(standing)))
-        console.print(_places(standing))
+        out.print(styled("\n", (f"ranks by {standing.metric}", "bold")))
+        out.print(standing_text(standing))
+        out.print(_places(standing))
 
 
 def _behind(rows: Sequence[Row]) -> dict[int, Detail]:
@@ -110,11 +110,12 @@ def _behind(rows: Sequence[Row]) -> dict[int, Detail]:
     return {id(detail.row): detail for detail in details(rows) if not detail.empty}
 
 
-def _print_foretold(console: Console, rows: Sequence[Row]) -> None:
+def _print_foretold(out: Console, rows: Sequence[Row]) -> None:
     found = correlations(rows)
     if found:
-        console.print("\n[bold]did a score foretell the gain?[/bold] (Kendall's tau over encoders)")
-        console.print(correlation_table(found))
+        title = ("did a score foretell the gain?", "bold")
+        out.print(styled("\n", title, " (Kendall's tau over encoders)"))
+        out.print(correlation_table(found))
 
 
 def _places(standing: Standing) -> RenderableType:
@@ -127,7 +128,7 @@ def _places(standing: Standing) -> RenderableType:
         table.add_column(name, no_wrap=True, justify="right")
     for place in standing.places:
         counts = [str(place.outcomes[outcome]) for outcome in outcomes]
-        table.add_row(_escape(place.label), f"{place.rank:.2f}", *counts, str(place.beaten))
+        table.add_row(place.label, f"{place.rank:.2f}", *counts, str(place.beaten))
     return table
 
 
@@ -155,10 +156,10 @@ def _grid(panel: Panel, budgets: Sequence[int | str], label: int) -> RenderableT
     for arm, name in panel.arms.items():
         cells = [panel.cells.get((arm, budget)) for budget in budgets]
         if any(cells):
-            table.add_row(_escape(name), *(_cell(panel, row) for row in cells))
+            table.add_row(name, *(_cell(panel, row) for row in cells))
     controls = [_control(panel, budget) for budget in budgets]
     if any(controls):
-        table.add_row("strongest control", *map(_escape, controls), style="dim")
+        table.add_row("strongest control", *controls, style="dim")
     return table
 
 
@@ -175,8 +176,8 @@ def _long_table(panel: Panel) -> RenderableType:
         row = panel.cells[arm, budget]
         seeds = "" if panel.seeds() else f" (n={row.n})"
         table.add_row(
-            *(_escape(name), panel.mean(row) + seeds, panel.gain(row)),
-            *(_escape(panel.gain_interval(row)), p_text(row.p_value), _verdict(row)),
+            *(name, panel.mean(row) + seeds, panel.gain(row)),
+            *(panel.gain_interval(row), p_text(row.p_value), _verdict(row)),
         )
     return table
 
@@ -194,19 +195,18 @@ def _cell_lines(panel: Panel, row: Row) -> list[str]:
     return [panel.mean(row), gain + mark + seeds]
 
 
-def _cell(panel: Panel, row: Row | None) -> str:
+def _cell(panel: Panel, row: Row | None) -> str | Text:
     if row is None:
         return NO_VALUE
     mean, gain = _cell_lines(panel, row)
     style = "dim" if row.is_baseline else _STYLES[row.verdict]
-    return f"{mean}\n[{style}]{gain}[/{style}]"
+    return styled(f"{mean}\n", (gain, style))
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: Row) -> str | Text:
     if row.is_baseline:
         return ""
-    style = _STYLES[row.verdict]
-    return f"[{style}]{said(row)}[/{style}]"
+    return styled((said(row), _STYLES[row.verdict]))
 
 
 def _legend(rows: Sequence[Row]) -> str:
@@ -219,12 +219,6 @@ def _legend(rows: Sequence[Row]) -> str:
     if any(row.beaten for row in rows):
         parts.append("† a control does better")
     return "\n".join(["  ".join(parts), *remarks(rows)])
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def render_latex(rows: Sequence[Row]) -> str:
@@ -295,4 +289,4 @@ _TEX = str.maketrans(
 
 def tex(text: str) -> str:
     """Text as LaTeX shows it."""
-    return text.translate(_TEX)
+    return printable(text).translate(_TEX)

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from aetl.printable import one_line
 from aetl.sweep.manifest import ENDED, JobEntry, Manifest, shown
+from aetl.terminal import console, styled
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -34,9 +36,7 @@ def checking(jobs: int) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    from rich.console import Console
-
-    with Console(stderr=True).status(f"checking {jobs} jobs"):
+    with console(stderr=True).status(f"checking {jobs} jobs"):
         yield
 
 
@@ -57,7 +57,7 @@ class Lines:
         self.say(f"{_counter(self.done, self.total)} {line_of(job)}")
 
     def say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(one_line(line), file=sys.stderr, flush=True)
 
     def close(self) -> None:
         pass
@@ -67,13 +67,12 @@ class Live:
     """``done/total, failed, eta`` and the names of the running jobs; failures stay above it."""
 
     def __init__(self, total: int) -> None:
-        from rich.console import Console
         from rich.live import Live as RichLive
 
         self.total, self.done, self.failed = total, 0, 0
         self._running: dict[int, str] = {}
         self._start = time.monotonic()
-        self._console = Console(stderr=True)
+        self._console = console(stderr=True)
         self._live = RichLive(
             get_renderable=self._line, console=self._console, refresh_per_second=2, transient=True
         )
@@ -90,19 +89,19 @@ class Live:
             self.say(line_of(job))
 
     def say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(line)
 
     def close(self) -> None:
         self._live.stop()
 
     def _line(self) -> RenderableType:
-        from rich.text import Text
-
-        line = Text(overflow="ellipsis", no_wrap=True)
-        line.append(f"{self.done}/{self.total}", style="bold")
-        line.append(f"  {self.failed} failed", style="red" if self.failed else "dim")
-        line.append(f"  eta {self._eta()}  ", style="cyan")
-        line.append(" · ".join(self._running.values()), style="dim")
+        line = styled(
+            (f"{self.done}/{self.total}", "bold"),
+            (f"  {self.failed} failed", "red" if self.failed else "dim"),
+            (f"  eta {self._eta()}  ", "cyan"),
+            (" · ".join(self._running.values()), "dim"),
+        )
+        line.overflow, line.no_wrap = "ellipsis", True
         return line
 
     def _eta(self) -> str:
@@ -140,7 +139,6 @@ def print_failures(manifest: Manifest) -> None:
     bad = [job for job in manifest.jobs if job.state in ("failed", "interrupted")]
     if not bad:
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(
@@ -150,16 +148,10 @@ def print_failures(manifest: Manifest) -> None:
         table.add_column(heading, overflow="fold")
     for job in bad:
         log = shown(manifest.job_folder(job) / "job.log")
-        table.add_row(*map(_plain, (str(job.number), job.name, job.state, job.error or "", log)))
+        table.add_row(str(job.number), job.name, job.state, job.error or "", log)
     # A log file has no width: its lines should not be folded at 80 columns.
     width = None if sys.stderr.isatty() else 200
-    Console(stderr=True, width=width).print(table)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+    console(stderr=True, width=width).print(table)
 
 
 def _counter(done: int, total: int) -> str:

@@ -21,7 +21,6 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-import aetl
 from aetl import ranks
 from aetl.comparison.run import ALIVE, status_now
 from aetl.ending import Failure, recorded
@@ -31,6 +30,7 @@ from aetl.store.store import Entry
 from aetl.tracking.base import Status, status_of
 from aetl.tracking.history import Listener
 from aetl.types import UserError
+from aetl.version import __version__
 
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
 
@@ -173,7 +173,7 @@ def _git_output(*arguments: str) -> str:
     """What git says of the code that runs (not of the folder that the user stands in)."""
     try:
         done = subprocess.run(
-            ["git", "-C", str(Path(aetl.__file__).parent), *arguments],
+            ["git", "-C", str(Path(__file__).parents[1]), *arguments],
             capture_output=True, text=True, timeout=10, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired):
@@ -183,7 +183,7 @@ def _git_output(*arguments: str) -> str:
 
 def _versions() -> dict[str, str]:
     found = {
-        "aetl": aetl.__version__,
+        "aetl": __version__,
         "sources": package_digest(),
         "python": platform.python_version(),
     }

@@ -10,27 +10,28 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from annotated_types import Ge
+from aetl.ranges import STAGES_SET, NonNegative, Seed, Text, Threads, described, foreign
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 ROOT: dict[str, Any] = {
-    "seed": int,
-    "split_seed": int,
-    "data_dir": str,
-    "output_dir": str,
-    "threads": int,
-    "project": str,
+    "seed": Seed,
+    "split_seed": Seed,
+    "data_dir": Text,
+    "output_dir": Text,
+    "threads": Threads,
+    "project": Text,
     "tags": list[str],
-    "rope": dict[str, Annotated[float, Ge(0)] | None] | None,
-    "checkpoint": str | None,
+    "rope": dict[str, NonNegative | None] | None,
+    "checkpoint": Text | None,
     "duplicates": Literal["refuse", "drop", "keep"],
 }
 """The run-wide values of config.yaml; all other top-level keys are nodes."""
@@ -204,12 +205,43 @@ def check_target(path: str, node: Mapping[str, Any]) -> None:
         required = p.kind is p.KEYWORD_ONLY and p.default is p.empty
         if required and name not in given:
             raise ConfigError(f"{path}.{name}: missing; set {path}.{name}=...")
-    hints = _hints(constructor)
+    hints = _hints(constructor) | foreign(node["_target_"])
     for key, value in given.items():
-        if isinstance(value, Mapping) and "_target_" in value:
-            check_target(f"{path}.{key}", value)
-        elif key in hints:
-            _check_value(f"{path}.{key}", value, hints[key])
+        if node["_target_"] == "pytorch_lightning.Trainer" and key in STAGES_SET:
+            raise ConfigError(f"{path}.{key}: each stage sets it itself; {STAGES_SET[key]}")
+        _check_part(f"{path}.{key}", value, hints.get(key, Any))
+
+
+def _check_part(path: str, value: Any, hint: Any) -> None:
+    """A value of a node, or the nodes within it."""
+    if isinstance(value, Mapping) and "_target_" in value:
+        check_target(path, value)
+    elif _holds_nodes(value):
+        for key, part in _parts(value):
+            _check_part(f"{path}.{key}", part, Any)
+    else:
+        _refuse_infinite(path, value)
+        _check_value(path, value, hint)
+
+
+def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
+
+
+def _holds_nodes(value: Any) -> bool:
+    return any(
+        (isinstance(part, Mapping) and "_target_" in part) or _holds_nodes(part)
+        for _, part in _parts(value)
+    )
+
+
+def _refuse_infinite(path: str, value: Any) -> None:
+    for key, part in _parts(value):
+        _refuse_infinite(f"{path}.{key}", part)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path}={value}: expected a finite number")
 
 
 def locate(path: str, target: str) -> Any:
@@ -226,7 +258,7 @@ def _hints(constructor: Any) -> dict[str, Any]:
     from typing import get_type_hints
 
     try:
-        return get_type_hints(constructor)
+        return get_type_hints(constructor, include_extras=True)
     except Exception:  # a library's hints that cannot be resolved here check nothing
         return {}
 
@@ -236,7 +268,7 @@ def _check_value(path: str, value: Any, hint: Any) -> None:
     from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
     try:
-        settings = ConfigDict(strict=True, arbitrary_types_allowed=True)
+        settings = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(hint, config=settings)
         except PydanticUserError:  # the type brings its own settings
@@ -244,14 +276,9 @@ def _check_value(path: str, value: Any, hint: Any) -> None:
         adapter.validate_python(value)
     except PydanticSchemaGenerationError:
         return
-    except ValidationError as error:
-        expected = error.errors()[0]
+    except ValidationError:
         shown = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
-        wanted = re.sub(r"^Input should be (a |an )?(valid )?", "", expected["msg"])
-        alternatives = {
-            re.sub(r"^Input should be (a |an )?(valid )?", "", e["msg"]) for e in error.errors()
-        }
-        wanted = " or ".join(sorted(alternatives)) if len(alternatives) < 4 else wanted
+        wanted = described(hint)
         hintline = ""
         if isinstance(value, str) and "'" in wanted:
             hintline = "; " + nearest(value, re.findall(r"'([^']+)'", wanted))

@@ -17,6 +17,7 @@ from aetl.backbone.switches import SwitchEncoder
 from aetl.backbone.tied import tie
 from aetl.bottleneck.base import Bottleneck
 from aetl.corruption.base import Corruption
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Output
 
@@ -35,7 +36,7 @@ class Composite(Layered):
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Bottleneck],
-        outputs: int = 1,
+        outputs: Size = 1,
     ) -> None:
         super().__init__()
         self.shape = shape

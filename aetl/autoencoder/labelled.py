@@ -15,6 +15,7 @@ from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal, NormalCode
 from aetl.corruption.base import Corruption
+from aetl.ranges import Count, Size
 from aetl.rng import Rng
 from aetl.types import DoesNotFit, Output
 
@@ -37,11 +38,11 @@ class Labelled(Layered):
         shape: Shape,
         num_classes: int,
         *,
-        labels: int | Literal["all"],
+        labels: Count | Literal["all"],
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Normal],
-        outputs: int = 1,
+        outputs: Size = 1,
     ) -> None:
         super().__init__()
         if num_classes < 1:

@@ -14,6 +14,7 @@ from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal, NormalCode
 from aetl.corruption.base import Corruption
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Output
 
@@ -46,12 +47,12 @@ class Ladder(Layered):
         self,
         shape: Shape,
         *,
-        top_dim: int,
-        hidden: int,
+        top_dim: Size,
+        hidden: Size,
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Normal],
-        outputs: int = 1,
+        outputs: Size = 1,
     ) -> None:
         super().__init__()
         self.shape, self.top_dim = shape, top_dim

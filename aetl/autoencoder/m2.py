@@ -14,6 +14,7 @@ from aetl.autoencoder.labelled import Labelled
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal
 from aetl.corruption.base import Corruption
+from aetl.ranges import Count, Size
 from aetl.rng import Rng
 from aetl.types import Output
 
@@ -41,11 +42,11 @@ class M2(Labelled):
         shape: Shape,
         num_classes: int,
         *,
-        labels: int | Literal["all"],
+        labels: Count | Literal["all"],
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Normal],
-        outputs: int = 1,
+        outputs: Size = 1,
     ) -> None:
         super().__init__(
             shape,

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from aetl.autoencoder.base import Layered
 from aetl.backbone.base import Backbone, Shape
 from aetl.backbone.vit import TokenMap, ViT, from_patches, patches
+from aetl.ranges import Inner
 from aetl.rng import Rng
 from aetl.types import Code, DoesNotFit, Output, UserError
 
@@ -39,7 +40,7 @@ class MAE(Layered):
     """
 
     def __init__(
-        self, shape: Shape, *, backbone: Backbone, mask_fraction: float, normalise: bool
+        self, shape: Shape, *, backbone: Backbone, mask_fraction: Inner, normalise: bool
     ) -> None:
         super().__init__()
         if not isinstance(backbone, ViT):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from aetl.autoencoder.closed_form import ClosedForm
 from aetl.backbone.base import Shape
+from aetl.ranges import Depth, Positive, Probability
 from aetl.rng import Rng
 from aetl.types import Code, Output, UserError
 
@@ -28,7 +29,7 @@ class MSDA(ClosedForm):
     """
 
     def __init__(
-        self, shape: Shape, *, layers: int, noise: float, ridge: float, concatenate: bool
+        self, shape: Shape, *, layers: Depth, noise: Probability, ridge: Positive, concatenate: bool
     ) -> None:
         super().__init__()
         if not 0.0 <= noise < 1.0:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aetl.autoencoder.closed_form import ClosedForm
 from aetl.backbone.base import Shape
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Code, Output, UserError
 
@@ -21,7 +22,7 @@ class PCA(ClosedForm):
     again on the way back). The largest element of each direction is positive.
     """
 
-    def __init__(self, shape: Shape, *, latent_dim: int, whiten: bool) -> None:
+    def __init__(self, shape: Shape, *, latent_dim: Size, whiten: bool) -> None:
         super().__init__()
         if latent_dim > prod(shape):
             raise UserError(

@@ -15,6 +15,7 @@ from aetl.autoencoder.composite import Composite
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.base import Bottleneck
 from aetl.corruption.base import Corruption
+from aetl.ranges import Fraction
 from aetl.rng import Rng
 from aetl.types import Code, DoesNotFit, Output, UserError
 
@@ -44,7 +45,7 @@ class Stacked(Composite):
         self,
         shape: Shape,
         *,
-        finetune: float,
+        finetune: Fraction,
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Bottleneck],

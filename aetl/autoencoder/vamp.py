@@ -14,6 +14,7 @@ from aetl.autoencoder.composite import Composite
 from aetl.backbone.base import Backbone, Shape
 from aetl.bottleneck.normal import Normal
 from aetl.corruption.base import Corruption
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Output
 
@@ -36,11 +37,11 @@ class Vamp(Autoencoder):
         self,
         shape: Shape,
         *,
-        pseudo_inputs: int,
+        pseudo_inputs: Size,
         corruption: Corruption,
         backbone: Backbone,
         bottleneck: Callable[[Shape], Normal],
-        outputs: int = 1,
+        outputs: Size = 1,
     ) -> None:
         super().__init__()
         self.vae = Composite(

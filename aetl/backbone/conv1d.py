@@ -10,6 +10,7 @@ from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import groups_of
+from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import DoesNotFit, ExampleKind, UserError
 
 
@@ -24,11 +25,11 @@ class Conv1d(Backbone):
     def __init__(
         self,
         *,
-        channels: Sequence[int],
-        kernel_size: int,
+        channels: Sequence[Size],
+        kernel_size: KernelSize,
         activation: Activation,
         norm: Literal["none", "batch", "group"],
-        dropout: float,
+        dropout: Probability,
         spectral_norm: Sides,
     ) -> None:
         if kernel_size % 2 == 0:

@@ -14,6 +14,7 @@ from torch import nn
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import after_convolution, from_latent, halved, require_image
 from aetl.backbone.switches import SwitchDecoder, SwitchEncoder, Unpool
+from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import PICTURES, ExampleKind, UserError
 
 
@@ -30,11 +31,11 @@ class ConvPool(Backbone):
     def __init__(
         self,
         *,
-        channels: Sequence[int],
-        kernel_size: int,
+        channels: Sequence[Size],
+        kernel_size: KernelSize,
         activation: Activation,
         norm: Literal["none", "batch", "group"],
-        dropout: float,
+        dropout: Probability,
         upsample: Literal["nearest", "bilinear", "switches"],
         spectral_norm: Sides,
     ) -> None:

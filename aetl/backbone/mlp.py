@@ -11,6 +11,7 @@ from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.tied import TiedLinear
+from aetl.ranges import Probability, Size
 
 
 class MLP(Backbone):
@@ -22,10 +23,10 @@ class MLP(Backbone):
     def __init__(
         self,
         *,
-        hidden: Sequence[int],
+        hidden: Sequence[Size],
         activation: Activation,
         norm: Literal["none", "batch", "layer"],
-        dropout: float,
+        dropout: Probability,
         tied: bool,
         spectral_norm: Sides,
     ) -> None:

@@ -11,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import from_latent, groups_of, halved, require_image
+from aetl.ranges import Probability, Size
 from aetl.types import PICTURES, ExampleKind
 
 DEPTHS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -34,10 +35,10 @@ class ResNet(Backbone):
         *,
         depth: Literal[18, 34, 50],
         small_stem: bool,
-        width: int,
+        width: Size,
         activation: Activation,
         norm: Literal["batch", "group"],
-        dropout: float,
+        dropout: Probability,
         spectral_norm: Sides,
     ) -> None:
         self.depth, self.small_stem, self.width = depth, small_stem, width

@@ -11,6 +11,7 @@ from torchvision.models import get_model, list_models
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import after_convolution, from_latent, require_image
+from aetl.ranges import Pixels, Probability
 from aetl.types import PICTURES, DoesNotFit, ExampleKind, UserError
 
 HEADS = {"avgpool", "classifier", "fc", "head", "heads", "dropout", "flatten"}
@@ -37,10 +38,10 @@ class Torchvision(Backbone):
         *,
         name: str,
         options: Mapping[str, Any],
-        min_size: int,
+        min_size: Pixels,
         activation: Activation,
         norm: Literal["none", "batch", "group"],
-        dropout: float,
+        dropout: Probability,
         spectral_norm: Sides,
     ) -> None:
         self.name, self.options, self.min_size = name, dict(options), min_size

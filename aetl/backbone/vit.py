@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
 from aetl.backbone.feature_map import from_latent, require_image
+from aetl.ranges import Depth, Pixels, Probability, Size
 from aetl.types import PICTURES, ExampleKind, UserError
 
 
@@ -28,15 +29,15 @@ class ViT(Backbone):
     def __init__(
         self,
         *,
-        patch_size: int,
-        dim: int,
-        depth: int,
-        heads: int,
-        decoder_dim: int,
-        decoder_depth: int,
-        mlp_ratio: int,
+        patch_size: Pixels,
+        dim: Size,
+        depth: Depth,
+        heads: Size,
+        decoder_dim: Size,
+        decoder_depth: Depth,
+        mlp_ratio: Depth,
         activation: Activation,
-        dropout: float,
+        dropout: Probability,
         spectral_norm: Sides,
     ) -> None:
         for name, width in (("dim", dim), ("decoder_dim", decoder_dim)):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
+from aetl.ranges import Positive, Size
 from aetl.rng import Rng
 from aetl.types import Code
 
@@ -32,7 +35,13 @@ class Categorical(Bottleneck):
     """
 
     def __init__(
-        self, in_shape: Shape, *, variables: int, classes: int, temperature: float, hard: bool
+        self,
+        in_shape: Shape,
+        *,
+        variables: Size,
+        classes: Annotated[int, Interval(ge=2, le=65_536)],
+        temperature: Positive,
+        hard: bool,
     ) -> None:
         super().__init__()
         self.latent_shape = (variables * classes,)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
 from aetl.bottleneck.tokens import Tokens
 from aetl.bottleneck.vector_quantized import QuantizedCode
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -28,7 +31,13 @@ class FiniteScalar(Bottleneck):
 
     levels: Tensor
 
-    def __init__(self, in_shape: Shape, *, tokens: int, levels: Sequence[int]) -> None:
+    def __init__(
+        self,
+        in_shape: Shape,
+        *,
+        tokens: Size,
+        levels: Sequence[Annotated[int, Interval(ge=3, le=65_536)]],
+    ) -> None:
         super().__init__()
         if any(level < 3 for level in levels):
             raise UserError(f"bottleneck.levels={list(levels)}: each must be at least 3")

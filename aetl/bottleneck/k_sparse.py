@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Code, UserError
 
@@ -21,7 +22,7 @@ class KSparse(Bottleneck):
     better features from about three times as many.
     """
 
-    def __init__(self, in_shape: Shape, *, latent_dim: int, k: int, eval_k: int) -> None:
+    def __init__(self, in_shape: Shape, *, latent_dim: Size, k: Size, eval_k: Size) -> None:
         super().__init__()
         for name, number in (("k", k), ("eval_k", eval_k)):
             if not 1 <= number <= latent_dim:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Shape
 from aetl.bottleneck.base import Bottleneck
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Code
 
@@ -18,7 +19,7 @@ class Linear(Bottleneck):
     """``z = W h + b``, with an activation where sparse or bounded codes are wanted."""
 
     def __init__(
-        self, in_shape: Shape, *, latent_dim: int, activation: Activation | Literal["none"]
+        self, in_shape: Shape, *, latent_dim: Size, activation: Activation | Literal["none"]
     ) -> None:
         super().__init__()
         self.latent_shape = (latent_dim,)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,6 +13,7 @@ from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
 from aetl.bottleneck.tokens import Tokens
 from aetl.bottleneck.vector_quantized import QuantizedCode
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -24,7 +28,9 @@ class LookupFree(Bottleneck):
     passes the sign unchanged; what keeps the bits in use is the loss term ``lookup_free``.
     """
 
-    def __init__(self, in_shape: Shape, *, tokens: int, bits: int) -> None:
+    def __init__(
+        self, in_shape: Shape, *, tokens: Size, bits: Annotated[int, Interval(ge=1, le=16)]
+    ) -> None:
         super().__init__()
         if not 1 <= bits <= MAX_BITS:
             raise UserError(

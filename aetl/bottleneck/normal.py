@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Code
 
@@ -30,7 +31,7 @@ class Normal(Bottleneck):
     such bound.
     """
 
-    def __init__(self, in_shape: Shape, *, latent_dim: int) -> None:
+    def __init__(self, in_shape: Shape, *, latent_dim: Size) -> None:
         super().__init__()
         self.latent_shape = (latent_dim,)
         self.mean = nn.Sequential(nn.Flatten(), nn.Linear(prod(in_shape), latent_dim))

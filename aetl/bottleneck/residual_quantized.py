@@ -5,7 +5,10 @@ With the losses of RQ-VAE (Lee et al., 2022, arXiv:2203.01941, section 3.1).
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -13,6 +16,7 @@ from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
 from aetl.bottleneck.tokens import Tokens
 from aetl.bottleneck.vector_quantized import QuantizedCode, nearest
+from aetl.ranges import Size
 from aetl.rng import Rng
 
 
@@ -25,7 +29,15 @@ class ResidualQuantized(Bottleneck):
     codebook ``d`` has the numbers from ``d * codes``. The gradient passes to the token unchanged.
     """
 
-    def __init__(self, in_shape: Shape, *, tokens: int, dim: int, codes: int, depth: int) -> None:
+    def __init__(
+        self,
+        in_shape: Shape,
+        *,
+        tokens: Size,
+        dim: Size,
+        codes: Size,
+        depth: Annotated[int, Interval(ge=1, le=64)],
+    ) -> None:
         super().__init__()
         self.tokens = Tokens(in_shape, tokens=tokens, dim=dim)
         self.latent_shape = self.tokens.latent_shape

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
+from aetl.ranges import Size
 
 
 class Tokens(nn.Module):
@@ -17,7 +18,7 @@ class Tokens(nn.Module):
     flat latent.
     """
 
-    def __init__(self, in_shape: Shape, *, tokens: int, dim: int) -> None:
+    def __init__(self, in_shape: Shape, *, tokens: Size, dim: Size) -> None:
         super().__init__()
         self.dim, self.is_map = dim, len(in_shape) == 3
         self.project: nn.Module

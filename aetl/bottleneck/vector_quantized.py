@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
 from aetl.bottleneck.tokens import Tokens
+from aetl.ranges import Size
 from aetl.rng import Rng
 from aetl.types import Code
 
@@ -36,7 +37,7 @@ class VectorQuantized(Bottleneck):
     batch leaves behind.
     """
 
-    def __init__(self, in_shape: Shape, *, tokens: int, dim: int, codes: int) -> None:
+    def __init__(self, in_shape: Shape, *, tokens: Size, dim: Size, codes: Size) -> None:
         super().__init__()
         self.tokens = Tokens(in_shape, tokens=tokens, dim=dim)
         self.latent_shape = self.tokens.latent_shape

@@ -12,6 +12,7 @@ from torch.nn.functional import normalize, softplus
 
 from aetl.backbone.base import Shape
 from aetl.bottleneck.base import Bottleneck
+from aetl.ranges import Positive, Size
 from aetl.rng import Rng
 from aetl.types import Code, UserError
 
@@ -40,7 +41,7 @@ class VonMisesFisher(Bottleneck):
     authors' code, and at most ``max_concentration``.
     """
 
-    def __init__(self, in_shape: Shape, *, latent_dim: int, max_concentration: float) -> None:
+    def __init__(self, in_shape: Shape, *, latent_dim: Size, max_concentration: Positive) -> None:
         super().__init__()
         if not 2 <= latent_dim <= MAX_DIM:
             raise UserError(

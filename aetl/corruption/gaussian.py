@@ -7,13 +7,14 @@ from torch import Tensor
 
 from aetl.corruption.base import Corruption
 from aetl.corruption.strength import Strength, strength
+from aetl.ranges import NonNegative
 from aetl.rng import Rng
 
 
 class Gaussian(Corruption):
     """``x + std * e`` with ``e ~ N(0, I)``; ``std`` in the units of the input. Not clipped."""
 
-    def __init__(self, *, std: float | Strength) -> None:
+    def __init__(self, *, std: NonNegative | Strength) -> None:
         self.std = std
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:

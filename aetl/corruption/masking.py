@@ -7,13 +7,14 @@ from torch import Tensor
 
 from aetl.corruption.base import Corruption
 from aetl.corruption.strength import Strength, strength
+from aetl.ranges import Fraction
 from aetl.rng import Rng
 
 
 class Masking(Corruption):
     """Each element is zeroed with probability ``fraction``, independently of the others."""
 
-    def __init__(self, *, fraction: float | Strength) -> None:
+    def __init__(self, *, fraction: Fraction | Strength) -> None:
         self.fraction = fraction
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:

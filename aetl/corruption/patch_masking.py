@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aetl.corruption.base import Corruption
 from aetl.corruption.strength import Strength, strength
+from aetl.ranges import Fraction, Pixels
 from aetl.rng import Rng
 from aetl.types import PICTURES, DoesNotFit, ExampleKind
 
@@ -23,7 +24,7 @@ class PatchMasking(Corruption):
 
     kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
-    def __init__(self, *, size: int, fraction: float | Strength) -> None:
+    def __init__(self, *, size: Pixels, fraction: Fraction | Strength) -> None:
         self.size, self.fraction = size, fraction
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from aetl.ranges import Fraction, NonNegative
 from aetl.rng import Rng
 
 
@@ -22,7 +23,7 @@ class Strength(ABC):
 class Ramp(Strength):
     """Linear from ``start`` to ``end`` over the first ``fraction`` of training, then ``end``."""
 
-    def __init__(self, *, start: float, end: float, fraction: float) -> None:
+    def __init__(self, *, start: NonNegative, end: NonNegative, fraction: Fraction) -> None:
         self.start, self.end, self.fraction = start, end, fraction
 
     def at(self, progress: float) -> float:

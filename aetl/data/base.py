@@ -19,6 +19,7 @@ from torch import Tensor
 
 from aetl.data.shift import Shift
 from aetl.data.stratify import stratified_order
+from aetl.ranges import Count, Inner, Natural, Probability, Seed
 from aetl.rng import Rng
 from aetl.types import ExampleKind, UserError
 
@@ -189,12 +190,12 @@ class Dataset(ABC):
     """
 
     shift: Shift | None
-    size: int | None
-    budget: int | Literal["all"]
+    size: Count | None
+    budget: Natural | Literal["all"]
     per_class: bool
-    test_fraction: float
-    validation_fraction: float
-    split_seed: int
+    test_fraction: Inner
+    validation_fraction: Probability
+    split_seed: Seed
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:

@@ -11,6 +11,7 @@ from torchvision.datasets import mnist
 
 from aetl.data.base import Dataset, Examples, stats_of
 from aetl.data.download import ensure_files
+from aetl.ranges import Text
 from aetl.types import UserError
 
 
@@ -23,7 +24,7 @@ class Idx(Dataset):
 
     kind: ClassVar[type[mnist.MNIST]]
     classes: ClassVar[tuple[str, ...]]
-    data_dir: str
+    data_dir: Text
     download: bool
 
     def read(self) -> tuple[Examples, Examples]:

@@ -19,6 +19,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from aetl.data.arrays import OVERSHOOT, shown, told_of_values
 from aetl.data.base import Dataset, Examples, identity_of, stats_of
 from aetl.data.labels import normal
+from aetl.ranges import Pixels, Text
 from aetl.types import UserError
 
 T = TypeVar("T")
@@ -76,8 +77,8 @@ class ImageFolder(Dataset):
     hold every value of the set.
     """
 
-    path: str
-    image_size: int | None
+    path: Text
+    image_size: Pixels | None
     channels: Literal[1, 3] | None
     bits: Literal[8, 10, 12, 14, 16] | None
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
 from aetl.data.base import Dataset, Examples
 from aetl.data.labels import labels_of
+from aetl.ranges import Text
 from aetl.types import UserError
 
 VALIDATION = ("val", "valid", "validation")
@@ -38,7 +39,7 @@ class Npz(Dataset):
     holds out its own validation part, or is the test set where there is no other.
     """
 
-    path: str
+    path: Text
     scale: Literal["none", "standard", "unit"]
     layout: Layout
     kind: ArrayKind

@@ -2,12 +2,15 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Int, Shaped, UInt8
 from torch import Tensor
 
+from aetl.ranges import NonNegative, Pixels
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -31,12 +34,12 @@ class Shift:
     Results are rounded and clipped to uint8.
     """
 
-    rotation: float
+    rotation: Annotated[float, Interval(ge=-360, le=360)]
     invert: bool
-    noise: float
-    blur: float
-    contrast: float
-    resize: int | None
+    noise: NonNegative
+    blur: NonNegative
+    contrast: NonNegative
+    resize: Pixels | None
 
     def __post_init__(self) -> None:
         for key in ("noise", "blur", "contrast"):

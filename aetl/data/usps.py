@@ -14,6 +14,7 @@ import torch
 
 from aetl.data.base import Dataset, Examples, stats_of
 from aetl.data.download import ensure_files
+from aetl.ranges import Text
 from aetl.types import UserError
 
 
@@ -21,7 +22,7 @@ from aetl.types import UserError
 class Usps(Dataset):
     """Files of torchvision's layout in ``<data_dir>/USPS``."""
 
-    data_dir: str
+    data_dir: Text
     download: bool
 
     def read(self) -> tuple[Examples, Examples]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.loss.base import LossTerm, Weight
+from aetl.ranges import NonNegative
 
 
 class Adversarial(LossTerm):
@@ -26,7 +27,7 @@ class Adversarial(LossTerm):
 
     discriminator: nn.Module
 
-    def __init__(self, *, weight: float | Weight, lr_scale: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, lr_scale: NonNegative) -> None:
         super().__init__(weight=weight)
         self.lr_scale = lr_scale
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from aetl.backbone.base import Shape
 from aetl.loss.adversarial import Adversarial, dense_discriminator, taken_for
 from aetl.loss.base import Prior, Weight
+from aetl.ranges import NonNegative, Size
 from aetl.rng import Rng
 
 
@@ -24,7 +25,9 @@ class AdversarialPrior(Adversarial):
     unit: ClassVar[str] = "nats"
     prior: ClassVar[Prior | None] = "normal"
 
-    def __init__(self, *, weight: float | Weight, lr_scale: float, hidden: Sequence[int]) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, lr_scale: NonNegative, hidden: Sequence[Size]
+    ) -> None:
         super().__init__(weight=weight, lr_scale=lr_scale)
         self.hidden = tuple(hidden)
 

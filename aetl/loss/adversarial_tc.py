@@ -14,6 +14,7 @@ from aetl.backbone.base import Shape
 from aetl.loss.adversarial import Adversarial, dense_discriminator, taken_for
 from aetl.loss.base import Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import NonNegative, Size
 from aetl.rng import Rng
 
 
@@ -28,7 +29,9 @@ class AdversarialTC(Adversarial):
 
     unit: ClassVar[str] = "nats"
 
-    def __init__(self, *, weight: float | Weight, lr_scale: float, hidden: Sequence[int]) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, lr_scale: NonNegative, hidden: Sequence[Size]
+    ) -> None:
         super().__init__(weight=weight, lr_scale=lr_scale)
         self.hidden = tuple(hidden)
 

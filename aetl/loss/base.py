@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.types import NUMBERS, ExampleKind
 
 Role = Literal["likelihood", "rate", "bound"]
@@ -48,7 +49,7 @@ class LossTerm(nn.Module, ABC):
     """The distribution that the term draws the codes to: standard normal, or uniform on the unit
     sphere or over one-hot variables."""
 
-    def __init__(self, *, weight: float | Weight) -> None:
+    def __init__(self, *, weight: NonNegative | Weight) -> None:
         super().__init__()
         self.weight = weight
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from aetl.loss.base import LossTerm, Prior, Role, Weight
 from aetl.loss.kl import StandardNormalKL
+from aetl.ranges import NonNegative, Share
 
 
 class CapacityKL(LossTerm):
@@ -22,7 +23,9 @@ class CapacityKL(LossTerm):
     prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "rate"
 
-    def __init__(self, *, weight: float | Weight, capacity: float, fraction: float) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, capacity: NonNegative, fraction: Share
+    ) -> None:
         super().__init__(weight=weight)
         self.capacity, self.fraction = capacity, fraction
         self.kl = StandardNormalKL(weight=1.0)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from aetl.loss.base import LossTerm, Measure, Role, Support, Weight
+from aetl.ranges import NonNegative
 from aetl.types import UserError
 
 
@@ -27,7 +29,9 @@ class Categorical(LossTerm):
     role: ClassVar[Role | None] = "likelihood"
     measure: ClassVar[Measure] = "levels"
 
-    def __init__(self, *, weight: float | Weight, levels: int) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, levels: Annotated[int, Interval(ge=2, le=65_536)]
+    ) -> None:
         super().__init__(weight=weight)
         if levels < 2:
             raise UserError(f"loss.reconstruction.levels={levels}: must be at least 2")

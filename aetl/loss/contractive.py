@@ -10,6 +10,7 @@ from torch import Tensor
 from aetl.autoencoder.base import Autoencoder
 from aetl.loss.base import LossTerm, Weight
 from aetl.loss.jacobian import squared_jacobian_norm
+from aetl.ranges import Draws, NonNegative
 from aetl.rng import Rng
 
 
@@ -22,7 +23,7 @@ class Contractive(LossTerm):
 
     unit: ClassVar[str] = "squared latent per squared input units"
 
-    def __init__(self, *, weight: float | Weight, probes: int | None) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, probes: Draws | None) -> None:
         super().__init__(weight=weight)
         self.probes = probes
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from aetl.autoencoder.base import Autoencoder
 from aetl.loss.base import LossTerm, Weight
 from aetl.loss.jacobian import squared_jacobian_norm
+from aetl.ranges import Draws, NonNegative
 from aetl.rng import Rng
 
 
@@ -21,7 +22,7 @@ class DecoderGradient(LossTerm):
 
     unit: ClassVar[str] = "squared output per squared latent units"
 
-    def __init__(self, *, weight: float | Weight, probes: int | None) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, probes: Draws | None) -> None:
         super().__init__(weight=weight)
         self.probes = probes
 

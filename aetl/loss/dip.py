@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aetl.loss.base import LossTerm, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import NonNegative
 
 
 class DIP(LossTerm):
@@ -24,7 +25,7 @@ class DIP(LossTerm):
     unit: ClassVar[str] = "squared covariance"
 
     def __init__(
-        self, *, weight: float | Weight, kind: Literal["i", "ii"], diagonal: float
+        self, *, weight: NonNegative | Weight, kind: Literal["i", "ii"], diagonal: NonNegative
     ) -> None:
         super().__init__(weight=weight)
         self.kind, self.diagonal = kind, diagonal

@@ -11,6 +11,7 @@ from torch import Tensor
 from aetl.loss.base import LossTerm, Prior, Role, Weight
 from aetl.loss.joint_batch import joint_batch
 from aetl.loss.kl import StandardNormalKL
+from aetl.ranges import NonNegative
 
 
 class FreeBitsKL(LossTerm):
@@ -25,7 +26,7 @@ class FreeBitsKL(LossTerm):
     prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "rate"
 
-    def __init__(self, *, weight: float | Weight, free: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, free: NonNegative) -> None:
         super().__init__(weight=weight)
         self.free = free
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.loss.base import LossTerm, Role, Weight
+from aetl.ranges import NonNegative, Positive
 
 
 class Gaussian(LossTerm):
@@ -24,7 +25,7 @@ class Gaussian(LossTerm):
     unit: ClassVar[str] = "nats"
     role: ClassVar[Role | None] = "likelihood"
 
-    def __init__(self, *, weight: float | Weight, sigma: float, learned: bool) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, sigma: Positive, learned: bool) -> None:
         super().__init__(weight=weight)
         self.log_sigma = nn.Parameter(torch.tensor(log(sigma)), requires_grad=learned)
 

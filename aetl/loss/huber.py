@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import huber_loss
 
 from aetl.loss.base import LossTerm, Weight
+from aetl.ranges import NonNegative, Positive
 
 
 class Huber(LossTerm):
@@ -16,7 +17,7 @@ class Huber(LossTerm):
 
     unit: ClassVar[str] = "squared input units"
 
-    def __init__(self, *, weight: float | Weight, delta: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, delta: Positive) -> None:
         super().__init__(weight=weight)
         self.delta = delta
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.loss.base import LossTerm, Prior, Role, Weight
+from aetl.ranges import Draws, NonNegative
 from aetl.rng import Rng
 
 
@@ -27,7 +28,9 @@ class ImportanceWeighted(LossTerm):
     prior: ClassVar[Prior | None] = "normal"
     role: ClassVar[Role | None] = "bound"
 
-    def __init__(self, *, weight: float | Weight, samples: int, likelihood: LossTerm) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, samples: Draws, likelihood: LossTerm
+    ) -> None:
         super().__init__(weight=weight)
         self.samples, self.likelihood = samples, likelihood
         self.outputs = likelihood.outputs

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.loss.base import LossTerm, Role, Weight
+from aetl.ranges import NonNegative, Positive
 
 
 class Laplace(LossTerm):
@@ -17,7 +18,7 @@ class Laplace(LossTerm):
     unit: ClassVar[str] = "nats"
     role: ClassVar[Role | None] = "likelihood"
 
-    def __init__(self, *, weight: float | Weight, scale: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, scale: Positive) -> None:
         super().__init__(weight=weight)
         self.scale = scale
 

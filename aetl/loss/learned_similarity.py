@@ -13,6 +13,7 @@ from aetl.autoencoder.base import Autoencoder
 from aetl.backbone.base import Backbone, Shape
 from aetl.loss.adversarial import Adversarial, taken_for
 from aetl.loss.base import Weight
+from aetl.ranges import NonNegative
 from aetl.rng import Rng
 
 
@@ -37,9 +38,9 @@ class LearnedSimilarity(Adversarial):
     def __init__(
         self,
         *,
-        weight: float | Weight,
-        lr_scale: float,
-        gan_weight: float,
+        weight: NonNegative | Weight,
+        lr_scale: NonNegative,
+        gan_weight: NonNegative,
         link: Literal["sigmoid", "identity"],
         backbone: Backbone,
     ) -> None:

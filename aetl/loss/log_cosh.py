@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from aetl.loss.base import LossTerm, Weight
+from aetl.ranges import NonNegative, Positive
 
 
 class LogCosh(LossTerm):
@@ -17,7 +18,7 @@ class LogCosh(LossTerm):
 
     unit: ClassVar[str] = "input units"
 
-    def __init__(self, *, weight: float | Weight, a: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, a: Positive) -> None:
         super().__init__(weight=weight)
         self.a = a
 

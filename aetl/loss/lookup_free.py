@@ -11,6 +11,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
 from aetl.loss.base import LossTerm, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import NonNegative, Positive
 
 
 class LookupFreeEntropy(LossTerm):
@@ -25,7 +26,12 @@ class LookupFreeEntropy(LossTerm):
     unit: ClassVar[str] = "nats"
 
     def __init__(
-        self, *, weight: float | Weight, temperature: float, diversity: float, commitment: float
+        self,
+        *,
+        weight: NonNegative | Weight,
+        temperature: Positive,
+        diversity: NonNegative,
+        commitment: NonNegative,
     ) -> None:
         super().__init__(weight=weight)
         self.temperature, self.diversity, self.commitment = temperature, diversity, commitment

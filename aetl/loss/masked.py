@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.loss.base import LossTerm, Weight
+from aetl.ranges import NonNegative
 
 
 class Masked(LossTerm):
@@ -19,7 +20,9 @@ class Masked(LossTerm):
 
     unit: ClassVar[str] = "squared input units"
 
-    def __init__(self, *, weight: float | Weight, corrupted: float, clean: float) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, corrupted: NonNegative, clean: NonNegative
+    ) -> None:
         super().__init__(weight=weight)
         self.on_corrupted, self.on_clean = corrupted, clean
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from aetl.loss.base import LossTerm, Prior, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import NonNegative, Positive
 from aetl.rng import Rng
 
 
@@ -33,7 +34,11 @@ class MMD(LossTerm):
     prior: ClassVar[Prior | None] = "normal"
 
     def __init__(
-        self, *, weight: float | Weight, kernel: Literal["imq", "rbf"], scales: Sequence[float]
+        self,
+        *,
+        weight: NonNegative | Weight,
+        kernel: Literal["imq", "rbf"],
+        scales: Sequence[Positive],
     ) -> None:
         super().__init__(weight=weight)
         self.kernel, self.scales = kernel, tuple(scales)

@@ -12,6 +12,7 @@ from torch.nn.functional import avg_pool2d
 
 from aetl.loss.base import LossTerm, Support, Weight
 from aetl.loss.ssim import similarity
+from aetl.ranges import KernelSize, NonNegative, Positive
 from aetl.types import PICTURES, ExampleKind, UserError
 
 SMALLEST = 1e-6
@@ -33,7 +34,12 @@ class MSSSIM(LossTerm):
     unit: ClassVar[str] = "structural dissimilarity, summed over elements"
 
     def __init__(
-        self, *, weight: float | Weight, window: int, sigma: float, weights: Sequence[float]
+        self,
+        *,
+        weight: NonNegative | Weight,
+        window: KernelSize,
+        sigma: Positive,
+        weights: Sequence[NonNegative],
     ) -> None:
         super().__init__(weight=weight)
         if window % 2 == 0:

@@ -16,6 +16,7 @@ from torch.nn.functional import interpolate
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.loss.base import LossTerm, Support, Weight
+from aetl.ranges import NonNegative, Pixels, Seed
 from aetl.rng import seed_global
 from aetl.types import PICTURES, ExampleKind, UserError
 
@@ -47,7 +48,7 @@ class Perceptual(LossTerm):
     unit: ClassVar[str] = "mean squared feature units, summed over layers"
 
     def __init__(
-        self, *, weight: float | Weight, layers: Sequence[str], encoder: FixedEncoder
+        self, *, weight: NonNegative | Weight, layers: Sequence[str], encoder: FixedEncoder
     ) -> None:
         super().__init__(weight=weight)
         self.layers, self.encoder = tuple(layers), encoder
@@ -122,7 +123,7 @@ class TorchvisionEncoder(FixedEncoder):
     have three equal channels.
     """
 
-    def __init__(self, *, name: str, weights: str | None, size: int | None, seed: int) -> None:
+    def __init__(self, *, name: str, weights: str | None, size: Pixels | None, seed: Seed) -> None:
         self.name, self.weights, self.size, self.seed = name, weights, size, seed
 
     def build(self, shape: tuple[int, ...]) -> tuple[nn.Module, Callable[[Images], Any]]:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aetl.loss.base import LossTerm, Weight
+from aetl.ranges import NonNegative
 
 
 class SemiSupervised(LossTerm):
@@ -23,7 +24,7 @@ class SemiSupervised(LossTerm):
 
     unit: ClassVar[str] = "nats"
 
-    def __init__(self, *, weight: float | Weight, likelihood: LossTerm) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, likelihood: LossTerm) -> None:
         super().__init__(weight=weight)
         self.likelihood = likelihood
         self.outputs = likelihood.outputs

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
 from aetl.loss.base import LossTerm, Prior, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import NonNegative
 from aetl.rng import Rng
 
 
@@ -24,7 +26,9 @@ class SlicedWasserstein(LossTerm):
     unit: ClassVar[str] = "squared latent units"
     prior: ClassVar[Prior | None] = "normal"
 
-    def __init__(self, *, weight: float | Weight, directions: int) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, directions: Annotated[int, Interval(ge=1, le=65_536)]
+    ) -> None:
         super().__init__(weight=weight)
         self.directions = directions
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from aetl.loss.base import LossTerm, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import Inner, NonNegative
 
 EDGE = 1e-6
 """Mean activations are held this far from 0 and 1, where the divergence has no finite slope."""
@@ -25,7 +26,7 @@ class SparsityKL(LossTerm):
 
     unit: ClassVar[str] = "nats"
 
-    def __init__(self, *, weight: float | Weight, target: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, target: Inner) -> None:
         super().__init__(weight=weight)
         self.target = target
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d
 
 from aetl.loss.base import LossTerm, Support, Weight
+from aetl.ranges import KernelSize, NonNegative, Positive
 from aetl.types import PICTURES, ExampleKind, UserError
 
 K1, K2 = 0.01, 0.03
@@ -30,7 +31,9 @@ class SSIM(LossTerm):
 
     unit: ClassVar[str] = "structural dissimilarity, summed over elements"
 
-    def __init__(self, *, weight: float | Weight, window: int, sigma: float) -> None:
+    def __init__(
+        self, *, weight: NonNegative | Weight, window: KernelSize, sigma: Positive
+    ) -> None:
         super().__init__(weight=weight)
         if window % 2 == 0:
             raise UserError(f"loss.reconstruction.window={window}: must be odd (7, 9, 11, ...)")

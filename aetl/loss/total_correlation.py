@@ -11,6 +11,7 @@ from torch import Tensor
 
 from aetl.loss.base import LossTerm, Weight
 from aetl.loss.joint_batch import joint_batch
+from aetl.ranges import NonNegative
 
 
 class TotalCorrelation(LossTerm):
@@ -29,7 +30,7 @@ class TotalCorrelation(LossTerm):
     unit: ClassVar[str] = "nats"
 
     def __init__(
-        self, *, weight: float | Weight, sampling: Literal["weighted", "stratified"]
+        self, *, weight: NonNegative | Weight, sampling: Literal["weighted", "stratified"]
     ) -> None:
         super().__init__(weight=weight)
         self.sampling = sampling

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.loss.base import LossTerm, Weight
+from aetl.ranges import NonNegative
 
 
 class VectorQuantization(LossTerm):
@@ -18,7 +19,7 @@ class VectorQuantization(LossTerm):
 
     unit: ClassVar[str] = "squared latent units"
 
-    def __init__(self, *, weight: float | Weight, commitment: float) -> None:
+    def __init__(self, *, weight: NonNegative | Weight, commitment: NonNegative) -> None:
         super().__init__(weight=weight)
         self.commitment = commitment
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from math import fmod
 
 from aetl.loss.base import Weight
+from aetl.ranges import Depth, NonNegative, Share
 
 
 class WarmUp(Weight):
     """Linear from 0 to ``final`` over the first ``fraction`` of training (arXiv:1602.02282)."""
 
-    def __init__(self, *, final: float, fraction: float) -> None:
+    def __init__(self, *, final: NonNegative, fraction: Share) -> None:
         self.final, self.fraction = final, fraction
 
     def at(self, progress: float) -> float:
@@ -20,7 +21,7 @@ class WarmUp(Weight):
 class Cyclic(Weight):
     """``cycles`` linear rises to ``final``, each over ``rise`` of its cycle (arXiv:1903.10145)."""
 
-    def __init__(self, *, final: float, cycles: int, rise: float) -> None:
+    def __init__(self, *, final: NonNegative, cycles: Depth, rise: Share) -> None:
         self.final, self.cycles, self.rise = final, cycles, rise
 
     def at(self, progress: float) -> float:

@@ -9,6 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from aetl.ranges import Folds, NonNegative
 from aetl.score.base import Evidence, Kind, Score, dealt
 
 
@@ -22,7 +23,7 @@ class ADistance(Score):
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression"})
     higher_is_better: ClassVar[bool] = False
 
-    def __init__(self, *, folds: int, l2: float) -> None:
+    def __init__(self, *, folds: Folds, l2: NonNegative) -> None:
         self.folds, self.l2 = folds, l2
 
     def __call__(self, evidence: Evidence) -> float:

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Size
 from aetl.score.base import Evidence, Score, coordinates
 
 FLOOR = 1e-4
@@ -20,7 +21,7 @@ class GBC(Score):
     is what the paper recommends.
     """
 
-    def __init__(self, *, dims: int, covariance: Literal["spherical", "diagonal"]) -> None:
+    def __init__(self, *, dims: Size, covariance: Literal["spherical", "diagonal"]) -> None:
         self.dims, self.covariance = dims, covariance
 
     def __call__(self, evidence: Evidence) -> float:

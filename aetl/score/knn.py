@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from aetl.ranges import Count
 from aetl.score.base import Evidence, Kind, Score, agreement, coordinates
 
 
@@ -18,7 +19,7 @@ class KNN(Score):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression"})
 
-    def __init__(self, *, neighbours: int) -> None:
+    def __init__(self, *, neighbours: Count) -> None:
         self.neighbours = neighbours
 
     def __call__(self, evidence: Evidence) -> float:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from aetl.ranges import Share, Size
 from aetl.score.base import Evidence, Score, coordinates
 
 
@@ -19,7 +20,7 @@ class NLEEP(Score):
     (at most half the examples), diagonal covariances.
     """
 
-    def __init__(self, *, energy: float, components: int) -> None:
+    def __init__(self, *, energy: Share, components: Size) -> None:
         self.energy, self.components = energy, components
 
     def __call__(self, evidence: Evidence) -> float:

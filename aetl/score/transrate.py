@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Positive
 from aetl.score.base import Evidence, Score, centred
 
 
@@ -17,7 +18,7 @@ class TransRate(Score):
     them as they are.
     """
 
-    def __init__(self, *, epsilon: float) -> None:
+    def __init__(self, *, epsilon: Positive) -> None:
         self.epsilon = epsilon
 
     def __call__(self, evidence: Evidence) -> float:

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from aetl.ranges import NonNegative
 from aetl.selector.base import Candidate, Selector
 from aetl.transfer.base import Part
 
@@ -20,7 +21,7 @@ class ReverseValidation(Selector):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     uses_metric: ClassVar[bool] = True
 
-    def __init__(self, *, l2: float) -> None:
+    def __init__(self, *, l2: NonNegative) -> None:
         self.l2 = l2
 
     def score(self, candidate: Candidate) -> float:

@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Positive
 from aetl.selector.base import Candidate, Selector
 from aetl.selector.entropy import mean_entropy
 from aetl.task.base import Kind
@@ -23,7 +24,7 @@ class SoftNeighborhoodDensity(Selector):
     uses: ClassVar[frozenset[Part]] = frozenset({"target_inputs"})
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, temperature: float) -> None:
+    def __init__(self, *, temperature: Positive) -> None:
         self.temperature = temperature
 
     def score(self, candidate: Candidate) -> float:

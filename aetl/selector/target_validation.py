@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from aetl.ranges import Inner
 from aetl.selector.base import Candidate, Selector
 from aetl.transfer.base import Part
 
@@ -14,7 +15,7 @@ class TargetValidation(Selector):
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
     uses_metric: ClassVar[bool] = True
 
-    def __init__(self, *, fraction: float) -> None:
+    def __init__(self, *, fraction: Inner) -> None:
         self.fraction = fraction
 
     def held_out(self, labels: int) -> int:

@@ -20,6 +20,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from aetl import ranks
 from aetl.files import atomic, write_torch
+from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
 from aetl.stage.schedule import Schedule
@@ -45,7 +46,13 @@ class Fit:
     """
 
     def __init__(
-        self, *, epochs: int, min_steps: int, max_steps: int | None, batch_size: int, lr: float
+        self,
+        *,
+        epochs: Natural,
+        min_steps: Natural,
+        max_steps: Natural | None,
+        batch_size: Count,
+        lr: NonNegative,
     ) -> None:
         self.epochs, self.min_steps, self.max_steps = epochs, min_steps, max_steps
         self.batch_size, self.lr = batch_size, lr
@@ -219,7 +226,7 @@ class ResumePoint(pl.Callback):
     between, would leave out the validation, or train on one batch too many.
     """
 
-    def __init__(self, *, every_n_steps: int) -> None:
+    def __init__(self, *, every_n_steps: Count) -> None:
         self.every_n_steps = every_n_steps
         self._saved = -1
         self._at_epoch_start = False

@@ -23,6 +23,7 @@ from aetl.config import resolved
 from aetl.data.loader import Loader, smallest_batch
 from aetl.files import write_torch
 from aetl.loss.objective import Objective
+from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
@@ -57,11 +58,11 @@ class PretrainingFit(Fit):
         self,
         *,
         domains: Literal["source", "both"],
-        epochs: int,
-        min_steps: int,
-        max_steps: int | None,
-        batch_size: int,
-        lr: float,
+        epochs: Natural,
+        min_steps: Natural,
+        max_steps: Natural | None,
+        batch_size: Count,
+        lr: NonNegative,
     ) -> None:
         super().__init__(
             epochs=epochs, min_steps=min_steps, max_steps=max_steps, batch_size=batch_size, lr=lr

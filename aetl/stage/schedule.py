@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from typing import Annotated
+
+from annotated_types import Interval
+from typing_extensions import Doc
+
+from aetl.ranges import Fraction, NonNegative
 
 
 class Schedule(ABC):
@@ -24,7 +30,12 @@ class Constant(Schedule):
 class Cosine(Schedule):
     """Linear warm-up over ``warmup``, then half a cosine down to ``floor`` (arXiv:1608.03983)."""
 
-    def __init__(self, *, warmup: float, floor: float) -> None:
+    def __init__(
+        self,
+        *,
+        warmup: Annotated[float, Interval(ge=0, lt=1), Doc("a fraction of the steps, not epochs")],
+        floor: Fraction,
+    ) -> None:
         self.warmup, self.floor = warmup, floor
 
     def at(self, progress: float) -> float:
@@ -37,7 +48,7 @@ class Cosine(Schedule):
 class InverseDecay(Schedule):
     """``(1 + alpha p)^-beta``: with 10 and 0.75 that of DANN (arXiv:1505.07818, section 5.2.2)."""
 
-    def __init__(self, *, alpha: float, beta: float) -> None:
+    def __init__(self, *, alpha: NonNegative, beta: NonNegative) -> None:
         self.alpha, self.beta = alpha, beta
 
     def at(self, progress: float) -> float:

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from aetl import ranks
 from aetl.files import read_json, write_json
+from aetl.ranges import Text
 from aetl.store.code import code_digest
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class Entry:
 class Store:
     """The folder of entries; with ``reuse=False`` all is computed again, in the run's folder."""
 
-    def __init__(self, *, dir: str, reuse: bool) -> None:
+    def __init__(self, *, dir: Text, reuse: bool) -> None:
         self.dir = Path(dir)
         self.reuse = reuse
 

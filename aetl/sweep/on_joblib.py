@@ -6,7 +6,9 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from aetl.config import ConfigError
 from aetl.sweep.apart import Apart, forget, portable, wait_apart
@@ -22,7 +24,7 @@ class Joblib:
 
     local = True
 
-    def __init__(self, *, folder: str, n_jobs: int) -> None:
+    def __init__(self, *, folder: str, n_jobs: Annotated[int, Interval(ge=1, le=10_000)]) -> None:
         try:
             from joblib import effective_n_jobs
             from joblib.externals.loky import get_reusable_executor

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aetl.config import ConfigError
+from aetl.ranges import Natural, NonNegative
 from aetl.sweep.apart import Apart, forget, portable, run, wait_apart
 from aetl.sweep.job import Work
 
@@ -19,7 +20,7 @@ class Ray:
     local = False
 
     def __init__(
-        self, *, folder: str, address: str | None, num_cpus: int | None, num_gpus: float
+        self, *, folder: str, address: str | None, num_cpus: Natural | None, num_gpus: NonNegative
     ) -> None:
         try:
             import ray

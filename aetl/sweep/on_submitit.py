@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from aetl.config import ConfigError
 from aetl.files import read_json, write_json
+from aetl.ranges import Count, Natural, Positive
 from aetl.sweep.apart import Apart, Requeue, forget, portable, wait_apart
 from aetl.sweep.job import Work
 
@@ -31,9 +32,9 @@ class Submitit:
     local = False
 
     def __init__(
-        self, *, folder: str, cluster: Literal["slurm", "local"], timeout_min: int,
-        max_num_timeout: int, cpus_per_task: int | None, gpus_per_node: int | None,
-        mem_gb: float | None, partition: str | None, account: str | None, qos: str | None,
+        self, *, folder: str, cluster: Literal["slurm", "local"], timeout_min: Count,
+        max_num_timeout: Natural, cpus_per_task: Count | None, gpus_per_node: Natural | None,
+        mem_gb: Positive | None, partition: str | None, account: str | None, qos: str | None,
         constraint: str | None, setup: list[str] | None, additional_parameters: dict[str, Any],
     ) -> None:  # fmt: skip
         try:

@@ -12,8 +12,9 @@ import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from annotated_types import Interval
 from hydra import version
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -23,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aetl.config import ConfigError, check_target
 from aetl.ending import signal_of
+from aetl.ranges import Natural
 from aetl.sweep.backend import start_server
 from aetl.sweep.conclusion import conclude
 from aetl.sweep.job import Surroundings
@@ -75,7 +77,9 @@ class ProcessLauncher(Launcher):
     """A search's manifest that is gone on with, its lock held; ``again`` are the states to redo."""
     again: ClassVar[frozenset[State]] = frozenset()
 
-    def __init__(self, jobs: int | None, retries: int) -> None:
+    def __init__(
+        self, jobs: Annotated[int, Interval(ge=1, le=10_000)] | None, retries: Natural
+    ) -> None:
         self.jobs, self.retries = jobs, retries
         self.backend: dict[str, Any] | None = None
 
@@ -83,8 +87,9 @@ class ProcessLauncher(Launcher):
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
         """Claim the sweep's folder before the sweeper writes into it; warm up the processes."""
-        _at_least("jobs", self.jobs, 1, or_null=True)
-        _at_least("retries", self.retries, 0)
+        node = OmegaConf.to_container(config.hydra.launcher, resolve=True)
+        assert isinstance(node, dict)
+        check_target("hydra.launcher", {str(key): value for key, value in node.items()})
         self.loader, self.config = hydra_context.config_loader, config
         _leave_checking_to_us()
         folder = Path(str(config.hydra.sweep.dir)).absolute()
@@ -183,7 +188,13 @@ class ProcessLauncher(Launcher):
 class ClusterLauncher(ProcessLauncher):
     """The same for jobs that run elsewhere: ``backend`` names the class that knows how."""
 
-    def __init__(self, jobs: int | None, retries: int, backend: str, **settings: Any) -> None:
+    def __init__(
+        self,
+        jobs: Annotated[int, Interval(ge=1, le=10_000)] | None,
+        retries: Natural,
+        backend: str,
+        **settings: Any,
+    ) -> None:
         super().__init__(jobs, retries)
         self.backend = {"_target_": backend, **settings}
 
@@ -234,14 +245,6 @@ def _returned(
         status=JobStatus.COMPLETED if done else JobStatus.FAILED,
         _return_value=values.get(job.number) if done else failed,
     )
-
-
-def _at_least(name: str, value: Any, least: int, or_null: bool = False) -> None:
-    if value is None and or_null:
-        return
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        allowed = f"a whole number from {least} on" + (", or null" if or_null else "")
-        raise ConfigError(f"hydra.launcher.{name}={value}: expected {allowed}")
 
 
 def _threads(config: DictConfig) -> int:

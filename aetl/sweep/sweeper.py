@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from aetl.config import ConfigError, check_target
 from aetl.files import write_text
+from aetl.ranges import Count, Natural, Seed
 from aetl.sweep.objective import directions_of, refuse_objectives
 from aetl.sweep.space import from_overrides, space_of
 from aetl.sweep.study import PrunerName, SamplerName, Settings, optuna_library
@@ -27,8 +28,8 @@ class OptunaSweeper(Sweeper):
 
     def __init__(
         self, *, objective: list[str], space: Mapping[str, Any] | None,
-        n_trials: int | None,
-        sampler: SamplerName, pruner: PrunerName, seed: int, startup: int, warmup: int,
+        n_trials: Count | None,
+        sampler: SamplerName, pruner: PrunerName, seed: Seed, startup: Natural, warmup: Natural,
         storage: str | None, study_name: str | None,
     ) -> None:  # fmt: skip
         self.objective, self.space, self.study_name = (

@@ -13,6 +13,7 @@ import numpy as np
 
 from aetl.data.base import Examples
 from aetl.files import read_json, write_json
+from aetl.ranges import Natural, NonNegative
 from aetl.store.store import Entry
 from aetl.tracking.agent import beside_the_sweeps
 from aetl.tracking.base import About, Results, Status, Tracker
@@ -43,7 +44,7 @@ class Wandb(Tracker):
 
     def __init__(
         self, *, project: str, entity: str | None, mode: Literal["auto", "online", "offline"],
-        artifacts: bool, predictions: int, patience: float,
+        artifacts: bool, predictions: Natural, patience: NonNegative,
     ) -> None:  # fmt: skip
         self.project, self.entity, self.mode = project, entity, mode
         self.artifacts, self.predictions, self.patience = artifacts, predictions, patience

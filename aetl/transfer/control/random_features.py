@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from aetl.ranges import NonNegative
 from aetl.task.base import Task
 from aetl.transfer.base import TransferStrategy
 
@@ -13,7 +14,7 @@ class RandomFeatures(TransferStrategy):
 
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(self, *, l2: float) -> None:
+    def __init__(self, *, l2: NonNegative) -> None:
         self.l2 = l2
 
     def head(self, task: Task) -> Any:

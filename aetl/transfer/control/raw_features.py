@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from aetl.ranges import NonNegative
 from aetl.task.base import Task
 from aetl.transfer.base import TransferStrategy
 from aetl.transfer.network import Network
@@ -17,7 +18,7 @@ class RawFeatures(TransferStrategy):
 
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(self, *, l2: float) -> None:
+    def __init__(self, *, l2: NonNegative) -> None:
         self.l2 = l2
 
     def head(self, task: Task) -> Any:

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative, Size
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Step, Stream, TransferStrategy, View
 from aetl.transfer.feature.dann import discriminator, domain_loss, reversal, reverse
@@ -28,7 +29,9 @@ class Cdan(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, weight: float, gamma: float, hidden: int, entropy: bool) -> None:
+    def __init__(
+        self, *, weight: NonNegative, gamma: NonNegative, hidden: Size, entropy: bool
+    ) -> None:
         self.weight, self.gamma, self.hidden, self.entropy = weight, gamma, hidden, entropy
 
     def module(self, network: Network, task: Task, view: View) -> nn.Module:

@@ -10,6 +10,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.transfer.base import Part, Step, TransferStrategy
 
 
@@ -21,7 +22,7 @@ class Coral(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, weight: float) -> None:
+    def __init__(self, *, weight: NonNegative) -> None:
         self.weight = weight
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

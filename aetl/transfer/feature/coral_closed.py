@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import NonNegative, Positive
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, TransferStrategy, View
 
@@ -23,7 +24,7 @@ class CoralClosed(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, l2: float, ridge: float) -> None:
+    def __init__(self, *, l2: NonNegative, ridge: Positive) -> None:
         self.l2, self.ridge = l2, ridge
 
     def head(self, task: Task) -> Any:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from aetl.ranges import NonNegative, Size
 from aetl.task.base import Task
 from aetl.transfer.base import Part, Step, TransferStrategy, View
 from aetl.transfer.network import Network
@@ -28,7 +29,7 @@ class Dann(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, weight: float, gamma: float, hidden: int) -> None:
+    def __init__(self, *, weight: NonNegative, gamma: NonNegative, hidden: Size) -> None:
         self.weight, self.gamma, self.hidden = weight, gamma, hidden
 
     def module(self, network: Network, task: Task, view: View) -> nn.Module:

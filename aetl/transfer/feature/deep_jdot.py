@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Part, Step, Stream, TransferStrategy, View
 from aetl.transfer.feature.optimal_transport import pot
@@ -27,7 +28,7 @@ class DeepJdot(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, alpha: float, weight: float) -> None:
+    def __init__(self, *, alpha: NonNegative, weight: NonNegative) -> None:
         self.alpha, self.weight = alpha, weight
 
     def module(self, network: Network, task: Task, view: View) -> None:

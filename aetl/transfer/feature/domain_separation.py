@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.autoencoder.base import Autoencoder
+from aetl.ranges import NonNegative, Size
 from aetl.task.base import Task
 from aetl.transfer.base import Part, Step, TransferStrategy, View
 from aetl.transfer.feature.dann import discriminator, domain_loss, reversal, reverse
@@ -36,11 +37,11 @@ class DomainSeparation(TransferStrategy):
     def __init__(
         self,
         *,
-        reconstruction: float,
-        difference: float,
-        similarity: float,
-        gamma: float,
-        hidden: int,
+        reconstruction: NonNegative,
+        difference: NonNegative,
+        similarity: NonNegative,
+        gamma: NonNegative,
+        hidden: Size,
     ) -> None:
         self.reconstruction, self.difference = reconstruction, difference
         self.similarity, self.gamma, self.hidden = similarity, gamma, hidden

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative, Positive
 from aetl.transfer.base import Part, Step, TransferStrategy
 from aetl.transfer.feature.mmd import gaussian_kernel, squared_mmd
 
@@ -24,7 +25,7 @@ class Jan(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, weight: float, scales: Sequence[float]) -> None:
+    def __init__(self, *, weight: NonNegative, scales: Sequence[Positive]) -> None:
         self.weight, self.scales = weight, scales
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
+from aetl.ranges import Count
 from aetl.task.base import Task
 from aetl.task.fitted import below, joined, put_back, state_of
 from aetl.transfer.base import TransferStrategy
@@ -17,7 +18,7 @@ from aetl.transfer.base import TransferStrategy
 class Knn(TransferStrategy):
     """The ``neighbours`` nearest training examples vote, each with its weight."""
 
-    def __init__(self, *, neighbours: int) -> None:
+    def __init__(self, *, neighbours: Count) -> None:
         self.neighbours = neighbours
 
     def head(self, task: Task) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from aetl.ranges import NonNegative
 from aetl.task.base import Task
 from aetl.transfer.base import TransferStrategy
 
@@ -11,7 +12,7 @@ from aetl.transfer.base import TransferStrategy
 class LinearProbe(TransferStrategy):
     """Logistic regression, or ridge, on standardised features, fitted to convergence."""
 
-    def __init__(self, *, l2: float) -> None:
+    def __init__(self, *, l2: NonNegative) -> None:
         self.l2 = l2
 
     def head(self, task: Task) -> Any:

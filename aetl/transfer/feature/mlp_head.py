@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative, Size
 from aetl.transfer.base import Group, Step, TransferStrategy
 from aetl.transfer.depth import head_parameters
 from aetl.transfer.network import Network
@@ -17,7 +18,7 @@ class MlpHead(TransferStrategy):
     the loss: what is in the features, but not linearly.
     """
 
-    def __init__(self, *, hidden: int, scale: float, l2: float) -> None:
+    def __init__(self, *, hidden: Size, scale: NonNegative, l2: NonNegative) -> None:
         self.hidden, self.scale, self.l2 = hidden, scale, l2
 
     def adapt(self, network: Network) -> None:

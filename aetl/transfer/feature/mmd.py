@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative, Positive
 from aetl.transfer.base import Part, Step, TransferStrategy
 
 
@@ -26,7 +27,7 @@ class Mmd(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, weight: float, scales: Sequence[float]) -> None:
+    def __init__(self, *, weight: NonNegative, scales: Sequence[Positive]) -> None:
         self.weight, self.scales = weight, scales
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

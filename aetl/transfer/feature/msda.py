@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.autoencoder.msda import MSDA
+from aetl.ranges import Depth, NonNegative, Positive, Probability
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 from aetl.transfer.network import Network
@@ -29,7 +30,9 @@ class Msda(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(self, *, l2: float, layers: int, noise: float, ridge: float) -> None:
+    def __init__(
+        self, *, l2: NonNegative, layers: Depth, noise: Probability, ridge: Positive
+    ) -> None:
         self.l2, self.layers, self.noise, self.ridge = l2, layers, noise, ridge
 
     def head(self, task: Task) -> Any:

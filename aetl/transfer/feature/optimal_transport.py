@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 from scipy.spatial.distance import cdist
 
+from aetl.ranges import NonNegative, Positive, Size
 from aetl.rng import Rng
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, TransferStrategy, View
@@ -30,7 +31,9 @@ class OptimalTransport(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, l2: float, entropy: float, same_class: float, samples: int) -> None:
+    def __init__(
+        self, *, l2: NonNegative, entropy: Positive, same_class: NonNegative, samples: Size
+    ) -> None:
         self.l2, self.entropy, self.same_class = l2, entropy, same_class
         self.samples = samples
 

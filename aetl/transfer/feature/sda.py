@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aetl.ranges import NonNegative
 from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy
 from aetl.transfer.network import Network
@@ -25,7 +26,7 @@ class Sda(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels"})
 
-    def __init__(self, *, l2: float) -> None:
+    def __init__(self, *, l2: NonNegative) -> None:
         self.l2 = l2
 
     def head(self, task: Task) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.transfer.base import Group, Step, TransferStrategy
 from aetl.transfer.depth import head_parameters
 from aetl.transfer.network import Network
@@ -17,7 +18,7 @@ class SgdProbe(TransferStrategy):
     weights, penalties and selectors.
     """
 
-    def __init__(self, *, scale: float, l2: float) -> None:
+    def __init__(self, *, scale: NonNegative, l2: NonNegative) -> None:
         self.scale, self.l2 = scale, l2
 
     def groups(self, network: Network) -> list[Group]:

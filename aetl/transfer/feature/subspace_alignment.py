@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import NonNegative, Size
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 
@@ -23,7 +24,7 @@ class SubspaceAlignment(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, l2: float, dim: int) -> None:
+    def __init__(self, *, l2: NonNegative, dim: Size) -> None:
         self.l2, self.dim = l2, dim
 
     def head(self, task: Task) -> Any:

@@ -10,6 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC, SVR
 
+from aetl.ranges import Positive
 from aetl.task.base import Task
 from aetl.task.fitted import below, joined, put_back, state_of
 from aetl.task.multilabel import PerLabel
@@ -21,7 +22,7 @@ Kernel = Literal["linear", "rbf"]
 class Svm(TransferStrategy):
     """On standardised features; ``c`` is the price of a violated margin."""
 
-    def __init__(self, *, c: float, kernel: Kernel) -> None:
+    def __init__(self, *, c: Positive, kernel: Kernel) -> None:
         self.c, self.kernel = c, kernel
 
     def head(self, task: Task) -> Any:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.linalg import eigh
 from scipy.spatial.distance import cdist
 
+from aetl.ranges import NonNegative, Positive, Size
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 
@@ -28,7 +29,9 @@ class Tca(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, l2: float, dim: int, mu: float, kernel: Kernel, landmarks: int) -> None:
+    def __init__(
+        self, *, l2: NonNegative, dim: Size, mu: Positive, kernel: Kernel, landmarks: Size
+    ) -> None:
         self.l2, self.dim, self.mu, self.kernel = l2, dim, mu, kernel
         self.landmarks = landmarks
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.spatial.distance import cdist, pdist
 from torch import Tensor
 
+from aetl.ranges import Fraction, Positive
 from aetl.rng import Rng
 from aetl.task.base import numpy
 from aetl.transfer.base import Part, TransferStrategy, View
@@ -35,7 +36,7 @@ class ImportanceWeights(TransferStrategy):
         {"source_inputs", "source_labels", "target_inputs", "target_labels"}
     )
 
-    def __init__(self, *, space: Space, clip: float, mix: float) -> None:
+    def __init__(self, *, space: Space, clip: Positive, mix: Fraction) -> None:
         self.space: Space = space
         self.clip, self.mix = clip, mix
 

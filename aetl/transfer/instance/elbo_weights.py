@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from aetl.ranges import Count, Draws, Fraction, Natural, NonNegative, Positive
 from aetl.task.base import numpy
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.codec import Codec
@@ -37,13 +38,13 @@ class ElboWeights(TransferStrategy):
     def __init__(
         self,
         *,
-        clip: float,
-        mix: float,
-        temperature: float | None,
-        samples: int,
-        steps: int,
-        lr: float,
-        batch_size: int,
+        clip: Positive,
+        mix: Fraction,
+        temperature: Positive | None,
+        samples: Draws,
+        steps: Natural,
+        lr: NonNegative,
+        batch_size: Count,
     ) -> None:
         self.clip, self.mix, self.temperature, self.samples = clip, mix, temperature, samples
         self.steps, self.lr, self.batch_size = steps, lr, batch_size

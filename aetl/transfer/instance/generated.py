@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from aetl.ranges import Count, Natural, NonNegative, Size
 from aetl.rng import Rng
 from aetl.task.base import numpy
 from aetl.transfer.base import Part, View
@@ -34,13 +35,13 @@ class Generated(Synthetic):
     def __init__(
         self,
         *,
-        per_class: int,
-        weight: float,
-        components: int,
-        prior: float,
-        steps: int,
-        lr: float,
-        batch_size: int,
+        per_class: Natural,
+        weight: NonNegative,
+        components: Size,
+        prior: NonNegative,
+        steps: Natural,
+        lr: NonNegative,
+        batch_size: Count,
     ) -> None:
         super().__init__(per_class=per_class, weight=weight)
         self.components, self.prior = components, prior

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Fraction, Positive, Size
 from aetl.rng import Rng
 from aetl.transfer.instance.base import (
     ImportanceWeights,
@@ -25,7 +26,7 @@ class Kliep(ImportanceWeights):
     The width is the one of the largest held-out log-ratio over five folds of the target.
     """
 
-    def __init__(self, *, space: Space, clip: float, mix: float, centres: int) -> None:
+    def __init__(self, *, space: Space, clip: Positive, mix: Fraction, centres: Size) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.centres = centres
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Fraction, NonNegative, Positive, Size
 from aetl.rng import Rng
 from aetl.transfer.instance.base import ImportanceWeights, Space, drawn, gaussian, median_distance
 
@@ -27,12 +28,12 @@ class Kmm(ImportanceWeights):
         self,
         *,
         space: Space,
-        clip: float,
-        mix: float,
-        width: float,
-        bound: float,
-        epsilon: float,
-        block: int,
+        clip: Positive,
+        mix: Fraction,
+        width: Positive,
+        bound: Positive,
+        epsilon: NonNegative,
+        block: Size,
     ) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.width, self.bound, self.epsilon, self.block = width, bound, epsilon, block

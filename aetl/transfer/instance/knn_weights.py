@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 from sklearn.neighbors import NearestNeighbors
 
+from aetl.ranges import Count, Fraction, Positive
 from aetl.rng import Rng
 from aetl.transfer.instance.base import ImportanceWeights, Space
 
@@ -16,7 +17,9 @@ class KnnWeights(ImportanceWeights):
     With ``neighbours: null`` the square root of the number of source examples.
     """
 
-    def __init__(self, *, space: Space, clip: float, mix: float, neighbours: int | None) -> None:
+    def __init__(
+        self, *, space: Space, clip: Positive, mix: Fraction, neighbours: Count | None
+    ) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.neighbours = neighbours
 

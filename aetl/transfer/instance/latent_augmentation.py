@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from aetl.ranges import Natural, NonNegative
 from aetl.rng import Rng
 from aetl.transfer.base import Part
 from aetl.transfer.instance.synthetic import Synthetic
@@ -26,7 +27,9 @@ class LatentAugmentation(Synthetic):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
 
-    def __init__(self, *, per_class: int, weight: float, reach: float, noise: float) -> None:
+    def __init__(
+        self, *, per_class: Natural, weight: NonNegative, reach: NonNegative, noise: NonNegative
+    ) -> None:
         super().__init__(per_class=per_class, weight=weight)
         self.reach, self.noise = reach, noise
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
 
+from aetl.ranges import Fraction, Positive, Size
 from aetl.rng import Rng, key_seed
 from aetl.transfer.instance.base import ImportanceWeights, Space
 
@@ -31,11 +32,11 @@ class LatentDensity(ImportanceWeights):
         self,
         *,
         space: Space,
-        clip: float,
-        mix: float,
+        clip: Positive,
+        mix: Fraction,
         density: Density,
-        components: int,
-        temperature: float | None,
+        components: Size,
+        temperature: Positive | None,
     ) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.density: Density = density

@@ -7,6 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from aetl.ranges import Fraction, NonNegative
 from aetl.task.base import Kind
 from aetl.transfer.base import Part, Step, TransferStrategy
 
@@ -21,7 +22,9 @@ class PseudoLabels(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"target_inputs", "target_labels"})
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, weight: float, threshold: float, start: float, end: float) -> None:
+    def __init__(
+        self, *, weight: NonNegative, threshold: Fraction, start: Fraction, end: Fraction
+    ) -> None:
         self.weight, self.threshold, self.start, self.end = weight, threshold, start, end
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

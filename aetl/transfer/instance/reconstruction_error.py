@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Fraction, Positive, Size
 from aetl.rng import Rng
 from aetl.transfer.instance.base import ImportanceWeights, Space
 
@@ -20,7 +21,7 @@ class ReconstructionError(ImportanceWeights):
     """
 
     def __init__(
-        self, *, space: Space, clip: float, mix: float, dim: int, temperature: float
+        self, *, space: Space, clip: Positive, mix: Fraction, dim: Size, temperature: Positive
     ) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.dim, self.temperature = dim, temperature

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Fraction, Positive, Size
 from aetl.rng import Rng
 from aetl.transfer.instance.base import (
     ImportanceWeights,
@@ -28,7 +29,7 @@ class Rulsif(ImportanceWeights):
     """
 
     def __init__(
-        self, *, space: Space, clip: float, mix: float, alpha: float, centres: int
+        self, *, space: Space, clip: Positive, mix: Fraction, alpha: Fraction, centres: Size
     ) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.alpha, self.centres = alpha, centres

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from aetl.ranges import Depth, Fraction, Natural, NonNegative
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Sample, Samples, TransferStrategy
 
@@ -28,7 +29,13 @@ class SelfTraining(TransferStrategy):
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
     def __init__(
-        self, *, rounds: int, threshold: float, per_class: int, weight: float, l2: float
+        self,
+        *,
+        rounds: Depth,
+        threshold: Fraction,
+        per_class: Natural,
+        weight: NonNegative,
+        l2: NonNegative,
     ) -> None:
         self.rounds, self.threshold, self.per_class = rounds, threshold, per_class
         self.weight, self.l2 = weight, l2

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from aetl.data.base import Examples
+from aetl.ranges import Natural, NonNegative
 from aetl.rng import Rng
 from aetl.task.base import Kind
 from aetl.transfer.base import Added, TransferStrategy, View
@@ -25,7 +26,7 @@ class Synthetic(TransferStrategy):
     uses_codec: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, per_class: int, weight: float) -> None:
+    def __init__(self, *, per_class: Natural, weight: NonNegative) -> None:
         self.per_class, self.weight = per_class, weight
 
     @abstractmethod

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import Tensor
 
+from aetl.ranges import Depth, Inner, NonNegative
 from aetl.task.base import Kind, Task
 from aetl.task.fitted import joined, parts_of, put_back, state_of
 from aetl.transfer.base import Part, Sample, Samples, State, TransferStrategy
@@ -42,10 +43,10 @@ class Tradaboost(TransferStrategy):
         self,
         *,
         space: Space,
-        iterations: int,
-        target_share: float | None,
-        depth: int | None,
-        l2: float,
+        iterations: Depth,
+        target_share: Inner | None,
+        depth: Depth | None,
+        l2: NonNegative,
     ) -> None:
         self.space, self.iterations, self.target_share = space, iterations, target_share
         self.depth, self.l2 = depth, l2

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from aetl.ranges import Depth, Folds, NonNegative
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Sample, Samples, State, TransferStrategy
 from aetl.transfer.instance.base import Space, folds, represented
@@ -42,7 +43,14 @@ class TradaboostR2(TransferStrategy):
     tasks: ClassVar[frozenset[Kind]] = frozenset({"regression"})
 
     def __init__(
-        self, *, space: Space, steps: int, iterations: int, folds: int, depth: int | None, l2: float
+        self,
+        *,
+        space: Space,
+        steps: Depth,
+        iterations: Depth,
+        folds: Folds,
+        depth: Depth | None,
+        l2: NonNegative,
     ) -> None:
         self.space, self.steps, self.iterations, self.folds = space, steps, iterations, folds
         self.depth, self.l2 = depth, l2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
+from aetl.ranges import Fraction, Positive, Size
 from aetl.rng import Rng
 from aetl.transfer.instance.base import ImportanceWeights, Space
 from aetl.transfer.instance.rulsif import least_squares_ratio
@@ -16,7 +17,7 @@ class Ulsif(ImportanceWeights):
     Width and ridge are chosen over five folds, not by the paper's leave-one-out formula.
     """
 
-    def __init__(self, *, space: Space, clip: float, mix: float, centres: int) -> None:
+    def __init__(self, *, space: Space, clip: Positive, mix: Fraction, centres: Size) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.centres = centres
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from aetl.ranges import Count
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.depth import eval_mode
 from aetl.transfer.network import Network
@@ -24,7 +25,7 @@ class Adabn(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, batch_size: int) -> None:
+    def __init__(self, *, batch_size: Count) -> None:
         self.batch_size = batch_size
 
     def settle(self, network: Network, view: View) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aetl.ranges import Size
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import encoder_layers, eval_mode, head_parameters
 from aetl.transfer.network import Network
@@ -16,7 +17,7 @@ class Adapters(TransferStrategy):
     ``U`` starts at zero, so the network starts where it was. Only adapters and head train.
     """
 
-    def __init__(self, *, dim: int) -> None:
+    def __init__(self, *, dim: Size) -> None:
         self.dim = dim
 
     def adapt(self, network: Network) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.linalg import svdvals
 
+from aetl.ranges import NonNegative, Size
 from aetl.transfer.base import Step, TransferStrategy
 
 
@@ -17,7 +18,7 @@ class Bss(TransferStrategy):
     Of the labelled batch's feature matrix [B, F]; under several processes of each one's part.
     """
 
-    def __init__(self, *, weight: float, smallest: int) -> None:
+    def __init__(self, *, weight: NonNegative, smallest: Size) -> None:
         self.weight, self.smallest = weight, smallest
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

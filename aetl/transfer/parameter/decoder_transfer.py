@@ -11,6 +11,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.transfer.base import Group, Part, Step, TransferStrategy
 from aetl.transfer.depth import head_parameters
 from aetl.transfer.network import Network
@@ -28,7 +29,9 @@ class DecoderTransfer(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels", "target_inputs"})
     reconstructs: ClassVar[bool] = True
 
-    def __init__(self, *, weight: float, encoder_scale: float, decoder_scale: float) -> None:
+    def __init__(
+        self, *, weight: NonNegative, encoder_scale: NonNegative, decoder_scale: NonNegative
+    ) -> None:
         self.weight, self.encoder_scale, self.decoder_scale = weight, encoder_scale, decoder_scale
 
     def groups(self, network: Network) -> list[Group]:

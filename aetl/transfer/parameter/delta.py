@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.data.base import Examples
+from aetl.ranges import NonNegative, Size
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Step, TransferStrategy, View
 from aetl.transfer.depth import eval_mode, layer_outputs
@@ -33,7 +34,13 @@ class Delta(TransferStrategy):
     """
 
     def __init__(
-        self, *, alpha: float, beta: float, attention: bool, examples: int, l2: float
+        self,
+        *,
+        alpha: NonNegative,
+        beta: NonNegative,
+        attention: bool,
+        examples: Size,
+        l2: NonNegative,
     ) -> None:
         self.alpha, self.beta, self.attention = alpha, beta, attention
         self.examples, self.l2 = examples, l2

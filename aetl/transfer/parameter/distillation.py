@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import kl_div, logsigmoid
 
+from aetl.ranges import NonNegative, Positive
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Part, Step, TransferStrategy, View
 from aetl.transfer.depth import features_at
@@ -32,7 +33,9 @@ class Distillation(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels", "target_inputs"})
 
-    def __init__(self, *, features: float, outputs: float, temperature: float, l2: float) -> None:
+    def __init__(
+        self, *, features: NonNegative, outputs: NonNegative, temperature: Positive, l2: NonNegative
+    ) -> None:
         self.features, self.outputs = features, outputs
         self.temperature, self.l2 = temperature, l2
 

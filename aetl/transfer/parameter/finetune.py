@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aetl.ranges import NonNegative
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.network import Network
 
@@ -9,7 +10,7 @@ from aetl.transfer.network import Network
 class Finetune(TransferStrategy):
     """The pretrained encoder trains at ``encoder_scale`` times the head's learning rate."""
 
-    def __init__(self, *, encoder_scale: float) -> None:
+    def __init__(self, *, encoder_scale: NonNegative) -> None:
         self.encoder_scale = encoder_scale
 
     def groups(self, network: Network) -> list[Group]:

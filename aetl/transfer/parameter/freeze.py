@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from annotated_types import Interval
+
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
@@ -13,7 +17,7 @@ class Freeze(TransferStrategy):
     With as many layers as the encoder has, or more, only the head trains.
     """
 
-    def __init__(self, *, layers: int) -> None:
+    def __init__(self, *, layers: Annotated[int, Interval(ge=-1_000, le=1_000)]) -> None:
         self.layers = layers
 
     def groups(self, network: Network) -> list[Group]:

@@ -6,7 +6,12 @@ Howard and Ruder (2018), ULMFiT, arXiv:1801.06146, section 3.3.
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
+from annotated_types import Interval
+from typing_extensions import Doc
+
+from aetl.ranges import Fraction
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
@@ -20,7 +25,12 @@ class GradualUnfreezing(TransferStrategy):
     ends of epochs, and without a warm-up.)
     """
 
-    def __init__(self, *, unfrozen_by: float, warmup: float) -> None:
+    def __init__(
+        self,
+        *,
+        unfrozen_by: Fraction,
+        warmup: Annotated[float, Interval(ge=0, lt=1), Doc("a fraction of the steps, not epochs")],
+    ) -> None:
         self.unfrozen_by, self.warmup = unfrozen_by, warmup
 
     def groups(self, network: Network) -> list[Group]:

@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.transfer.base import Part, Step, TransferStrategy
 
 
@@ -22,7 +23,7 @@ class KeepReconstructing(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels", "target_inputs"})
     reconstructs: ClassVar[bool] = True
 
-    def __init__(self, *, weight: float) -> None:
+    def __init__(self, *, weight: NonNegative) -> None:
         self.weight = weight
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from aetl.ranges import NonNegative
 from aetl.transfer.base import Step, TransferStrategy
 
 
@@ -14,7 +15,7 @@ class L2Sp(TransferStrategy):
     Equation 4 of the paper: only what trains counts.
     """
 
-    def __init__(self, *, alpha: float, beta: float) -> None:
+    def __init__(self, *, alpha: NonNegative, beta: NonNegative) -> None:
         self.alpha, self.beta = alpha, beta
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:

@@ -5,6 +5,7 @@ Howard and Ruder (2018), ULMFiT, arXiv:1801.06146, section 3.2 (discriminative f
 
 from __future__ import annotations
 
+from aetl.ranges import Share
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
@@ -16,7 +17,7 @@ class LayerwiseDecay(TransferStrategy):
     The paper divides by 2.6 from layer to layer, which is a decay of 0.38.
     """
 
-    def __init__(self, *, decay: float) -> None:
+    def __init__(self, *, decay: Share) -> None:
         self.decay = decay
 
     def groups(self, network: Network) -> list[Group]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aetl.ranges import NonNegative, Size
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import encoder_layers, head_parameters
 from aetl.transfer.network import Network
@@ -21,7 +22,7 @@ class Lora(TransferStrategy):
     Grouped convolutions stay as they are. The original weights keep their names.
     """
 
-    def __init__(self, *, rank: int, alpha: float) -> None:
+    def __init__(self, *, rank: Size, alpha: NonNegative) -> None:
         self.rank, self.alpha = rank, alpha
 
     def adapt(self, network: Network) -> None:

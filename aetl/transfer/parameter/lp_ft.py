@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+from aetl.ranges import Fraction, NonNegative
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
@@ -16,7 +17,7 @@ class LpFt(TransferStrategy):
     probe to convergence.)
     """
 
-    def __init__(self, *, probe: float, encoder_scale: float) -> None:
+    def __init__(self, *, probe: Fraction, encoder_scale: NonNegative) -> None:
         self.probe, self.encoder_scale = probe, encoder_scale
 
     def groups(self, network: Network) -> list[Group]:

@@ -6,9 +6,10 @@ Wortsman et al. (2022), Model soups, arXiv:2203.05482, section 2 and recipe 1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from torch import Tensor
 
 from aetl.transfer.base import TransferStrategy
@@ -26,7 +27,12 @@ class ModelSoup(TransferStrategy):
     are the first member's.
     """
 
-    def __init__(self, *, members: int, recipe: Literal["uniform", "greedy"]) -> None:
+    def __init__(
+        self,
+        *,
+        members: Annotated[int, Interval(ge=2, le=1_000)],
+        recipe: Literal["uniform", "greedy"],
+    ) -> None:
         if members < 2:
             raise UserError(f"transfer.parameter.members={members}: a soup has at least 2")
         self.repeats, self.recipe = members, recipe

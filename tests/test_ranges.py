@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval, Le, Lt
 from typing_extensions import Doc
 
 from aetl.config import ROOT, ConfigError, check, check_target, compose, conf_dir, resolved
@@ -39,7 +39,8 @@ def unranged(hint: Any) -> bool:
         return True
     if get_origin(hint) is Annotated:
         inner, *metadata = get_args(hint)
-        return not metadata if inner in (int, float) else unranged(inner)
+        bounds = (Ge, Gt, Interval, Le, Lt)
+        return not any(isinstance(m, bounds) for m in metadata) and unranged(inner)
     if get_origin(hint) is Literal:
         return False
     return any(unranged(part) for part in get_args(hint))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from annotated_types import Gt
+from annotated_types import Gt, Interval
 from torch import Tensor
 
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
@@ -44,7 +44,7 @@ class Npz(Dataset):
     layout: Layout
     kind: ArrayKind
     top: Annotated[int | float, Gt(0)] | None
-    unlabelled: int | str | None
+    unlabelled: Annotated[int, Interval(ge=-(2**63), lt=2**63)] | str | None
 
     def read(self) -> tuple[Examples, Examples | None]:
         where = str(self.path)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from aetl.comparison.gain import SEEDS
 from aetl.comparison.rows import Row
+from aetl.files import read_json
 from aetl.report.panel import panels, signed
 
 
 def remarks(table: Sequence[Row]) -> list[str]:
     """Intervals over seeds alone, test sets that are too small, arms that trained longer."""
     rows = [row for row in table if not row.is_baseline]
-    return [*_over_seeds_alone(rows), *_small_test_sets(rows), *_longer(rows)]
+    return [*_over_seeds_alone(rows), *_small_test_sets(rows), *_longer(rows), *_of_races(rows)]
 
 
 def interval_text(table: Iterable[Row]) -> str:
@@ -61,3 +63,28 @@ def _longer(rows: Sequence[Row]) -> Iterator[str]:
             f"‡ trained more steps than its twin ({row.transfer} at {row.budget}: {row.steps:,.0f} "
             f"against {row.twin_steps:,.0f}); finetune.max_steps=... makes them equal"
         )
+
+
+def _of_races(rows: Sequence[Row]) -> Iterator[str]:
+    """Arms that stopped when they were decided: a plain interval of theirs is a little too sure."""
+    for folder in dict.fromkeys(run.folder.parent for row in rows for run in row.runs):
+        try:
+            noted = read_json(folder / "race.json")
+            looks, arms = noted["looks"], noted["arms"]
+            told = [
+                f"{arm['transfer']} at {arm['budget']} {arm['outcome'] or 'undecided'}"
+                + (f" at look {arm['look']} ({arm['seeds']} seeds)" if arm["look"] else "")
+                for arm in arms
+                if arm["outcome"] != "baseline"
+            ]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        yield (
+            f"{_shown(folder)}: seeds were added in a race, with looks at "
+            f"{', '.join(map(str, looks))}; what counts is the verdict of its own boundaries: "
+            f"{'; '.join(told)}"
+        )
+
+
+def _shown(folder: Path) -> str:
+    return folder.name or str(folder)

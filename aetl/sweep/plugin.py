@@ -31,6 +31,7 @@ from aetl.sweep.job import Surroundings
 from aetl.sweep.manifest import ENDED, Claim, JobEntry, Manifest, State, locked, names_of, now
 from aetl.sweep.prepare import Plan, prepare
 from aetl.sweep.progress import checking
+from aetl.sweep.race import RaceSweeper
 from aetl.sweep.run import SweepFailed, SweepInterrupted, backend_of, run_sweep
 from aetl.sweep.space import Space
 from aetl.sweep.study import Search, Settings
@@ -55,7 +56,7 @@ def register() -> None:
         parent.__path__ = []
     module = sys.modules[ALIAS] = types.ModuleType(ALIAS)
     setattr(parent, name, module)
-    for plugin in (ProcessLauncher, ClusterLauncher, OptunaSweeper):
+    for plugin in (ProcessLauncher, ClusterLauncher, OptunaSweeper, RaceSweeper):
         plugin.__module__ = ALIAS
         setattr(module, plugin.__name__, plugin)
         plugins.register(plugin)
@@ -129,7 +130,7 @@ class ProcessLauncher(Launcher):
         if not job_overrides:
             raise ConfigError("the sweep has no jobs: one of its lists or globs is empty")
         folder = self.manifest.folder
-        with locked(folder):
+        with nullcontext() if self.going_on else locked(folder):
             backend = backend_of(self.manifest, self.context)
             with checking(len(job_overrides)), self._interrupted_in_words():
                 names = names_of(job_overrides, self.config.hydra.runtime.choices)
@@ -148,6 +149,22 @@ class ProcessLauncher(Launcher):
             yield
         except KeyboardInterrupt as error:
             raise SweepInterrupted(self.manifest, signal_of(error)) from None
+
+    def run_again(self, jobs: Sequence[JobEntry]) -> None:
+        """Run jobs of the manifest that were not done; how they end stands there."""
+        with nullcontext() if self.going_on else locked(self.manifest.folder):
+            for job in jobs:
+                job.state = "waiting"
+            backend = backend_of(self.manifest, self.context)
+            run_sweep(self.manifest, jobs, self.context, backend)
+
+    def finish(self) -> None:
+        """After the last batch of a sweeper that looks at the manifest: tell of what failed."""
+        if self.manifest.folder not in self.ended:
+            self.ended.append(self.manifest.folder)
+        bad = sum(job.state not in ENDED for job in self.manifest.jobs)
+        if bad:
+            raise SweepFailed(bad, self.manifest.folder)
 
     def search(self, settings: Settings, space: Space, fixed: Sequence[str]) -> None:
         """Run the jobs that a study asks for; of one that goes on, first what was cut off."""

@@ -9,6 +9,7 @@ example.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -73,9 +74,13 @@ def field_values(*values: object) -> dict[str, object]:
     """The fields of several values by name, as a loss term asks for them."""
     found: dict[str, object] = {}
     for value in values:
-        names = value._fields if isinstance(value, Batch) else [f.name for f in fields(value)]  # type: ignore[arg-type]
-        found |= {name: getattr(value, name) for name in names}
+        found |= {name: getattr(value, name) for name in _names_of(type(value))}
     return found
+
+
+@cache
+def _names_of(kind: type) -> tuple[str, ...]:
+    return kind._fields if issubclass(kind, Batch) else tuple(f.name for f in fields(kind))
 
 
 class Pruned(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -17,15 +18,21 @@ from aetl.types import UserError
 
 def needed_fields(term: type[LossTerm] | LossTerm) -> list[str]:
     """The names that a term asks for, read from the signatures of its losses."""
-    names = _parameters(term.forward)
+    names = list(_parameters(term.forward))
     kind = term if isinstance(term, type) else type(term)
     if issubclass(kind, Adversarial):
         names += [name for name in _parameters(kind.adversary_loss) if name not in names]
     return names
 
 
-def _parameters(function: Callable[..., object]) -> list[str]:
-    return [name for name in inspect.signature(function).parameters if name != "self"]
+def _parameters(function: Callable[..., object]) -> tuple[str, ...]:
+    # Of the plain function, which is one for all instances, a bound method is made at each look.
+    return _parameters_of(getattr(function, "__func__", function))
+
+
+@cache
+def _parameters_of(function: Callable[..., object]) -> tuple[str, ...]:
+    return tuple(name for name in inspect.signature(function).parameters if name != "self")
 
 
 def evaluated(term: LossTerm, fields: Mapping[str, object]) -> Float[Tensor, " B"]:

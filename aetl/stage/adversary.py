@@ -31,10 +31,13 @@ class Adversary:
         self.optimizer = optimizer
         self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.seen: list[Seen] = []
+        self.totals: list[tuple[Tensor, dict[str, Tensor]]] = []
+        """What it minimised at each batch, and its terms, since somebody looked."""
 
     def turn(
-        self, module: pl.LightningModule, rates: Sequence[float], loss: Callable[[Any, int], Tensor]
-    ) -> None:
+        self, module: pl.LightningModule, rates: Sequence[float], accumulate: int,
+        loss: Callable[[Any, int], Tensor],
+    ) -> None:  # fmt: skip
         """One step at these rates of the groups; ``loss(batch, index)`` is this rank's share."""
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
@@ -45,7 +48,7 @@ class Adversary:
             total = torch.zeros((), device=self.parameters[0].device)
             for batch, index in self.seen:
                 with trainer.precision_plugin.train_step_context():
-                    part = loss(batch, index) / trainer.accumulate_grad_batches
+                    part = loss(batch, index) / accumulate
                 total = total + part.detach()
                 trainer.strategy.backward(part, self.optimizer)
             _average(self.parameters)

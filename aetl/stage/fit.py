@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import signal
 import threading
+import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,17 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from pytorch_lightning.loops.utilities import _block_parallel_sync_behavior
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from aetl import ranks
 from aetl.files import atomic, write_torch
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
+from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain
 from aetl.stage.schedule import Schedule
 from aetl.tracking.history import History, Listener
 from aetl.types import DoesNotFit, UserError
@@ -31,6 +36,10 @@ log = logging.getLogger(__name__)
 
 for _name in ("pytorch_lightning", "lightning_fabric"):
     logging.getLogger(_name).setLevel(logging.WARNING)  # no advertisements, no device inventory
+
+if not torch.cuda.device_count():
+    # Lightning has set it to 1, and without a driver torch looks for one at each optimiser step.
+    os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 Optimizer = Callable[..., torch.optim.Optimizer]
 
@@ -78,7 +87,13 @@ class Training(pl.LightningModule):
         self, *, seed: int, fit: Fit, optimizer: Optimizer, schedule: Schedule, total_steps: int
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # so that one round of the trainer's takes many steps
         self.seed, self.fit_settings, self.total_steps = seed, fit, total_steps
+        self.accumulate, self.clip = 1, dict[str, Any]()
+        self.batches_per_epoch = 0
+        self.position = 0  # of the next batch in its epoch
+        self.pace = Pace()
+        self.plain = False
         self._optimizer, self._schedule = optimizer, schedule
         # A buffer, so that a resumed training judges by the same number.
         self.register_buffer("first_loss", torch.tensor(math.nan))
@@ -116,13 +131,100 @@ class Training(pl.LightningModule):
         return step / max(1, self.total_steps)
 
     def training_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
-        key = (self.seed, self.stage, self.current_epoch, batch_idx)
-        seed_global(key_seed(*key, ranks.rank()), self.device)  # dropout draws from there
-        values = self.losses(batch, Rng.of(*key), batch_idx, self.progress)
-        self._refuse_divergence(values, batch)
+        """Train on one batch, or on a pack of them; the values of each."""
+        pack = [batch]
+        if isinstance(batch, Pack):  # which the trainer has left alone
+            pack = [self.trainer.precision_plugin.convert_input(one) for one in batch.batches]
+        start, step = time.perf_counter(), self.global_step
+        found: list[dict[str, Tensor]] = []
+        try:
+            for one in pack:
+                found.append(self._train_on(one))
+        except Exception:
+            # A loss may fail in its own way on weights that are no numbers any more.
+            self._refuse_divergence(found, pack)
+            raise
+        self._refuse_divergence(found, pack)
         if self._adversary is not None:
-            self._adversary.seen.append((batch, batch_idx))
-        return values
+            self._refuse_infinite_adversary(pack)
+        self.pace.took(self.global_step - step, time.perf_counter() - start)
+        names = dict.fromkeys(name for values in found for name in values)
+        return {
+            name: torch.stack([values[name] for values in found if name in values]).squeeze(0)
+            for name in names
+        }
+
+    def _train_on(self, batch: Any) -> dict[str, Tensor]:
+        """A batch's gradient, and the optimiser's step where it is due."""
+        index, self.position = self.position, self.position + 1
+        first = index % self.accumulate == 0
+        last = self.position % self.accumulate == 0 or self.position == self.batches_per_epoch
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        self.begin_batch()
+        values: dict[str, Tensor] = {}
+
+        def closure() -> None:
+            values.update(self._values(batch, index))
+            if first:
+                optimizer.zero_grad()
+            loss = values["loss"] / self.accumulate
+            if self.plain:
+                self.backward(loss)
+            else:
+                self.manual_backward(loss)
+
+        if self._adversary is not None:
+            self._adversary.seen.append((batch, index))
+        if not last:
+            with _block_parallel_sync_behavior(self.trainer.strategy, block=True):
+                closure()
+        else:
+            self._step(optimizer, closure)
+            self._step_rates(self._scheduler)
+            if self._adversary is not None:
+                rate = self.fit_settings.lr * self._schedule.at(self._fraction(self.global_step))
+                rates = [rate * group["scale"] for group in self._adversary.optimizer.param_groups]
+                self._adversary.turn(self, rates, self.accumulate, self._adversary_step)
+        return {name: value.detach() for name, value in values.items()}
+
+    def _step(self, optimizer: LightningOptimizer, closure: Callable[[], None]) -> None:
+        """A step of the optimiser; where ``plain``, without the plugins, that call hooks alone."""
+        if not self.plain:
+            optimizer.step(closure)
+            return
+
+        def whole() -> None:
+            closure()
+            self.on_before_optimizer_step(optimizer)
+
+        optimizer._on_before_step()
+        optimizer.optimizer.step(whole)
+        optimizer._on_after_step()
+
+    def _values(self, batch: Any, index: int) -> dict[str, Tensor]:
+        key = (self.seed, self.stage, self.current_epoch, index)
+        seed_global(key_seed(*key, ranks.rank()), self.device)  # dropout draws from there
+        return self.losses(batch, Rng.of(*key), index, self.progress)
+
+    def begin_batch(self) -> None:
+        """Before a batch is trained on."""
+
+    def _step_rates(self, scheduler: Any) -> None:
+        """Our own schedule goes by steps; one that a callback has put in its place by epochs."""
+        for config in self.trainer.lr_scheduler_configs:
+            if config.scheduler is scheduler:
+                scheduler.step()
+
+    def on_train_epoch_end(self) -> None:
+        for config in self.trainer.lr_scheduler_configs:
+            if config.scheduler is not self._scheduler:
+                assert isinstance(config.scheduler, LRScheduler)
+                config.scheduler.step()
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        if self.clip:
+            self.clip_gradients(optimizer, **self.clip)
 
     def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
         """Backward; a layer without a second derivative does not fit a penalty on the first."""
@@ -136,20 +238,13 @@ class Training(pl.LightningModule):
                 f"({str(error).splitlines()[0]}); choose another backbone"
             ) from None
 
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """The model's step, then the adversary's on the batches that the model has seen."""
-        super().optimizer_step(*args, **kwargs)
-        if self._adversary is not None:
-            rate = self.fit_settings.lr * self._schedule.at(self._fraction(self.global_step))
-            rates = [rate * group["scale"] for group in self._adversary.optimizer.param_groups]
-            self._adversary.turn(self, rates, self._adversary_step)
-
     def _adversary_step(self, batch: Any, batch_idx: int) -> Tensor:
         key = (self.seed, self.stage, self.current_epoch, batch_idx, "adversary")
         seed_global(key_seed(*key, ranks.rank()), self.device)
         values = self.adversary_losses(batch, Rng.of(*key), batch_idx, self.progress)
         total = torch.stack(list(values.values())).sum()
-        self._refuse_infinite(total, {k: v.detach() for k, v in values.items()}, batch)
+        assert self._adversary is not None
+        self._adversary.totals.append((total.detach(), {k: v.detach() for k, v in values.items()}))
         return total
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
@@ -166,11 +261,8 @@ class Training(pl.LightningModule):
             return factor.at(progress) * scale(min(1.0, progress))
 
         scales = self.rate_scales() or [lambda _: 1.0] * len(optimizer.param_groups)
-        scheduler = LambdaLR(optimizer, [partial(rate, scale) for scale in scales])
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        self._scheduler = LambdaLR(optimizer, [partial(rate, scale) for scale in scales])
+        return {"optimizer": optimizer, "lr_scheduler": self._scheduler}
 
     def _configured_adversary(self) -> Adversary | None:
         groups = self.adversary_groups()
@@ -182,6 +274,7 @@ class Training(pl.LightningModule):
         return adversary
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["aetl_position"] = self.position
         if self._adversary is not None:
             checkpoint["aetl_adversary"] = self._adversary.optimizer.state_dict()
 
@@ -193,28 +286,49 @@ class Training(pl.LightningModule):
         """More numbers at the end of a validation, by name: for the history alone."""
         return {}
 
-    def _refuse_divergence(self, values: Mapping[str, Tensor], batch: Any) -> None:
-        loss = values["loss"].detach()
-        self._refuse_infinite(loss, values, batch)
+    def _refuse_divergence(self, found: Sequence[Mapping[str, Tensor]], pack: list[Any]) -> None:
+        """Raise for the first of the steps whose loss is no number or has exploded.
+
+        Looked at once a pack: to look at each step would make the device wait for the host.
+        """
+        if not found:
+            return
+        losses = torch.stack([values["loss"] for values in found]).float().cpu()
         if torch.isnan(self.first_loss):
-            self.first_loss.copy_(loss)
+            self.first_loss.copy_(losses[0])
         limit = EXPLODED * max(1.0, float(self.first_loss.abs()))
-        if float(loss.abs()) > limit:
-            told = ((name, float(value.detach())) for name, value in values.items())
-            terms = ", ".join(f"{name} {value:.3g}" for name, value in told)
+        bad = ~torch.isfinite(losses) | (losses.abs() > limit)
+        if not bad.any():
+            return
+        place = int(bad.nonzero()[0])
+        values, batch = found[place], pack[place]
+        told = {name: float(value) for name, value in values.items()}
+        if math.isfinite(told["loss"]):
+            terms = ", ".join(f"{name} {value:.3g}" for name, value in told.items())
             said = f"the loss is more than {EXPLODED:.0e} times its first value ({terms})"
-            self._diverged(said, values, batch)
+        else:
+            names = (name for name, value in told.items() if not math.isfinite(value))
+            said = f"{', '.join(names)} is not finite"
+        self._diverged(said, values, batch, len(found) - place)
 
-    def _refuse_infinite(self, loss: Tensor, values: Mapping[str, Tensor], batch: Any) -> None:
-        if not torch.isfinite(loss):
-            bad = [name for name, value in values.items() if not torch.isfinite(value)]
-            self._diverged(f"{', '.join(bad)} is not finite", values, batch)
+    def _refuse_infinite_adversary(self, pack: list[Any]) -> None:
+        assert self._adversary is not None
+        totals, self._adversary.totals = self._adversary.totals, []
+        bad = ~torch.isfinite(torch.stack([total for total, _ in totals])) if totals else None
+        if bad is not None and bad.any():
+            place = int(bad.nonzero()[0])
+            values = totals[place][1]
+            names = [name for name, value in values.items() if not torch.isfinite(value)]
+            said = f"{', '.join(names)} is not finite"
+            self._diverged(said, values, pack[min(place, len(pack) - 1)], len(totals) - place)
 
-    def _diverged(self, what: str, values: Mapping[str, Tensor], batch: Any) -> None:
+    def _diverged(self, what: str, values: Mapping[str, Tensor], batch: Any, ago: int) -> None:
+        """Raise for a step so many batches ago (the last one is one ago)."""
+        step = self.global_step - math.ceil(ago / self.accumulate)
         file = Path(self.trainer.default_root_dir) / "diverged.pt"
-        write_torch(file, {"step": self.global_step, "terms": dict(values), "batch": batch})
+        write_torch(file, {"step": step, "terms": dict(values), "batch": batch})
         raise FloatingPointError(
-            f"{self.stage}: {what} at step {self.global_step} "
+            f"{self.stage}: {what} at step {step} "
             f"(the batch is saved in {file}); lower the learning rate or clip the gradient"
         )
 
@@ -289,7 +403,9 @@ class _Epochs(pl.Callback):
         self.loader = loader
 
     def on_train_epoch_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        self.loader.epoch = trainer.current_epoch
+        assert isinstance(module, Training)
+        self.loader.epoch, module.position = trainer.current_epoch, 0
+        module.pace.agree()
 
 
 def run_fit(
@@ -304,12 +420,29 @@ def run_fit(
 ) -> History:
     """Train ``module``, going on from the folder's ``last.ckpt`` where one is there."""
     module.history = history = History(module.stage, listener)
-    checkpoint = _resume(folder / "last.ckpt", train)
-    built = _trainer(trainer, module, [history, *callbacks, _Epochs(train), _Signals()], folder)
+    checkpoint, start = _resume(folder / "last.ckpt", module, train)
+    settings = dict(getattr(trainer, "keywords", {}))
+    module.accumulate = settings.get("accumulate_grad_batches", 1)
+    module.batches_per_epoch = len(train)
+    if settings.get("gradient_clip_val"):
+        module.clip = {
+            "gradient_clip_val": settings["gradient_clip_val"],
+            "gradient_clip_algorithm": settings.get("gradient_clip_algorithm"),
+        }
+    everyone = [_Epochs(train), history, *callbacks, _Signals()]
+    every = [c.every_n_steps for c in everyone if isinstance(c, ResumePoint)]
+    batches = train if counts_batches(everyone, settings) else Packs(
+        train, module.pace, start=start, accumulate=module.accumulate, last=module.total_steps,
+        every=min([*every, module.total_steps]),
+    )  # fmt: skip
+    built = _trainer(trainer, module, everyone, folder)
+    # Lightning does it too, but after it has put the checkpoint's weights into the old ones.
+    built.precision_plugin.convert_module(module)
+    module.plain = isinstance(batches, Packs) and is_plain(built)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
         try:
-            built.fit(module, train, validation, ckpt_path=checkpoint, weights_only=False)
+            built.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=False)
         except SystemExit as end:
             # Lightning makes this of Ctrl-C.
             if isinstance(end.__context__, KeyboardInterrupt):
@@ -344,18 +477,20 @@ def _built(
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         default_root_dir=folder,
+        accumulate_grad_batches=1,  # the module does both itself
+        gradient_clip_val=None,
     )
 
 
-def _resume(checkpoint: Path, train: Any) -> Path | None:
-    """Point the loader at the place where the checkpoint left off."""
+def _resume(checkpoint: Path, module: Training, train: Any) -> tuple[Path | None, int]:
+    """Point module and loader at the place where the checkpoint left off; the steps done."""
     if not checkpoint.exists():
-        return None
+        return None, 0
     state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    progress = state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-    train.epoch, train.skip = state["epoch"], progress["ready"]
+    train.epoch, module.position = state["epoch"], state["aetl_position"]
+    train.skip = module.position
     log.info("continuing %s from step %d", checkpoint.parent.name, state["global_step"])
-    return checkpoint
+    return checkpoint, int(state["global_step"])
 
 
 def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:

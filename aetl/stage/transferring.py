@@ -210,7 +210,7 @@ class Transferring(Training):
         for module in self.frozen:
             module.eval()
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+    def begin_batch(self) -> None:
         if any(callable(group.scale) for group in self.groups):
             self._put_to_sleep()
 
@@ -221,10 +221,11 @@ class Transferring(Training):
             if group.at(self.progress) == 0.0:
                 for parameter in group.parameters:
                     parameter.grad = None
+        super().on_before_optimizer_step(optimizer)
 
     def on_train_epoch_end(self) -> None:
-        accumulate = self.trainer.accumulate_grad_batches
-        num_epochs = epochs_of(self.total_steps, len(self.streams), accumulate)
+        super().on_train_epoch_end()
+        num_epochs = epochs_of(self.total_steps, len(self.streams), self.accumulate)
         if self.selection is not None and is_candidate(self.current_epoch, num_epochs):
             score = self.selection.look(self.network, self.global_step)
             if score is not None:
@@ -232,10 +233,12 @@ class Transferring(Training):
                 self.history.add("validation", self.trainer, self.selection.name, score)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
         if self.selection is not None:
             checkpoint["aetl_selection"] = self.selection.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
         if self.selection is not None:
             self.selection.load_state(checkpoint["aetl_selection"])
 

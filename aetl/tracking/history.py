@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
@@ -91,10 +92,14 @@ class History(pl.Callback):
         self._listener([row])
 
     def _add(self, split: str, values: Any) -> None:
+        """Take in the values of a batch, or of several, one after the other."""
         sums = self._sums[split]
         for name, value in values.items():
-            total, count = sums.get(name, (torch.zeros_like(value, device="cpu"), 0))
-            sums[name] = (total + value.detach().cpu(), count + 1)
+            new = value.detach().reshape(-1).cpu()
+            total, count = sums.get(name, (torch.zeros_like(new[0]), 0))
+            # numpy's sum from left to right: the same bits however many batches come at once.
+            running = np.add.accumulate(torch.cat([total[None], new]).numpy())
+            sums[name] = (torch.tensor(running[-1]), count + len(new))
 
     def _flush(self, split: str, trainer: pl.Trainer) -> None:
         """Turn the sums into rows; every rank takes part in the mean over ranks."""

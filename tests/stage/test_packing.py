@@ -29,7 +29,7 @@ def unwatched() -> Iterator[None]:
 def result(world: World, stage: str) -> Result:
     entry: Entry | None = world.pretrain().entry if stage == "pretrain" else world.transfer()
     assert entry is not None
-    return weights(entry, "autoencoder.pt" if stage == "pretrain" else "network.pt"), history(entry)
+    return weights(entry, *(["autoencoder.pt"] if stage == "pretrain" else [])), history(entry)
 
 
 def packs_of(size: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:

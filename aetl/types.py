@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -74,13 +74,14 @@ def field_values(*values: object) -> dict[str, object]:
     """The fields of several values by name, as a loss term asks for them."""
     found: dict[str, object] = {}
     for value in values:
-        found |= {name: getattr(value, name) for name in _names_of(type(value))}
+        kind: Any = type(value)
+        found |= {name: getattr(value, name) for name in _names_of(kind)}
     return found
 
 
 @cache
-def _names_of(kind: type) -> tuple[str, ...]:
-    return kind._fields if issubclass(kind, Batch) else tuple(f.name for f in fields(kind))
+def _names_of(kind: Any) -> tuple[str, ...]:
+    return Batch._fields if issubclass(kind, Batch) else tuple(f.name for f in fields(kind))
 
 
 class Pruned(Exception):

@@ -164,7 +164,7 @@ class Training(pl.LightningModule):
         self.begin_batch()
         values: dict[str, Tensor] = {}
 
-        def closure() -> None:
+        def closure() -> Any:
             values.update(self._values(batch, index))
             if first:
                 optimizer.zero_grad()
@@ -173,6 +173,7 @@ class Training(pl.LightningModule):
                 self.backward(loss)
             else:
                 self.manual_backward(loss)
+            return values["loss"].detach()  # an optimiser that searches along a line asks for it
 
         if self._adversary is not None:
             self._adversary.seen.append((batch, index))
@@ -188,15 +189,16 @@ class Training(pl.LightningModule):
                 self._adversary.turn(self, rates, self.accumulate, self._adversary_step)
         return {name: value.detach() for name, value in values.items()}
 
-    def _step(self, optimizer: LightningOptimizer, closure: Callable[[], None]) -> None:
+    def _step(self, optimizer: LightningOptimizer, closure: Callable[[], Any]) -> None:
         """A step of the optimiser; where ``plain``, without the plugins, that call hooks alone."""
         if not self.plain:
             optimizer.step(closure)
             return
 
-        def whole() -> None:
-            closure()
+        def whole() -> Any:
+            loss = closure()
             self.on_before_optimizer_step(optimizer)
+            return loss
 
         optimizer._on_before_step()
         optimizer.optimizer.step(whole)

@@ -163,6 +163,7 @@ def test_an_arm_without_pretraining_has_no_pictures(tmp_path: Path) -> None:
     assert {f.name for f in (tmp_path / "run").iterdir()} == {
         "predictions.npz",
         "examples.safetensors",
+        "splits.npz",
     }
 
 

@@ -31,13 +31,14 @@ class Format:
     """How the arrays of one set are read; what ``auto`` meant is settled.
 
     ``top`` is the value of white in images of integers (0 is black), ``float_top`` in those of
-    floats and booleans.
+    floats and booleans, ``bits`` the depth of image files of more than 8.
     """
 
     kind: Literal["image", "field", "series", "vector"]
     layout: Literal["first", "last"]
     top: float = 255.0
     float_top: float = 1.0
+    bits: int = 16
 
     def read(self, where: str, x: Array) -> Tensor:
         """uint8 [N, C, H, W], float32 [N, C, H, W], [N, C, L] or [N, D]."""

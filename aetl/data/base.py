@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
+from aetl.data.arrays import Format
+from aetl.data.scale import Scale
 from aetl.data.shift import Shift
 from aetl.data.stratify import stratified_order
 from aetl.ranges import Count, Inner, Natural, Probability, Seed
@@ -75,7 +77,9 @@ class Examples:
     which the same example is known again in another domain. ``columns`` are the names of a
     vector's entries, ``group`` says for each example what it belongs to (a patient, a recording):
     no group is on both sides of a split. ``notes`` are lines for the user: what was read otherwise
-    than it may have been meant.
+    than it may have been meant. ``rows`` are the positions in what was read, ``files`` the paths of
+    examples that have a file each. ``form`` and ``scale`` say how raw arrays became ``x``, so that
+    new ones can become the same; ``scale`` is fitted on the training rows.
     """
 
     x: Tensor
@@ -83,8 +87,12 @@ class Examples:
     classes: tuple[str, ...]
     identity: UInt64[np.ndarray, " N"]
     columns: tuple[str, ...] = ()
-    group: npt.NDArray[np.str_] | None = None
+    group: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    rows: Int[np.ndarray, " N"] | None = None
+    files: np.ndarray | None = None
+    form: Format | None = None
+    scale: Scale | None = None
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.identity):
@@ -138,7 +146,11 @@ class Examples:
             x=self.x[rows],
             y=self.y[rows],
             identity=self.identity[where],
-            group=None if self.group is None else self.group[where],
+            **{
+                name: array[where]
+                for name in ("group", "rows", "files")
+                if (array := getattr(self, name)) is not None
+            },
         )
 
     def told(self, *lines: str) -> "Examples":
@@ -215,9 +227,9 @@ class Dataset(ABC):
     def read(self) -> tuple[Examples, Examples | None]:
         """The training pool, and the official test set or None; before size and shift."""
 
-    def scaled(self, train: Examples, test: Examples) -> tuple[Examples, Examples]:
-        """Both sets in the scale that is fitted on the training rows (images need none)."""
-        return train, test
+    def fitted(self, train: Examples) -> Scale | None:
+        """The scale of the training rows, which both sets are brought to; None leaves them."""
+        return None
 
     def kept_by(self) -> Any | None:
         """All that decides what ``read`` gives (JSON values), where that is worth keeping."""
@@ -233,15 +245,18 @@ class Dataset(ABC):
         pool; scale; shift both. The parts keep the order of the files.
         """
         pool, test = (read or self.read)()
+        pool = replace(pool, rows=np.arange(len(pool)))
         if test is not None:
-            test = _with_labels(pool, test)
+            test = _with_labels(pool, replace(test, rows=np.arange(len(test))))
         kept, held = self._rows(pool, official=test is not None)
         stream = Rng.of("shift")
         if test is None:
             test, test_stream = pool.subset(held), stream.fork("train")
         else:
             held, test_stream = np.arange(len(test)), stream.fork("test")
-        train, test = self.scaled(pool if len(kept) == len(pool) else pool.subset(kept), test)
+        train = pool if len(kept) == len(pool) else pool.subset(kept)
+        if (scale := self.fitted(train)) is not None:
+            train, test = (replace(part, x=scale(part.x), scale=scale) for part in (train, test))
         return (
             self._shifted(train, kept, stream.fork("train")),
             self._shifted(test, held, test_stream),

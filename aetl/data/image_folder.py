@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from aetl.data.arrays import OVERSHOOT, shown, told_of_values
+from aetl.data.arrays import OVERSHOOT, Format, shown, told_of_values
 from aetl.data.base import Dataset, Examples, identity_of, stats_of
 from aetl.data.labels import normal
 from aetl.ranges import Pixels, Text
@@ -90,12 +90,13 @@ class ImageFolder(Dataset):
         bits, notes = _bits(self.bits, [h for part in headers for h in part])
         notes = [*parts.notes, *notes, *_told_of_frames(headers)]
         form = {"size": size, "channels": channels, "bits": bits}
-        pool = _decoded(parts.train.files, train, parts.train.classes, form)
+        decoded = partial(_decoded, root=self._root(), classes=parts.train.classes, form=form)
+        pool = decoded(parts.train.files, train)
         pool = pool.told(*notes, *told_of_values(pool.x, scaled=False))
         if parts.test is None:
             return pool, None
         labels = parts.test.labelled_as(parts.train.classes)
-        return pool, _decoded(parts.test.files, labels, parts.train.classes, form)
+        return pool, decoded(parts.test.files, labels)
 
     def kept_by(self) -> Any:
         """Images are decoded and scaled once."""
@@ -370,13 +371,17 @@ def _told_of_frames(headers: Iterable[Sequence[Header]]) -> list[str]:
 
 
 def _decoded(
-    files: Sequence[Path], labels: Sequence[int], classes: tuple[str, ...], form: dict[str, Any]
-) -> Examples:
+    files: Sequence[Path], labels: Sequence[int], *, root: Path, classes: tuple[str, ...],
+    form: dict[str, Any],
+) -> Examples:  # fmt: skip
     """Every image once to uint8. The identity is that of the pixels before they were resized."""
     decoded = threaded(partial(decode, **form), files)
     x = torch.from_numpy(np.stack([pixels for pixels, _ in decoded]))
     identity = np.array([hashed for _, hashed in decoded], np.uint64)
-    return Examples(x, torch.tensor(labels, dtype=torch.int64), classes, identity)
+    names = np.array([file.relative_to(root).as_posix() for file in files], np.str_)
+    y = torch.tensor(labels, dtype=torch.int64)
+    read = Format("image", "first", bits=form["bits"])
+    return Examples(x, y, classes, identity, files=names, form=read)
 
 
 def decode(

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from annotated_types import Gt, Interval
-from torch import Tensor
 
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
 from aetl.data.base import Dataset, Examples
 from aetl.data.labels import labels_of
+from aetl.data.scale import Scale
 from aetl.ranges import Text
 from aetl.types import UserError
 
@@ -64,7 +63,7 @@ class Npz(Dataset):
         for x in inputs.values():
             notes += told_of_values(x, scaled=self.scale != "none")
         sets = [
-            Examples.of(x, labels.targets[names[name]], labels.classes)
+            replace(Examples.of(x, labels.targets[names[name]], labels.classes), form=form)
             for name, x in inputs.items()
         ]
         train, *rest = [sets[0].told(*notes), *sets[1:]]
@@ -74,22 +73,12 @@ class Npz(Dataset):
             )
         return train, rest[0] if rest else None
 
-    def scaled(self, train: Examples, test: Examples) -> tuple[Examples, Examples]:
+    def fitted(self, train: Examples) -> Scale | None:
         if self.scale == "none":
-            return train, test
+            return None
         if train.is_image:
             raise UserError(f"scale={self.scale}: is for vectors; images are always in [0, 1]")
-        rows = train.x.double()
-        if self.scale == "standard":
-            offset, factor = rows.mean(0), rows.std(0, correction=0)
-        else:
-            offset, factor = rows.amin(0), rows.amax(0) - rows.amin(0)
-        factor = torch.where(factor > 0, factor, 1.0)  # a constant column becomes 0
-
-        def scale(examples: Examples) -> Examples:
-            return replace(examples, x=((examples.x.double() - offset) / factor).float())
-
-        return scale(train), scale(test)
+        return Scale.fit(train.x, self.scale)
 
 
 def _parts(where: str, arrays: dict[str, Array]) -> tuple[dict[str, Array], list[str]]:
@@ -123,12 +112,6 @@ def _parts(where: str, arrays: dict[str, Array]) -> tuple[dict[str, Array], list
         f"{x} joined the training pool ({number} examples), of which validation_fraction is "
         "held out"
     ]
-
-
-def inputs_of(where: str, x: Array, layout: Layout = "auto") -> Tensor:
-    """One array as ``Npz`` would read it."""
-    name = where.rpartition(": ")[2]
-    return format_of(where, {name: x}, layout)[0].read(where, x)
 
 
 def load_arrays(path: Path) -> dict[str, Array]:

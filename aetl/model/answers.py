@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aetl.files import atomic
+from aetl.model.given import Given
 from aetl.report.notebook import frame_of
 from aetl.types import Prediction, UserError
 
@@ -98,12 +99,10 @@ class Features(Answers):
         return self.arrays["features"]
 
 
-def predictions_of(
-    prediction: Prediction, classes: Sequence[str], names: Sequence[str] | None
-) -> Predictions:
+def predictions_of(prediction: Prediction, classes: Sequence[str], source: Given) -> Predictions:
     """Named columns: ``prediction`` and ``p_CLASS``; of several labels one of each for a label."""
     value, probability = prediction.value, prediction.probability
-    columns = origin(len(value), names)
+    columns = origin(source)
     arrays = dict(columns) | {"prediction": value}
     if value.ndim == 2:
         columns |= {name: value[:, k] for k, name in enumerate(classes)}
@@ -118,23 +117,23 @@ def predictions_of(
     return Predictions(columns, arrays)
 
 
-def features_of(features: np.ndarray, names: Sequence[str] | None) -> Features:
-    columns = origin(len(features), names)
+def features_of(features: np.ndarray, source: Given) -> Features:
+    columns = origin(source)
     arrays = dict(columns) | {"features": features}
     flat = features.reshape(len(features), -1)
     return Features(columns | {f"f{k}": flat[:, k] for k in range(flat.shape[1])}, arrays)
 
 
-def scores_of(scores: np.ndarray, names: Sequence[str] | None) -> Answers:
-    columns = origin(len(scores), names) | {"score": scores}
+def scores_of(scores: np.ndarray, source: Given) -> Answers:
+    columns = origin(source) | {"score": scores}
     return Answers(columns, columns)
 
 
-def origin(number: int, names: Sequence[str] | None) -> dict[str, np.ndarray]:
+def origin(source: Given) -> dict[str, np.ndarray]:
     """The column that says which example a row is."""
-    if names is None:
-        return {"row": np.arange(number)}
-    return {"path": np.array(names, dtype=np.str_)}
+    if source.names is None:
+        return {"row": np.arange(len(source)) if source.rows is None else source.rows}
+    return {"path": np.array(source.names, dtype=np.str_)}
 
 
 def check_format(path: Path) -> None:

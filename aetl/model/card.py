@@ -24,7 +24,7 @@ def _lines(record: Mapping[str, Any], spec: Spec) -> Iterator[str]:
     yield f"- Autoencoder: {record['autoencoder']}, loss {record['loss']}"
     yield f"- Arm: {record['transfer']}, budget {record['budget']}, seed {record['seed']}"
     yield f"- Chosen by: {record['selector']}"
-    yield f"- Takes: {takes.kind}s of shape {_shape(takes.read_shape)}" + (
+    yield f"- Takes: {takes.takes}" + (
         f", brought to {_shape(takes.shape)}" if takes.shape != takes.read_shape else ""
     )
     yield f"- Gives: {', '.join(spec.classes) if spec.classes else 'one number'}"

@@ -62,6 +62,11 @@ class Graph(nn.Module):
         super().__init__()
         self.network, self.gives = model.network, gives
         self.task = model.task
+        scale = model.spec.preprocessing.scale
+        self.scaled = scale is not None
+        if scale is not None:
+            self.register_buffer("offset", torch.from_numpy(scale.offset))
+            self.register_buffer("factor", torch.from_numpy(scale.factor))
         self.head: nn.Module | None = None
         closed_form = model.arm.closed_form
         self.strategy = None if closed_form is None else closed_form.strategy
@@ -77,6 +82,8 @@ class Graph(nn.Module):
                 )
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.scaled:
+            x = ((x.double() - self.get_buffer("offset")) / self.get_buffer("factor")).float()
         inputs = (x.float() / 255 if x.dtype == torch.uint8 else x).to(self.network.scale.dtype)
         if self.gives == "predictions" and self.strategy is None:
             output = self.network(inputs)
@@ -124,7 +131,7 @@ def described(model: Model, gives: Gives) -> dict[str, Any]:
             "name": "x",
             "kind": takes.kind,
             "shape": ["N", *takes.shape],
-            "dtype": "uint8" if takes.kind == "image" else "float32",
+            "dtype": str(_example(model).dtype).removeprefix("torch."),
             "before": left_outside(model),
         },
         "output": gives,
@@ -163,7 +170,7 @@ def _as_tensors(model: Model, folder: Path) -> Path:
 
 def _example(model: Model) -> Tensor:
     takes = model.spec.preprocessing
-    dtype = torch.uint8 if takes.kind == "image" else torch.float32
+    dtype = {"image": torch.uint8, "tokens": torch.int64}.get(takes.kind, torch.float32)
     return torch.zeros(2, *takes.shape, dtype=dtype)
 
 
@@ -234,7 +241,8 @@ def compared(model: Model, run: Run, gives: Gives, tolerance: float | None) -> P
     expected = _expected(model, test, gives, drawn="drawn" in against)
     if gives == "features":
         against = against.replace("the run's predictions of", "the model's features of")
-    x = test.x.numpy()
+    scale = model.spec.preprocessing.scale
+    x = (test.x if scale is None else scale.undone(test.x)).numpy()
     # Another size of batch each time, since a graph may have learnt one by heart.
     cuts = [0, 1, 4, *range(SIZE, len(x), SIZE)]
     parts = [run(x[a:b]) for a, b in zip(cuts, [*cuts[1:], len(x)], strict=True) if len(x[a:b])]

@@ -14,17 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aetl.data.align import align
+from aetl.data.arrays import Layout
 from aetl.data.base import Examples
 from aetl.data.image_folder import SUFFIXES, decode, threaded
 from aetl.data.npz import load_arrays
-from aetl.model.preprocessing import Layout, Preprocessing
+from aetl.model.preprocessing import Preprocessing
 from aetl.types import UserError
 
 
 class Given(ABC):
-    """Raw examples in order; ``names`` are those of their files, where each has its own."""
+    """Raw examples in order.
 
-    names: list[str] | None = None
+    ``names`` are those of their files, where each has its own, ``rows`` their places in a file.
+    """
+
+    names: Sequence[str] | None = None
+    rows: np.ndarray | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -38,7 +44,8 @@ class Prepared(Given):
     """Examples that went through everything already: a run's own."""
 
     def __init__(self, examples: Examples) -> None:
-        self.examples = examples
+        self.examples, self.rows = examples, examples.rows
+        self.names = None if examples.files is None else examples.files.tolist()
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -76,7 +83,8 @@ class ImageFiles(Given):
 
     def _read(self, file: Path) -> np.ndarray:
         height, width = self.size
-        return decode(file, size=(height, width), channels=self.channels)[0]
+        bits = self.preprocessing.form.bits
+        return decode(file, size=(height, width), channels=self.channels, bits=bits)[0]
 
 
 def given(data: Any, preprocessing: Preprocessing, layout: Layout = "auto") -> Given:
@@ -107,12 +115,17 @@ def given(data: Any, preprocessing: Preprocessing, layout: Layout = "auto") -> G
 
 
 def _examples(examples: Examples, preprocessing: Preprocessing) -> Given:
-    """A data set's own: as they are where they have the network's shape, else brought to it."""
-    if examples.is_image != (preprocessing.kind == "image"):
-        raise UserError(f"data: this model takes {preprocessing.kind}s")
-    if examples.shape == preprocessing.shape:
-        return Prepared(examples)
-    return Arrays(examples.x, preprocessing)
+    """A data set's own, scaled by its own config already: images are brought to one size."""
+    if examples.kind != preprocessing.kind:
+        raise UserError(f"data are {examples.kind}s; this model takes {preprocessing.takes}")
+    if examples.kind == "image" and examples.shape != preprocessing.shape:
+        for shape in (preprocessing.read_shape, preprocessing.shape):
+            examples = align(examples, shape)
+    if examples.shape != preprocessing.shape:
+        raise UserError(
+            f"data are of shape {examples.shape}; this model takes {preprocessing.takes}"
+        )
+    return Prepared(examples)
 
 
 def _path(path: Path, preprocessing: Preprocessing, layout: Layout) -> Given:
@@ -143,10 +156,7 @@ def _folder(folder: Path, preprocessing: Preprocessing) -> Given:
 
 def _images(files: list[Path], root: Path | None, preprocessing: Preprocessing) -> Given:
     if preprocessing.kind != "image":
-        raise UserError(
-            f"{files[0]}: is an image, and this model takes vectors of "
-            f"{preprocessing.shape[0]} columns"
-        )
+        raise UserError(f"{files[0]}: is an image, and this model takes {preprocessing.takes}")
     for file in files:
         if not file.is_file():
             raise UserError(f"{file}: there is no such file")

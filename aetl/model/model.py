@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
 from aetl.config import ConfigError, locate, resolved
+from aetl.data.arrays import Layout
 from aetl.data.base import Examples
 from aetl.model.answers import (
     Answers,
@@ -24,7 +25,6 @@ from aetl.model.answers import (
     scores_of,
 )
 from aetl.model.given import Given, given
-from aetl.model.preprocessing import Layout
 from aetl.model.spec import Spec
 from aetl.report.notebook import frame_of
 from aetl.stage.arm import mapped, strategies_of
@@ -105,7 +105,7 @@ class Model:
         source = self._given(data, layout)
         found = [self.arm.predict(part) for part in self._parts(source, progress)]
         prediction = _joined(found, self)
-        return predictions_of(prediction, self.classes, source.names)
+        return predictions_of(prediction, self.classes, source)
 
     def encode(
         self, data: Any, *, layer: str | None = None, layout: Layout = "auto",
@@ -117,7 +117,7 @@ class Model:
         if layer is None and head is not None:
             represent = partial(head.strategy.represent, network)
         source = self._given(data, layout)
-        return features_of(self._mapped(source, represent, progress), source.names)
+        return features_of(self._mapped(source, represent, progress), source)
 
     def reconstruct(
         self, data: Any, *, layout: Layout = "auto", progress: bool = True
@@ -136,7 +136,7 @@ class Model:
             return (mean(self.autoencoder.reconstruct(x)) - x).square().flatten(1).mean(1)
 
         source = self._given(data, layout)
-        return scores_of(self._mapped(source, error, progress), source.names)
+        return scores_of(self._mapped(source, error, progress), source)
 
     def layers(self) -> list[str]:
         """The names that ``encode`` takes for a layer."""
@@ -165,7 +165,7 @@ class Model:
         return [
             ("arm", f"{record['autoencoder']}, {record['transfer']}"),
             ("learnt on", f"{record['source']} -> {record['target']}, budget {record['budget']}"),
-            ("takes", f"{takes.kind}s of shape {takes.read_shape}"),
+            ("takes", takes.takes),
             ("gives", f"{self.task.kind}{': ' if gives else ''}{gives}"),
             (metric, f"{record['scores'][metric]:.4f} ({gain}), seed {record['seed']}"),
         ]

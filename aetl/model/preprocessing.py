@@ -6,67 +6,98 @@ data come from that sensor already; what it does to the run's own data belongs t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from aetl.data.align import align
+from aetl.data.arrays import Format, Layout, format_of
 from aetl.data.base import Examples
-from aetl.data.npz import inputs_of
+from aetl.data.scale import Scale
 from aetl.stage.domains import Domains
-from aetl.types import UserError
+from aetl.types import ExampleKind, UserError
 
-Layout = Literal["auto", "first", "last"]
+AXES = {
+    "image": "[N, H, W] or [N, C, H, W]",
+    "field": "[N, H, W] or [N, C, H, W]",
+    "series": "[N, L] or [N, C, L]",
+    "vector": "[N, D]",
+    "tokens": "[N, L]",
+}
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """Images take the size of the target's as they were read, then that of the source's.
+    """What the run did to the target's examples after they were read.
 
-    In two steps, since this is what a run's own examples went through. Vectors are taken as they
-    are; ``shape`` is what the network sees.
+    Images take the size and the channels of the target's as they were read, then those of the
+    source's: in two steps, since this is what the run's own went through. Other kinds have their
+    shape; ``scale`` is that of the target's training rows. ``form`` settles what was guessed when
+    the run read its data (the value of white, the depth of image files), so that new data are not
+    guessed anew; ``shape`` is what the network sees.
     """
 
-    kind: Literal["image", "vector"]
+    kind: ExampleKind
     read_shape: tuple[int, ...]
     shape: tuple[int, ...]
+    columns: tuple[str, ...]
+    form: Format
+    scale: Scale | None
 
     @staticmethod
     def of(domains: Domains) -> Preprocessing:
         target = domains.target
-        kind: Literal["image", "vector"] = "image" if target.pool.is_image else "vector"
-        return Preprocessing(kind, target.read_shape, target.pool.shape)
+        pool = target.pool
+        form = pool.form
+        if form is None:  # sets of a known format
+            form = Format("vector" if pool.kind == "tokens" else pool.kind, "first")
+        return Preprocessing(
+            pool.kind, target.read_shape, pool.shape, pool.columns, form, pool.scale
+        )
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        scale = None if self.scale is None else self.scale.as_dict()
+        return {
+            "kind": self.kind, "read_shape": self.read_shape, "shape": self.shape,
+            "columns": self.columns, "form": asdict(self.form), "scale": scale,
+        }  # fmt: skip
 
     @staticmethod
     def from_dict(plain: dict[str, Any]) -> Preprocessing:
-        read_shape, shape = (tuple(plain[name]) for name in ("read_shape", "shape"))
-        return Preprocessing(plain["kind"], read_shape, shape)
+        read_shape, shape, columns = (tuple(plain[k]) for k in ("read_shape", "shape", "columns"))
+        form = Format(**plain["form"])
+        scale = None if plain["scale"] is None else Scale.from_dict(plain["scale"])
+        return Preprocessing(plain["kind"], read_shape, shape, columns, form, scale)
+
+    @property
+    def takes(self) -> str:
+        """``images of shape 1 x 28 x 28``, in words."""
+        return f"{self.kind}s of shape {' x '.join(map(str, self.read_shape))}"
 
     def read(self, where: str, x: np.ndarray, layout: Layout = "auto") -> Tensor:
         """An array of raw examples as a tensor; ``UserError`` where it is of another kind."""
-        kind = "vector" if x.ndim == 2 else "image"
-        if kind != self.kind:
-            wanted = f"{self.kind}s of shape {self.read_shape}"
-            raise UserError(f"{where} is of shape {x.shape}; this model takes {wanted}")
-        if not len(x):
-            return torch.zeros(0, *self.shape, dtype=torch.uint8 if kind == "image" else None)
-        found = inputs_of(where, x, layout)
-        if kind == "vector" and tuple(found.shape[1:]) != self.read_shape:
+        if x.ndim not in {axes.count(",") + 1 for axes in AXES[self.kind].split(" or ")}:
             raise UserError(
-                f"{where} has {found.shape[1]} columns; this model takes {self.read_shape[0]}"
+                f"{where} is of shape {x.shape}; this model takes {self.takes}, {AXES[self.kind]}"
             )
+        if not len(x):
+            return torch.zeros(0, *self.shape, dtype=torch.uint8 if self.kind == "image" else None)
+        if self.kind == "tokens":
+            return torch.from_numpy(x.astype(np.int64))
+        settled, _ = format_of("data", {where: x}, layout, self.form.kind, self.form.top)
+        found = replace(self.form, layout=settled.layout).read(where, x)
+        if self.kind != "image" and tuple(found.shape[1:]) != self.read_shape:
+            raise UserError(f"{where} is of shape {x.shape}; this model takes {self.takes}")
         return found
 
     def __call__(self, x: Tensor) -> Examples:
         """Raw examples as the network sees them."""
         unknown = torch.full((len(x),), -1)
-        examples = Examples(x, unknown, (), np.zeros(len(x), np.uint64))
+        scaled = x if self.scale is None else self.scale(x)
+        examples = Examples(scaled, unknown, (), np.zeros(len(x), np.uint64))
         if self.kind == "image":
             for shape in (self.read_shape, self.shape):
                 examples = align(examples, shape)

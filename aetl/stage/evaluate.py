@@ -116,6 +116,9 @@ def evaluate(
         arrays = dict(own)
     with np.load(arms["twin"].path / "predictions.npz") as other:
         arrays["twin_prediction"] = other["prediction"]
+    test = domains.target.test
+    arrays |= {"row": test.rows} if test.rows is not None else {}
+    arrays |= {"path": test.files} if test.files is not None else {}
     _save(folder / "predictions.npz", arrays)
     _save(folder / "splits.npz", splits(domains))
     autoencoder = (

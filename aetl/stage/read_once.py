@@ -5,12 +5,14 @@ Jobs on one machine then share the pages of one copy.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from aetl.data.arrays import Format
 from aetl.data.base import Dataset, Examples
 from aetl.files import atomic, read_json, write_json
 from aetl.store.store import Store, content_digest, digest_of
@@ -34,9 +36,13 @@ def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
             write_array(folder / f"{name}-x.npy", part.x.numpy())
             write_array(folder / f"{name}-y.npy", part.y.numpy())
             write_array(folder / f"{name}-identity.npy", part.identity)
-            if part.group is not None:
-                write_array(folder / f"{name}-group.npy", part.group)
-            about = {"classes": part.classes, "columns": part.columns, "notes": part.notes}
+            for array in ("group", "files"):
+                if (values := getattr(part, array)) is not None:
+                    write_array(folder / f"{name}-{array}.npy", values)
+            about: dict[str, Any] = {
+                "classes": part.classes, "columns": part.columns, "notes": part.notes,
+                "form": None if part.form is None else asdict(part.form),
+            }  # fmt: skip
             write_json(folder / f"{name}.json", about)
 
 
@@ -49,12 +55,17 @@ def _part(folder: Path, name: str) -> Examples:
     x, y, identity = (
         np.load(folder / f"{name}-{array}.npy", mmap_mode="c") for array in ("x", "y", "identity")
     )
-    about = {key: tuple(value) for key, value in read_json(folder / f"{name}.json").items()}
-    groups = folder / f"{name}-group.npy"
-    return Examples(
-        torch.from_numpy(x), torch.from_numpy(y), identity=np.asarray(identity),
-        group=np.load(groups) if groups.exists() else None, **about,
-    )  # fmt: skip
+    plain = read_json(folder / f"{name}.json")
+    form = plain.pop("form")
+    about: dict[str, Any] = {key: tuple(value) for key, value in plain.items()}
+    about["form"] = None if form is None else Format(**form)
+    beside = {
+        array: np.load(file, allow_pickle=False)
+        for array in ("group", "files")
+        if (file := folder / f"{name}-{array}.npy").exists()
+    }
+    y = torch.from_numpy(y)
+    return Examples(torch.from_numpy(x), y, identity=np.asarray(identity), **beside, **about)
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from aetl.model.export import export
 from aetl.model.model import Model
 from aetl.stage.domains import load_domains
 from aetl.store.store import Store
@@ -238,3 +239,46 @@ def test_a_model_says_what_it_is(of_files: Any) -> None:
     card = model.card()
     assert "| accuracy (first) |" in card
     assert "brought to 1 x 8 x 8" in card
+
+
+@pytest.fixture(scope="module")
+def of_vectors(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, np.ndarray]:
+    """A run on vectors that are scaled by what is fitted to the training rows; all raw vectors."""
+    folder = tmp_path_factory.mktemp("vectors")
+    file = vectors(folder / "data.npz", y=lambda x: (x[:, 4] > 0).astype(int))
+    both = [f"dataset@{d}=npz" for d in ("source", "target")]
+    paths = [f"{d}.path={file}" for d in ("source", "target")]
+    more = ["target.scale=standard", "source.size=null", "target.size=null"]
+    run = done(folder, *both, *paths, *more, "target.shift.rotation=0.0", "duplicates=keep")
+    with np.load(file) as arrays:
+        return run, arrays["x"]
+
+
+def test_raw_vectors_are_scaled_as_in_the_run(of_vectors: Any, tmp_path: Path) -> None:
+    run, x = of_vectors
+    expected = saved(run)
+    found = Model.load(run).predict(x[expected["row"]])
+    assert np.array_equal(found.value, expected["prediction"])
+    assert np.array_equal(found.probability, expected["probability"])
+    np.savez(tmp_path / "new.npz", x=x[expected["row"]])
+    assert np.array_equal(Model.load(run).predict(tmp_path / "new.npz").value, found.value)
+    with pytest.raises(UserError, match="this model takes vectors of shape 5"):
+        Model.load(run).predict(x[:, :4])
+
+
+def test_an_exported_graph_scales_raw_vectors(of_vectors: Any, tmp_path: Path) -> None:
+    run, x = of_vectors
+    file, parity = export(Model.load(run), tmp_path, "torch")
+    assert parity is not None
+    assert parity.holds
+    rows = saved(run)["row"]
+    found = torch.export.load(file).module()(torch.from_numpy(x[rows].astype(np.float32)))
+    np.testing.assert_allclose(found.detach().numpy(), saved(run)["probability"], atol=1e-6)
+
+
+def test_predictions_know_the_rows_and_files_of_their_examples(of_files: Any) -> None:
+    run, data = of_files
+    assert saved(run)["path"].tolist() == [
+        path.relative_to(data).as_posix() for path in sorted((data / "test").rglob("*.png"))
+    ]
+    assert saved(run)["row"].tolist() == list(range(24))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from aetl.command import verbs
 from aetl.printable import one_line
 from aetl.terminal import open_streams
+from aetl.trust import paths, search
 
 HELP = """\
 aetl: pretrain an autoencoder on a source, transfer it to a target, see whether it helped.
@@ -34,7 +35,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl generate RUN               samples, interpolations and traversals of its autoencoder
   aetl rerun RUN|SWEEP [--check]  again from saved configs; --check compares the scores
   aetl sweep status|resume|retry DIR
-  aetl store [prune]              what the store of stages holds; remove what is long unused
+  aetl store [prune|verify]       what the store holds; remove what is long unused; is it whole
   aetl completion bash|zsh|fish   a script that makes the shell complete all of this
 
 Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     from aetl.ending import signals_as_exceptions, told
 
+    search(paths())
     try:
         with signals_as_exceptions():
             return _command(arguments)

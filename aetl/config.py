@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from aetl.ranges import STAGES_SET, NonNegative, Seed, Text, Threads, described, foreign
+from aetl.trust import conf_dir as conf_dir
+from aetl.trust import load_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -41,13 +43,6 @@ HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_args_", "_recursive_"}
 
 class ConfigError(Exception):
     """A mistake in the config, told in one line."""
-
-
-def conf_dir() -> Path:
-    """The folder of config groups: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
 
 
 def register_resolvers() -> None:
@@ -90,11 +85,15 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
 
 
 def load_saved(file: Path) -> DictConfig:
-    """A run's saved config; a node that has come to ours since is as it is there by default."""
+    """The config in a run's folder, which names no code but ours and what is trusted."""
+    return with_new_nodes(load_config(file))
+
+
+def with_new_nodes(saved: DictConfig) -> DictConfig:
+    """A saved config; a node that has come to ours since is as it is there by default."""
     from omegaconf import DictConfig, OmegaConf
 
-    saved, ours = OmegaConf.load(file), OmegaConf.load(conf_dir() / "config.yaml")
-    assert isinstance(saved, DictConfig)
+    ours = OmegaConf.load(conf_dir() / "config.yaml")
     assert isinstance(ours, DictConfig)
     new = [str(key) for key in ours if key not in (*saved, "defaults", "hydra")]
     return OmegaConf.merge(saved, OmegaConf.masked_copy(ours, new))  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import json
@@ -16,6 +17,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+_FICLONE = 0x40049409  # of linux/fs.h
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
@@ -33,6 +38,10 @@ def atomic(path: Path) -> Iterator[Path]:
         yield temporary
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _FULL:  # a write names no file, and the temporary one is gone
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -94,14 +103,22 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path}: is not a file of safetensors ({error})") from None
 
 
-def link(source: Path, target: Path) -> None:
-    """The same file at a second place: a hard link, or a copy where the disk has none."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        with atomic(target) as temporary:
-            shutil.copyfile(source, temporary)
+def copy(source: Path, target: Path) -> None:
+    """A file's content at a second place, where it may be changed without changing the first.
+
+    Where the file system can (btrfs, XFS), both share their blocks until one is written to.
+    """
+    with atomic(target) as temporary, source.open("rb") as old, temporary.open("r+b") as new:
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        except OSError:
+            shutil.copyfileobj(old, new, 1 << 20)
+
+
+class Damaged(ValueError):
+    """A file of ours that is no longer what was written, told in one line."""
+
+    of_user = True
 
 
 def hold(path: Path) -> IO[bytes]:
@@ -127,7 +144,13 @@ def is_let_go(path: Path) -> bool:
 
 
 def read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    """What a JSON file holds; ``Damaged`` for what is none."""
+    try:
+        return json.loads(path.read_bytes())
+    except ValueError as error:  # of JSON or of UTF-8
+        raise Damaged(
+            f"{path}: is cut off or not JSON ({error}); restore it from a copy, or remove it"
+        ) from None
 
 
 def _umask() -> int:

@@ -24,6 +24,7 @@ from aetl.comparison.rows import CSV_KEYS, Row, rows
 from aetl.comparison.run import Found, Run, find_runs, read_run
 from aetl.config import ConfigError, compose, explain
 from aetl.report.notebook import frame_of
+from aetl.trust import believe, search
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -218,9 +219,8 @@ def _dirs(config_dir: Dirs) -> list[str]:
 @contextlib.contextmanager
 def _told(config_dir: Dirs) -> Iterator[None]:
     """With the user's own classes on the path; what hydra finds wrong becomes one line."""
-    from aetl.launch import import_path
-
-    import_path(_dirs(config_dir))
+    believe([], _dirs(config_dir))
+    search([os.getcwd()])
     try:
         yield
     except Exception as error:

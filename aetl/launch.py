@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetl import trust
 from aetl.config import conf_dir, load_saved, register_resolvers
 from aetl.printable import one_line
 
@@ -23,7 +24,9 @@ def run_hydra(arguments: list[str]) -> int:
     import hydra
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
-    import_path(_config_dirs(arguments))
+    arguments, named = _trusted(arguments)
+    trust.believe(named, _config_dirs(arguments))
+    trust.search([os.getcwd()])
     register_resolvers()
     multirun = "-m" in arguments or "--multirun" in arguments
     if multirun:
@@ -139,15 +142,27 @@ def composed_job(cfg: DictConfig, folder: Path, overrides: list[str] | None = No
 def saved_job(saved: Path, folder: Path) -> Job:
     """The job that a run's folder describes, to be done in ``folder``."""
     from aetl.tracking.record import Job, read_record
-    from aetl.types import UserError
 
     record = read_record(saved)
-    try:
-        cfg = load_saved(saved / "config.yaml")
-    except FileNotFoundError:
-        raise UserError(f"{saved}: has no config.yaml") from None
-    import_path(record.get("paths", []))
+    if trust.trusts_all():
+        trust.search(record.get("paths", []))
+    cfg = load_saved(saved / "config.yaml")
     return Job(cfg, folder, record["choices"], record["overrides"], sys.argv)
+
+
+def _trusted(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """The command line without ``--trust NAME``, which hydra does not know, and those names."""
+    rest: list[str] = []
+    named: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--trust":
+            named.append(next(words, ""))
+        elif word.startswith("--trust="):
+            named.append(word.partition("=")[2])
+        else:
+            rest.append(word)
+    return rest, named
 
 
 def _config_dirs(arguments: list[str]) -> list[str]:
@@ -158,12 +173,3 @@ def _config_dirs(arguments: list[str]) -> list[str]:
         elif argument.startswith("--config-dir="):
             found.append(argument.partition("=")[2])
     return found
-
-
-def import_path(folders: list[str]) -> None:
-    """Users' classes are found beside their config and in the current folder, by children too."""
-    paths = [os.path.abspath(folder) for folder in [*folders, os.getcwd()]]
-    new = [path for path in paths if path not in sys.path]
-    sys.path[:0] = new
-    known = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([*new, *([known] if known else [])])

@@ -19,7 +19,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -37,6 +36,7 @@ from annotated_types import Gt
 from aetl import ranks
 from aetl.ending import ASKING, Failure
 from aetl.files import read_json
+from aetl.trust import python
 
 FAILURE = "rank-failed.json"
 PARENT = "AETL_RANK_PARENT"
@@ -345,11 +345,12 @@ def _rank_environment(rank: int, devices: int, port: int | str) -> dict[str, str
 
 
 def _start(rank: int, devices: int, folder: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | _rank_environment(rank, devices, os.environ["MASTER_PORT"])
+    command, more = python("aetl.cli")
+    environment = os.environ | more | _rank_environment(rank, devices, os.environ["MASTER_PORT"])
     environment |= {ranks.CHILD_OF: str(folder), PARENT: str(os.getpid())}
     with open(folder / f"rank{rank}.log", "ab") as log:
         return subprocess.Popen(
-            [sys.executable, "-m", "aetl.cli", "_rank", str(folder), "--debug"],
+            [*command, "_rank", str(folder), "--debug"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,

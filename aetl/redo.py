@@ -13,6 +13,7 @@ from typing import Any
 
 from aetl.config import ConfigError
 from aetl.launch import saved_job, summary_of
+from aetl.trust import load_config
 
 
 def rerun(saved: Path, check: bool) -> int:
@@ -23,6 +24,7 @@ def rerun(saved: Path, check: bool) -> int:
     before = read_record(saved)
     job = saved_job(saved, saved)
     _warn({saved: before})
+    job.cfg.output_dir = str(_outputs(saved, Path(job.cfg.output_dir)))
     folder = _new_folder(saved, Path(job.cfg.output_dir))
     if (saved / ".hydra").is_dir():
         shutil.copytree(saved / ".hydra", folder / ".hydra")
@@ -40,9 +42,7 @@ def rerun(saved: Path, check: bool) -> int:
 
 def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
     """The jobs of a sweep in a new sweep's folder, over a store of its own there."""
-    from omegaconf import OmegaConf
-
-    from aetl.sweep.again import run_jobs
+    from aetl.sweep.again import refuse_strange, run_jobs
     from aetl.sweep.manifest import Claim, Manifest, SweepRefused, locked, now
 
     if at_once is not None and at_once < 1:
@@ -52,10 +52,12 @@ def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
     if missing or not old.jobs:
         where = old.job_folder(missing[0]) if missing else saved
         raise SweepRefused(f"{where}: has no config.yaml to start from")
+    refuse_strange(old, old.jobs)
     _warn(dict(_records(old)))
-    output_dir = OmegaConf.load(old.job_folder(old.jobs[0]) / "config.yaml").output_dir
+    output_dir = load_config(old.job_folder(old.jobs[0]) / "config.yaml").output_dir
+    outputs = _outputs(saved, Path(old.cwd) / output_dir)
     new = dataclasses.replace(
-        old, folder=Claim(_new_folder(saved, Path(old.cwd) / output_dir)).folder,
+        old, folder=Claim(_new_folder(saved, outputs)).folder,
         command=list(sys.argv), started=now(), ended=None,
         jobs_at_once=at_once or old.jobs_at_once, jobs=[_anew(job) for job in old.jobs],
     )  # fmt: skip
@@ -65,6 +67,15 @@ def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
     with locked(new.folder):
         run_jobs(new, new.jobs)
     return _said(list(_different_jobs(old, new))) if check else 0
+
+
+def _outputs(saved: Path, recorded: Path) -> Path:
+    """Where a run lies, it is done again; one that comes from elsewhere among this user's own."""
+    from aetl.config import compose
+
+    if saved.resolve().is_relative_to(recorded.resolve()):
+        return recorded
+    return Path(str(compose([]).output_dir))
 
 
 def _new_folder(saved: Path, output_dir: Path) -> Path:
@@ -86,7 +97,7 @@ def _copy_config(saved: Path, folder: Path, store: Path) -> None:
 
     from aetl.files import write_text
 
-    config = OmegaConf.load(saved / "config.yaml")
+    config = load_config(saved / "config.yaml")
     config.store.dir = str(store)
     folder.mkdir(parents=True)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(config))
@@ -162,13 +173,10 @@ def differences_of_environment(before: Mapping[str, Any]) -> list[str]:
 
 def differences_of_data(folder: Path, before: Mapping[str, Any]) -> list[str]:
     """The domains whose examples are not those that the run saw, or cannot be read."""
-    from omegaconf import DictConfig, OmegaConf
-
     from aetl.stage.domains import load_domains
     from aetl.store.store import Store
 
-    cfg = OmegaConf.load(folder / "config.yaml")
-    assert isinstance(cfg, DictConfig)
+    cfg = load_config(folder / "config.yaml")
     with tempfile.TemporaryDirectory(prefix="aetl-rerun-") as temporary:
         domains = load_domains(cfg, Store(dir=temporary, reuse=True), temporary)
     now = {"source": domains.source.fingerprint, "target": domains.target.fingerprint}

@@ -77,3 +77,5 @@ def own_log_level() -> Iterator[None]:
 def own_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs of a test neither land in the checkout nor reuse what another test stored."""
     monkeypatch.setenv("AETL_OUTPUT_DIR", str(tmp_path / "outputs"))
+    monkeypatch.setenv("AETL_TRUST", "")
+    monkeypatch.setenv("AETL_PATH", "")

@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from aetl.trust import add_options, believe_options
+
 
 def main(arguments: list[str]) -> int:
     """A run's model for programs without aetl, compared with what the run itself predicted.
@@ -24,14 +26,12 @@ def main(arguments: list[str]) -> int:
     )  # fmt: skip
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="default: RUN/export")
     parser.add_argument("--tolerance", type=float, help="the largest difference (default: 1e-5)")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="DIR",
-                        help="where classes of your own are")  # fmt: skip
+    add_options(parser)
     options = parser.parse_args(arguments)
-    from aetl.launch import import_path
     from aetl.model.export import export, left_outside
     from aetl.model.model import Model
 
-    import_path(options.config_dir)
+    believe_options(options)
     model = Model.load(options.run)
     folder = options.output or options.run / "export"
     file, parity = export(model, folder, options.format, options.gives, options.tolerance)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from aetl.launch import saved_job
+from aetl.trust import add_options, believe_options
 
 
 def main(arguments: list[str]) -> int:
@@ -13,7 +14,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser("aetl generate", description=main.__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    add_options(parser)
     options = parser.parse_args(arguments)
+    believe_options(options)
     job = saved_job(options.run, options.run)
     from aetl.report.page import write_run_page
     from aetl.stage.generate import generate

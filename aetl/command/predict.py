@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetl.trust import add_options, believe_options
+
 if TYPE_CHECKING:
     from aetl.model.answers import Answers
     from aetl.model.model import Model
@@ -46,20 +48,18 @@ def parser_of(verb: str, what: str | None) -> argparse.ArgumentParser:
         "--layout", choices=("auto", "first", "last"), default="auto",
         help="which axis of the images of an .npz are the channels",
     )  # fmt: skip
-    parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="DIR",
-                        help="where classes and options of your own are")  # fmt: skip
+    add_options(parser)
     return parser
 
 
 def prepare(options: argparse.Namespace) -> tuple[Model, Any]:
     """The model, and the data as it takes it."""
-    from aetl.launch import import_path
     from aetl.model.answers import check_format
     from aetl.model.datasets import dataset, options_of, own_test
     from aetl.model.model import Model
     from aetl.types import UserError
 
-    import_path(options.config_dir)
+    believe_options(options)
     if options.output:
         check_format(options.output)
     model = Model.load(options.run, options.device)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aetl.config import ConfigError, check, compose, resolved
 from aetl.terminal import console
+from aetl.trust import add_options, believe_options, load_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -40,9 +41,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("what", nargs="+", metavar="KEY=VALUE | PATH", help=said)
     parser.add_argument("--by", metavar="SCORE", help="order by one score, not by the mean rank")
     parser.add_argument("--layer", action="append", help="only this layer (may be repeated)")
-    parser.add_argument("--config-dir", "-cd", action="append", default=[])
+    add_options(parser)
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_intermixed_args(arguments)
+    believe_options(options)
     paths = [Path(word) for word in options.what if "=" not in word]
     overrides = _overrides([word for word in options.what if "=" in word], bool(paths))
     cfgs = {told: _composed(one, options.config_dir) for told, one in _grid(overrides)}
@@ -110,7 +112,6 @@ def _in_store(cfgs: Mapping[str, DictConfig]) -> Iterator[Encoder]:
     from aetl.stage.domains import load_domains, pretraining_domain
     from aetl.stage.encoders import Encoder
     from aetl.stage.pretrain import pretraining_digest
-    from aetl.store.store import RECORD
 
     found = 0
     for varied, cfg in cfgs.items():
@@ -120,10 +121,10 @@ def _in_store(cfgs: Mapping[str, DictConfig]) -> Iterator[Encoder]:
         names["autoencoder"] += f" ({', '.join(own)})" if own else ""
         domains = load_domains(cfg, store, store.dir)
         digest = pretraining_digest(cfg, pretraining_domain(domains, cfg.pretrain.domains))
-        folder = store.dir / f"pretrain-{digest}"
-        if (folder / RECORD).exists():
+        entry = store.find("pretrain", digest)
+        if entry is not None:
             found += 1
-            yield Encoder(cfg, names, folder / "autoencoder.pt", digest)
+            yield Encoder(cfg, names, entry.path / "autoencoder.pt", digest)
         else:
             told = f"{names['autoencoder']} on {names['source']}, seed {cfg.seed}"
             print(f"aetl: not in the store: {told} (a run with it pretrains it)", file=sys.stderr)
@@ -156,8 +157,7 @@ def _in_runs(paths: Sequence[Path], cfgs: Sequence[DictConfig]) -> Iterator[Enco
         if not file.exists() or digest in seen:
             continue
         seen.add(digest)
-        own = OmegaConf.load(run.folder / "config.yaml")
-        assert isinstance(own, DictConfig)
+        own = load_config(run.folder / "config.yaml")
         kept = OmegaConf.masked_copy(own, [str(key) for key in own if key not in asked])
         cfg = OmegaConf.merge(kept, asked)
         assert isinstance(cfg, DictConfig)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from aetl.redo import rerun, rerun_sweep
+from aetl.trust import add_options, believe_options
 
 
 def main(arguments: list[str]) -> int:
@@ -19,7 +20,9 @@ def main(arguments: list[str]) -> int:
         "--check", action="store_true", help="compare the scores; exit 1 if they differ"
     )
     parser.add_argument("--jobs", type=int, help="of a sweep: how many at a time")
+    add_options(parser)
     options = parser.parse_args(arguments)
+    believe_options(options)
     if (options.path / "manifest.json").exists():
         return rerun_sweep(options.path, options.check, options.jobs)
     return rerun(options.path, options.check)

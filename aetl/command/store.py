@@ -1,4 +1,4 @@
-"""``aetl store``: what the store holds, and ``prune``: what nobody used for long goes."""
+"""``aetl store``: what it holds; ``prune``: what is long unused goes; ``verify``: is it whole."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from aetl.config import ConfigError
+from aetl.store.digests import fault
 from aetl.store.held import REMOVED, Held, held, prune
 from aetl.terminal import console
 
@@ -22,6 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     """Look at the store of pretrained encoders, prepared data and twins, or clear it up."""
     options = _parser().parse_args(list(arguments))
     folder = _folder(getattr(options, "dir", None))
+    if options.command == "verify":
+        return _verify(folder)
     if options.command == "prune":
         if not 0 <= options.older_than < float("inf"):
             raise ConfigError(f"--older-than={options.older_than}: expected days, from 0 on")
@@ -45,7 +48,27 @@ def _parser() -> argparse.ArgumentParser:
         "--stage", help="only this stage's entries (pretrain, transfer, data, ...)"
     )
     pruning.add_argument("--dry-run", action="store_true", help="only say what would go")
+    text = "read every entry and compare it with the digests that were taken when it was written"
+    commands.add_parser("verify", help=text, description=text, parents=[both])
     return parser
+
+
+def _verify(folder: Path) -> int:
+    """Read every byte of every entry; 1 where one is not what was written."""
+    entries = [entry for entry in held(folder) if entry.done] if folder.is_dir() else []
+    damaged = 0
+    for entry in entries:
+        wrong = fault(entry.path, again=True)
+        if wrong is not None:
+            damaged += 1
+            print(f"{entry.path}/{wrong}")
+    aside = sorted(folder.glob("*-*.damaged-*")) if folder.is_dir() else []
+    for path in aside:
+        print(f"{path}: was set aside; aetl store prune removes it")
+    print(f"{_count(len(entries))}, {damaged} damaged: {folder}")
+    if damaged:
+        print("a run that needs one of them sets it aside and computes it anew")
+    return 1 if damaged else 0
 
 
 def _folder(asked: Path | None) -> Path:
@@ -61,7 +84,7 @@ def _folder(asked: Path | None) -> Path:
 
 def _prune(folder: Path, days: float, stage: str | None, dry_run: bool) -> int:
     if not dry_run:
-        for cut_off in folder.glob(f"{REMOVED}*"):
+        for cut_off in [*folder.glob(f"{REMOVED}*"), *folder.glob("*-*.damaged-*")]:
             shutil.rmtree(cut_off, ignore_errors=True)
     entries = held(folder) if folder.is_dir() else []
     stages = sorted({entry.stage for entry in entries})
@@ -70,7 +93,7 @@ def _prune(folder: Path, days: float, stage: str | None, dry_run: bool) -> int:
     before = time.time() - days * _DAY
     old = [e for e in entries if e.used <= before and stage in (None, e.stage)]
     gone = old if dry_run else prune(old)
-    said = f"{_count(len(gone))} of {len(entries)}, {_bytes(sum(entry.alone for entry in gone))}"
+    said = f"{_count(len(gone))} of {len(entries)}, {_bytes(sum(entry.size for entry in gone))}"
     print(f"{'would remove' if dry_run else 'removed'} {said}: {folder}")
     if len(gone) < len(old):
         print(f"{_count(len(old) - len(gone))} in use: left alone")
@@ -99,8 +122,7 @@ def _print(folder: Path, entries: Sequence[Held], as_json: bool) -> int:
     table.add_row("all", *_sums(entries), style="bold")
     out = console()
     out.print(table)
-    alone = _bytes(sum(entry.alone for entry in entries))
-    out.print(f"{folder}; {alone} of it in no run's folder, too", style="dim", soft_wrap=True)
+    out.print(str(folder), style="dim", soft_wrap=True, markup=False)
     return 0
 
 

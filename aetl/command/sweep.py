@@ -21,6 +21,7 @@ from aetl.sweep.manifest import (
     shown,
 )
 from aetl.terminal import console, styled
+from aetl.trust import add_options, believe_options
 
 COLORS: dict[State, str] = {
     "waiting": "dim", "running": "cyan", "done": "green", "pruned": "blue", "refused": "blue",
@@ -33,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     if options.command == "status":
         return status(options.folder, as_json=options.json)
+    believe_options(options)
     if options.jobs is not None and options.jobs < 1:
         raise ConfigError(f"--jobs={options.jobs}: expected a whole number from 1 on")
     only_failed = options.command == "retry"
@@ -61,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON alone")
         else:
             command.add_argument("--jobs", type=int, help="how many at a time")
+            add_options(command)
         if name == "resume":
             command.add_argument("--trials", type=int, help="of a search: go on to so many")
     return parser

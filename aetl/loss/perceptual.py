@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import torch
 from hydra.utils import instantiate
 from jaxtyping import Float
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -18,6 +17,7 @@ from aetl.autoencoder.base import Autoencoder
 from aetl.loss.base import LossTerm, Support, Weight
 from aetl.ranges import NonNegative, Pixels, Seed
 from aetl.rng import seed_global
+from aetl.trust import load_config
 from aetl.types import PICTURES, ExampleKind, UserError
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -167,7 +167,7 @@ class RunEncoder(FixedEncoder):
         if not config.exists():
             raise UserError(f"loss.perceptual.encoder.run={self.run}: no run's folder")
         with torch.random.fork_rng(devices=[]):
-            module: Autoencoder = instantiate(OmegaConf.load(config).autoencoder)(shape)
+            module: Autoencoder = instantiate(load_config(config).autoencoder)(shape)
         file = folder / "checkpoints" / "autoencoder.pt"
         _load(module, file, "loss.perceptual.encoder.run")
         return module, module.features

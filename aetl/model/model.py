@@ -34,6 +34,7 @@ from aetl.task.base import Task
 from aetl.terminal import console, watched
 from aetl.tracking.record import read_record
 from aetl.transfer.network import Network
+from aetl.trust import load_config
 from aetl.types import Prediction, UserError
 
 WEIGHTS = "checkpoints"
@@ -208,13 +209,8 @@ def _shown(starts: Sequence[int]) -> Iterator[int]:
 
 
 def saved_config(folder: Path) -> DictConfig:
-    """The config that a run's folder holds."""
-    try:
-        cfg = OmegaConf.load(folder / "config.yaml")
-    except FileNotFoundError:
-        raise UserError(f"{folder}: has no config.yaml") from None
-    assert isinstance(cfg, DictConfig)
-    return cfg
+    """The config that a run's folder holds, which names no code but ours and what is trusted."""
+    return load_config(folder / "config.yaml")
 
 
 def refuse_unknown_classes(cfg: DictConfig, record: Mapping[str, Any]) -> None:

@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from aetl import ranks
-from aetl.files import atomic, write_torch
+from aetl.files import write_torch
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
 from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain
 from aetl.stage.schedule import Schedule
+from aetl.store import sealed
 from aetl.tracking.history import History, Listener
 from aetl.types import DoesNotFit, UserError
 
@@ -328,7 +329,8 @@ class Training(pl.LightningModule):
         """Raise for a step so many batches ago (the last one is one ago)."""
         step = self.global_step - math.ceil(ago / self.accumulate)
         file = Path(self.trainer.default_root_dir) / "diverged.pt"
-        write_torch(file, {"step": step, "terms": dict(values), "batch": batch})
+        terms = {name: value.detach() for name, value in values.items()}
+        write_torch(file, {"step": step, "terms": terms, "batch": _by_name(batch)})
         raise FloatingPointError(
             f"{self.stage}: {what} at step {step} "
             f"(the batch is saved in {file}); lower the learning rate or clip the gradient"
@@ -346,6 +348,7 @@ class ResumePoint(pl.Callback):
         self.every_n_steps = every_n_steps
         self._saved = -1
         self._at_epoch_start = False
+        self._looked = False
 
     def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         # Not again before the next step: gradients that are being accumulated are not kept.
@@ -364,6 +367,9 @@ class ResumePoint(pl.Callback):
         self, trainer: pl.Trainer, module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Between epochs, count the last one as over and no batch of the next one as begun."""
+        if not self._looked:  # once: it takes a moment
+            sealed.refuse_code(checkpoint.get("callbacks", {}))
+            self._looked = True
         if not self._at_epoch_start:
             return
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]
@@ -383,8 +389,7 @@ class ResumePoint(pl.Callback):
         if not trainer.is_global_zero:
             trainer.save_checkpoint(file)
             return
-        with atomic(file) as path:
-            trainer.save_checkpoint(path)
+        sealed.save(file, trainer.save_checkpoint)
 
 
 class _Signals(pl.Callback):
@@ -441,10 +446,10 @@ def run_fit(
     # Lightning does it too, but after it has put the checkpoint's weights into the old ones.
     built.precision_plugin.convert_module(module)
     module.plain = isinstance(batches, Packs) and is_plain(built)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), sealed.plain():
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
         try:
-            built.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=False)
+            built.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
         except SystemExit as end:
             # Lightning makes this of Ctrl-C.
             if isinstance(end.__context__, KeyboardInterrupt):
@@ -452,7 +457,7 @@ def run_fit(
             raise
     ranks.agree(None)
     if ranks.rank() == 0:
-        (folder / "last.ckpt").unlink(missing_ok=True)
+        sealed.remove(folder / "last.ckpt")
     return history
 
 
@@ -486,13 +491,22 @@ def _built(
 
 def _resume(checkpoint: Path, module: Training, train: Any) -> tuple[Path | None, int]:
     """Point module and loader at the place where the checkpoint left off; the steps done."""
-    if not checkpoint.exists():
+    # Rank 0 looks, and sets aside what is damaged, before the others do.
+    state = sealed.load(checkpoint) if ranks.rank() == 0 else None
+    if not ranks.agree(state is not None):
         return None, 0
-    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    state = sealed.load(checkpoint) if state is None else state
     train.epoch, module.position = state["epoch"], state["aetl_position"]
     train.skip = module.position
     log.info("continuing %s from step %d", checkpoint.parent.name, state["global_step"])
     return checkpoint, int(state["global_step"])
+
+
+def _by_name(batch: Any) -> Any:
+    """A batch, or several by name, as dictionaries: a file that names no class needs none."""
+    if isinstance(batch, Mapping):
+        return {name: _by_name(part) for name, part in batch.items()}
+    return batch._asdict() if hasattr(batch, "_asdict") else batch
 
 
 def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:

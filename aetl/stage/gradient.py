@@ -7,15 +7,14 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from aetl import ranks
 from aetl.data.base import Examples
-from aetl.files import write_torch
 from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.rng import key_seed
@@ -24,13 +23,14 @@ from aetl.stage.arm import Strategies, views_of
 from aetl.stage.domains import Domain
 from aetl.stage.fit import run_fit, seeded
 from aetl.stage.receipt import tensors
-from aetl.stage.selection import Selection
+from aetl.stage.selection import Selection, seen_as_tensors, seen_from
 from aetl.stage.transferring import Transferring, streams_of
+from aetl.store import sealed
 from aetl.task.base import Task
 from aetl.tracking.history import Listener, Row
 from aetl.transfer.base import Part, TransferStrategy
 from aetl.transfer.network import Network
-from aetl.types import DoesNotFit, Prediction, UserError
+from aetl.types import DoesNotFit, UserError
 
 State = dict[str, Tensor]
 
@@ -90,24 +90,27 @@ def _train_often(arm: Arm, strategy: TransferStrategy) -> Trained:
     start = {name: tensor.clone() for name, tensor in tensors(network).items()}
     files = [arm.path / f"member-{member}.pt" for member in range(strategy.repeats)]
     states: list[State] = []
+    found: Any = None
     rows: list[Row] = []
     for member, file in enumerate(files):
         network.load_state_dict(start)
         network.requires_grad_(True)
-        if not ranks.agree(file.exists()):
+        # Rank 0 looks, and sets aside what is damaged, before the others do.
+        found = sealed.load(file) if ranks.rank() == 0 else None
+        if not ranks.agree(found is not None):
             _train_member(arm, member, file)
-        found = torch.load(file, map_location="cpu", weights_only=False)
+        found = sealed.load(file) if found is None else found
         states.append(found["state"])
         # One after the other on the axis of steps, as if it were one long training.
         before = rows[-1].step if rows else 0
         rows += [row._replace(step=row.step + before) for row in map(Row._make, found["rows"])]
-        total.seen += [(step + before, seen) for step, seen in found["seen"]]
+        total.seen += [(step + before, seen) for step, seen in seen_from(found["seen"])]
     network.load_state_dict(strategy.combine(states, partial(_score, arm)))
     if ranks.rank() == 0:
         total.look(network, rows[-1].step + 1)  # the last candidate, and the one that is taken
         total.best = None
         for file in files:
-            file.unlink()
+            sealed.remove(file)
     trainable = found["trainable"]
     return [network.get_parameter(name) for name in trainable], rows, total
 
@@ -119,10 +122,10 @@ def _train_member(arm: Arm, member: int, file: Path) -> None:
         kept = {
             "state": {n: t.cpu().clone() for n, t in tensors(arm.network).items()},
             "rows": [tuple(row) for row in rows],
-            "seen": [(step, Prediction(p.value, p.probability)) for step, p in selection.seen],
+            "seen": seen_as_tensors(selection.seen),
             "trainable": [n for n, p in arm.network.named_parameters() if id(p) in given],
         }
-        write_torch(file, kept)
+        sealed.save_value(file, kept)
     ranks.agree(None)
 
 

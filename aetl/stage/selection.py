@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,12 +77,12 @@ class Selection:
 
     def state(self) -> dict[str, Any]:
         """For the checkpoint of a training that is to be resumed."""
-        seen = [(step, seen.value, seen.probability) for step, seen in self.seen]
-        return {"best": self.best, "seen": seen}
+        best = self.best and (float(self.best[0]), *self.best[1:])
+        return {"best": best, "seen": seen_as_tensors(self.seen)}
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         self.best = state["best"]
-        self.seen = [(step, Prediction(*arrays)) for step, *arrays in state["seen"]]
+        self.seen = seen_from(state["seen"])
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The candidates' steps and predictions, which rows of the test set, and the choice."""
@@ -97,6 +97,29 @@ class Selection:
         probability = [seen.probability for _, seen in self.seen if seen.probability is not None]
         return found | ({"probability": np.stack(probability).astype(np.float32)}
                         if probability else {})  # fmt: skip
+
+
+Seen = tuple[int, Tensor, Tensor | None]
+"""A candidate's step, values and probabilities."""
+
+
+def seen_as_tensors(seen: Sequence[tuple[int, Prediction]]) -> list[Seen]:
+    """Candidates' predictions for a file that is read without running anything."""
+    return [
+        (
+            step,
+            torch.from_numpy(p.value),
+            None if p.probability is None else torch.from_numpy(p.probability),
+        )
+        for step, p in seen
+    ]
+
+
+def seen_from(kept: Sequence[Seen]) -> list[tuple[int, Prediction]]:
+    return [
+        (step, Prediction(value.numpy(), None if probability is None else probability.numpy()))
+        for step, value, probability in kept
+    ]
 
 
 def is_candidate(epoch: int, num_epochs: int) -> bool:

@@ -1,7 +1,7 @@
 """What the store holds, and its clearing up: what nobody used for long goes.
 
-Runs keep their own copies of what they made (hard links), so nothing of a run is lost: what is
-removed here is computed again when it is asked for again.
+Runs keep their own copies of what they made, so nothing of a run is lost: what is removed here is
+computed again when it is asked for again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from aetl.store.store import RECORD
+from aetl.store.digests import RECORD
 
 REMOVED = ".removed-"
 """Before the name of what a removal that was cut off left."""
@@ -27,8 +27,6 @@ class Held:
     stage: str
     done: bool
     size: int
-    alone: int
-    """Bytes that no run's folder holds, too: what its removal gives back."""
     used: float
     """Seconds since 1970."""
 
@@ -66,9 +64,8 @@ def _look(path: Path) -> Held:
     # A finished entry's record is touched at each use; of one that was begun its last write counts.
     used = record.stat().st_mtime if done else max((f.st_mtime for f in files), default=0.0)
     return Held(
-        path, _stage(path), done, sum(f.st_size for f in files),
-        sum(f.st_size for f in files if f.st_nlink == 1), used or path.stat().st_mtime,
-    )  # fmt: skip
+        path, _stage(path), done, sum(f.st_size for f in files), used or path.stat().st_mtime
+    )
 
 
 def _stage(path: Path) -> str:

@@ -3,12 +3,15 @@
 The digest of an entry covers the stage's resolved config, the data's fingerprint, the seed, the
 sources that the stage and the config's classes reach (``store/code.py``), and torch's version.
 Changed code never answers with a stale result. An entry is done when its ``entry.json`` is there;
-until then its folder holds the checkpoint that the next attempt continues from.
+until then its folder holds the checkpoint that the next attempt continues from. The record holds
+the digest of every file, which is checked before an entry is used: what was damaged, swapped or
+added is set aside (``NAME.damaged-1``), told, and computed anew.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -26,10 +29,9 @@ from aetl import ranks
 from aetl.files import read_json, write_json
 from aetl.ranges import Text
 from aetl.store.code import code_digest
+from aetl.store.digests import RECORD, fault, files_of, sealed
 
 log = logging.getLogger(__name__)
-
-RECORD = "entry.json"
 
 
 @dataclass(frozen=True)
@@ -64,14 +66,11 @@ class Store:
         """
         base = self.dir if self.reuse else folder / "stages"
         path = base / f"{name}-{digest}"
-        base.mkdir(parents=True, exist_ok=True)
         lock = FileLock(path.with_suffix(".lock"))
-        if ranks.rank() == 0:
-            _acquire(lock, path)
+        if not ranks.agree(ranks.rank() == 0 and _acquire(lock, path)):
+            return self._of_others(path, name, digest, key, folder, compute)
         try:
-            if ranks.rank() == 0:  # under the lock: it may have been removed while we waited
-                path.mkdir(exist_ok=True)
-            done = ranks.agree((path / RECORD).exists())
+            done = ranks.agree(ranks.rank() == 0 and _is_done(path))
             if done:
                 _touch(path / RECORD)
             else:
@@ -80,7 +79,9 @@ class Store:
                 seconds = time.monotonic() - start
                 if ranks.rank() == 0:
                     record = {"stage": name, "digest": digest, "seconds": seconds, "key": dict(key)}
-                    write_json(path / RECORD, record)
+                    # As JSON gives it back, so that its own digest is that of what is read.
+                    plain = json.loads(json.dumps(record | {"files": files_of(path)}, default=str))
+                    write_json(path / RECORD, sealed(plain))
             ranks.agree(None)  # nobody reads on before the entry is written
         finally:
             if ranks.rank() == 0:
@@ -89,13 +90,63 @@ class Store:
             lock.release()
         return Entry(path, digest, reused=done)
 
+    def find(self, name: str, digest: str) -> Entry | None:
+        """An entry that is done, if there is one; nothing is computed or changed."""
+        path = self.dir / f"{name}-{digest}"
+        if not (path / RECORD).exists():
+            return None
+        if (wrong := fault(path)) is not None:
+            log.warning("%s/%s; it is left out", path, wrong)
+            return None
+        return Entry(path, digest, reused=True)
 
-def _acquire(lock: FileLock, path: Path) -> None:
+    def _of_others(
+        self, path: Path, name: str, digest: str, key: Mapping[str, Any], folder: Path,
+        compute: Callable[[Path], None],
+    ) -> Entry:  # fmt: skip
+        """From a store that may only be read; what it has not is computed in the run's folder."""
+        found = ranks.agree(self.find(name, digest) if ranks.rank() == 0 else None)
+        if found is not None:
+            return found
+        if not self.reuse:
+            raise PermissionError(errno.EACCES, "cannot be written", str(path.parent))
+        log.warning("%s: cannot be written; %s is computed in %s", self.dir, name, folder)
+        own = Store(dir=str(self.dir), reuse=False)
+        return own.stage(name, digest, key, folder, compute)
+
+
+def _is_done(path: Path) -> bool:
+    """Whether an entry can be used. One that is damaged is set aside, and told.
+
+    Its folder is there afterwards. All under the lock: it may have been removed while we waited.
+    """
+    if (path / RECORD).exists() and (wrong := fault(path)) is not None:
+        number = 1
+        while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+            number += 1
+        path.rename(aside)
+        log.warning("%s/%s; set aside as %s, computed anew", path, wrong, aside.name)
+    path.mkdir(exist_ok=True)
+    return (path / RECORD).exists()
+
+
+def _acquire(lock: FileLock, path: Path) -> bool:
+    """Wait for the lock; false where the folder may only be read."""
     try:
-        lock.acquire(timeout=1.0)
-    except Timeout:
-        log.info("waiting for another process that computes %s", path.name)
-        lock.acquire()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=1.0)
+        except Timeout:
+            log.info("waiting for another process that computes %s", path.name)
+            lock.acquire()
+        if not (path / RECORD).exists():
+            path.mkdir(exist_ok=True)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        lock.release()
+        return False
+    return True
 
 
 def _touch(record: Path) -> None:

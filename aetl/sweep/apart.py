@@ -7,8 +7,8 @@ its log, its rank variables, its W&B run, its files.
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -31,8 +31,9 @@ from aetl.sweep.job import (
     redirect,
     visible,
 )
+from aetl.trust import paths, search
 
-OUTCOME, PROCESS = "outcome.json", "process.json"
+OUTCOME, PROCESS, WORK = "outcome.json", "process.json", "work.json"
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR",
                   "MASTER_PORT", "AETL_RANK_OF")  # fmt: skip
@@ -46,28 +47,33 @@ SECONDS_TO_APPEAR = 15.0
 
 
 class Requeue:
-    """What submitit runs; at a time-out or a preemption it runs it again, in the same folder."""
+    """What submitit runs; at a time-out or a preemption it runs it again, in the same folder.
 
-    def __init__(self, job: Work) -> None:
-        self.job = job
+    Submitit keeps it as a pickle of its own making; ours holds a path and nothing else.
+    """
+
+    def __init__(self, saved: str) -> None:
+        self.saved = saved
         self.requeued = False
 
     def __call__(self) -> None:
-        outcome = do(self.job)
+        job = read_work(Path(self.saved))
+        outcome = do(job)
         if self.requeued:
             raise SystemExit(outcome.value)  # submitit's own code: it says that there is more
-        say(self.job, outcome)
+        say(job, outcome)
 
     def checkpoint(self) -> Any:
         """Called by submitit in the handler of the signal that says that time is up."""
         from submitit.helpers import DelayedSubmission
 
         self.requeued = True
-        return DelayedSubmission(Requeue(self.job))
+        return DelayedSubmission(Requeue(self.saved))
 
 
-def run(job: Work) -> None:
-    """Do a job in this process, from the first line of its log to its outcome."""
+def run(saved: str) -> None:
+    """Do the job of a file in this process, from the first line of its log to its outcome."""
+    job = read_work(Path(saved))
     say(job, do(job))
 
 
@@ -78,6 +84,7 @@ def do(job: Work) -> Outcome:
     os.environ.update(job.surroundings.environment)
     os.environ.update(environment_of_threads(job.threads))
     os.chdir(job.surroundings.folder)
+    search(paths())
     sys.argv = list(job.surroundings.argv)
     write_json(job.folder / PROCESS, {"host": socket.gethostname(), "pid": os.getpid()})
     outcome = outcome_of(job)
@@ -96,6 +103,25 @@ def portable(what: Work) -> Work:
     here = what.surroundings
     ours = {k: v for k, v in here.environment.items() if k.startswith(OURS)} | visible(what.gpus)
     return replace(what, gpus=(), surroundings=Surroundings(ours, here.folder, here.argv))
+
+
+def write_work(what: Work) -> str:
+    """What a job is, for the process that will do it: in its folder, readable by its owner alone,
+    since the environment may hold a key of W&B's."""
+    what = portable(what)
+    file = what.folder / WORK
+    file.unlink(missing_ok=True)
+    values = asdict(what) | {"folder": str(what.folder)}
+    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+        json.dump(values, out, indent=1)
+    return str(file)
+
+
+def read_work(file: Path) -> Work:
+    values = read_json(file)
+    there = Surroundings(**values.pop("surroundings"))
+    folder, gpus = Path(values.pop("folder")), tuple(values.pop("gpus"))
+    return Work(**values, folder=folder, gpus=gpus, surroundings=there)
 
 
 class Apart:
@@ -153,10 +179,8 @@ def wait_apart(handles: Sequence[Apart]) -> list[Apart]:
 
 
 def main() -> None:
-    """``python -m aetl.sweep.apart FILE``: a job from a pickled ``Work``."""
-    with open(sys.argv[1], "rb") as file:
-        job = pickle.load(file)
-    run(job)
+    """``python -m aetl.sweep.apart FILE``."""
+    run(sys.argv[1])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aetl.config import load_saved
+from aetl.config import with_new_nodes
 from aetl.ending import recorded, signal_of, signals_as_exceptions
 from aetl.sweep.intermediate import forget
 
@@ -137,11 +137,14 @@ def _do(job: Work) -> Any:
 
 
 def load_config(folder: Path) -> DictConfig:
-    """The resolved config of a job with hydra's node in it."""
+    """The resolved config of a job with hydra's node in it; its launcher has looked what it names,
+    or made it."""
     from hydra.conf import HydraConf
-    from omegaconf import OmegaConf, open_dict
+    from omegaconf import DictConfig, OmegaConf, open_dict
 
-    config = load_saved(folder / "config.yaml")
+    read = OmegaConf.load(folder / "config.yaml")
+    assert isinstance(read, DictConfig)
+    config = with_new_nodes(read)
     saved = OmegaConf.load(folder / ".hydra" / "hydra.yaml")
     # The types of hydra's own schema (the mode is an enum) are lost in YAML.
     schema = OmegaConf.structured(HydraConf)

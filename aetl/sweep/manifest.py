@@ -25,6 +25,10 @@ ENDED: tuple[State, ...] = ("done", "pruned", "refused")
 of a grid are combinations that cannot be."""
 
 
+TASK = "aetl.launch:_task"
+"""What a job of a sweep does: a function by name, since a process that starts later finds it so."""
+
+
 class SweepRefused(ConfigError):
     """A folder that is no sweep's, or another's."""
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
+import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Interval
 
 from aetl.config import ConfigError
-from aetl.sweep.apart import Apart, forget, portable, wait_apart
+from aetl.sweep.apart import Apart, forget, wait_apart, write_work
 from aetl.sweep.job import Work
+from aetl.trust import python
 
 
 class Joblib:
@@ -36,15 +36,14 @@ class Joblib:
 
     def start(self, what: Work, name: str) -> InWorker:
         forget(what.folder)
-        saved = what.folder / "work.pickle"
-        saved.write_bytes(pickle.dumps(portable(what)))
-        return InWorker(what.folder, self._executor.submit(_wait_for, str(saved)))
+        return InWorker(what.folder, self._executor.submit(_wait_for, write_work(what)))
 
     wait = staticmethod(wait_apart)
 
 
 def _wait_for(saved: str) -> None:
-    subprocess.run([sys.executable, "-m", "aetl.sweep.apart", saved], check=False)
+    command, more = python("aetl.sweep.apart")
+    subprocess.run([*command, saved], env=os.environ | more, check=False)
 
 
 class InWorker(Apart):

@@ -7,7 +7,7 @@ from typing import Any
 
 from aetl.config import ConfigError
 from aetl.ranges import Natural, NonNegative
-from aetl.sweep.apart import Apart, forget, portable, run, wait_apart
+from aetl.sweep.apart import Apart, forget, run, wait_apart, write_work
 from aetl.sweep.job import Work
 
 
@@ -44,7 +44,7 @@ class Ray:
         forget(what.folder)
         task = ray.remote(max_calls=1, max_retries=0, num_cpus=what.threads,
                           num_gpus=self.num_gpus)(run)  # fmt: skip
-        return Task(what.folder, task.remote(portable(what)))
+        return Task(what.folder, task.remote(write_work(what)))
 
     wait = staticmethod(wait_apart)
 

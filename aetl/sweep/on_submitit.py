@@ -12,7 +12,7 @@ from typing import Any, Literal
 from aetl.config import ConfigError
 from aetl.files import read_json, write_json
 from aetl.ranges import Count, Natural, Positive
-from aetl.sweep.apart import Apart, Requeue, forget, portable, wait_apart
+from aetl.sweep.apart import Apart, Requeue, forget, wait_apart, write_work
 from aetl.sweep.job import Work
 
 SUBMITTED = "submitted.json"
@@ -72,7 +72,7 @@ class Submitit:
             return Submitted(what.folder, known, self._queue)
         forget(what.folder)
         self._executor.update_parameters(name=f"aetl-{name}")
-        job = self._executor.submit(Requeue(portable(what)))
+        job = self._executor.submit(Requeue(write_work(what)))
         write_json(what.folder / SUBMITTED, {"cluster": self.cluster, "id": job.job_id})
         if self.cluster == "slurm":
             return Submitted(what.folder, str(job.job_id), self._queue)

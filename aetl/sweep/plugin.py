@@ -22,13 +22,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from aetl import trust
 from aetl.config import ConfigError, check_target
 from aetl.ending import signal_of
 from aetl.ranges import Natural
 from aetl.sweep.backend import start_server
 from aetl.sweep.conclusion import conclude
 from aetl.sweep.job import Surroundings
-from aetl.sweep.manifest import ENDED, Claim, JobEntry, Manifest, State, locked, names_of, now
+from aetl.sweep.manifest import ENDED, TASK, Claim, JobEntry, Manifest, State, locked, names_of, now
 from aetl.sweep.prepare import Plan, prepare
 from aetl.sweep.progress import checking
 from aetl.sweep.race import RaceSweeper
@@ -38,7 +39,6 @@ from aetl.sweep.study import Search, Settings
 from aetl.sweep.sweeper import OptunaSweeper
 
 ALIAS = "hydra_plugins.aetl_process"
-TASK = "aetl.launch:_task"
 WANDB = ("wandb", "wandb.sdk.launch.inputs.internal")
 """What a W&B run imports at its start; the second alone takes a second."""
 
@@ -108,7 +108,7 @@ class ProcessLauncher(Launcher):
             folder=folder,
             command=list(sys.argv),
             cwd=os.getcwd(),
-            paths=[p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p],
+            paths=trust.paths(),
             task=TASK,
             jobs_at_once=self.jobs,
             retries=self.retries,

@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from aetl import ranks
+from aetl import ranks, trust
 from aetl.comparison.run import ALIVE, status_now
 from aetl.ending import Failure, recorded
-from aetl.files import hold, link, read_json, write_json, write_text
+from aetl.files import copy, hold, read_json, write_json, write_text
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
 from aetl.tracking.base import Status, status_of
@@ -71,7 +71,7 @@ class Record:
             "started": _now(),
             "pid": os.getpid(),
             "seconds": {},
-            "paths": [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p],
+            "paths": trust.paths(),
             **environment(),
             "error": None,
         }
@@ -103,7 +103,7 @@ class Record:
             write_json(self.folder / "run.json", self.values)
 
     def stage_done(self, stage: str, entry: Entry | None) -> None:
-        """Note where a stage's result lies and how long it took; keep a link to its weights."""
+        """Note where a stage's result lies and how long it took; keep a copy of its weights."""
         if entry is None:
             return
         parents = self.values.get("parents", {}) | {stage: entry.digest}
@@ -112,7 +112,7 @@ class Record:
         if self.writes:
             for name in WEIGHTS if stage != "twin" else ():
                 if (entry.path / name).exists():
-                    link(entry.path / name, self.folder / "checkpoints" / name)
+                    copy(entry.path / name, self.folder / "checkpoints" / name)
 
     def __enter__(self) -> Record:
         return self

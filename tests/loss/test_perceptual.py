@@ -76,7 +76,7 @@ def test_layers_of_an_earlier_runs_autoencoder_serve_too(tmp_path: Path) -> None
     model = build_autoencoder(cfg, (1, 8, 8)).eval()
     (tmp_path / "checkpoints").mkdir()
     torch.save(model.state_dict(), tmp_path / "checkpoints" / "autoencoder.pt")
-    OmegaConf.save(cfg, tmp_path / "config.yaml")
+    OmegaConf.save(cfg, tmp_path / "config.yaml", resolve=True)
     r, x = torch.rand(3, 1, 8, 8), torch.rand(3, 1, 8, 8)
     value = perceptual(RunEncoder(run=str(tmp_path)), ["encoder.1", "bottleneck.project"])(r, x)
     expected = torch.zeros(3)

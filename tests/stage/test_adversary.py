@@ -131,7 +131,7 @@ def test_a_discriminator_that_diverges_stops_the_run_and_is_named(tmp_path: Path
     with pytest.raises(FloatingPointError, match="pretrain: .*critic_adversary.* is not finite"):
         world.pretrain()
     (file,) = tmp_path.glob("store/pretrain-*/diverged.pt")
-    assert "critic_adversary" in torch.load(file, weights_only=False)["terms"]
+    assert "critic_adversary" in torch.load(file, weights_only=True)["terms"]
 
 
 def test_the_discriminator_follows_from_the_seed_and_leaves_the_autoencoders_start(

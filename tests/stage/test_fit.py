@@ -149,9 +149,9 @@ def test_the_batch_of_a_loss_that_is_not_finite_is_kept(diverged: tuple[World, s
     world, message = diverged
     (file,) = world.folder.glob("store/pretrain-*/diverged.pt")
     assert str(file) in message
-    saved = torch.load(file, weights_only=False)
+    saved = torch.load(file, weights_only=True)
     assert f"at step {saved['step']} " in message
-    batch = Batch(*saved["batch"])
+    batch = Batch(**saved["batch"])
     assert torch.isfinite(batch.x).all()
     assert not torch.isfinite(saved["terms"]["loss"])
     assert set(saved["terms"]) == {"loss", "reconstruction", "l1_code"}
@@ -170,12 +170,12 @@ def test_a_loss_that_explodes_without_leaving_the_numbers_stops_and_is_kept(tmp_
     with pytest.raises(FloatingPointError, match=r"loss is more than 1e\+06 times its first") as e:
         world.pretrain()
     (file,) = world.folder.glob("store/pretrain-*/diverged.pt")
-    saved = torch.load(file, weights_only=False)
+    saved = torch.load(file, weights_only=True)
     assert torch.isfinite(saved["terms"]["loss"])
     assert f"reconstruction {float(saved['terms']['reconstruction']):.3g}" in str(e.value)
     assert f"at step {saved['step']} " in str(e.value)
     assert str(file) in str(e.value)
-    assert Batch(*saved["batch"]).x.shape == (32, 1, 8, 8)
+    assert Batch(**saved["batch"]).x.shape == (32, 1, 8, 8)
 
 
 def test_a_term_that_is_finite_is_not_named(tmp_path: Path) -> None:

@@ -13,6 +13,12 @@ from tests.sweep.stub import TASK
 Sweep = Callable[..., int]
 
 
+@pytest.fixture(autouse=True)
+def trusted(own_outputs: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tasks and the callbacks of saved sweeps are not aetl's own."""
+    monkeypatch.setenv("AETL_TRUST", "tests")
+
+
 @pytest.fixture
 def sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """``aetl -m`` with stub jobs, in ``tmp_path/sweep``; its exit code."""

@@ -80,7 +80,7 @@ def test_results_are_those_of_the_process_launcher(launcher: str, tmp_path: Path
     for job in Manifest.load(there).jobs:
         files = [{p.name for p in (side / job.folder).iterdir()} for side in (there, here)]
         assert files[0] - files[1] <= {
-            "outcome.json", "process.json", "submitted.json", "work.pickle",
+            "outcome.json", "process.json", "submitted.json", "work.json",
         }  # fmt: skip
         assert files[1] <= files[0]
     assert len({record["pid"] for record in records(there)}) == 4, "a process for each job"

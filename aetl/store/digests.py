@@ -1,0 +1,139 @@
+"""Whether the files of an entry are those that were written: each has its digest in the record.
+
+A file is read through once and then known by what its inode says (number, size, times of change),
+for a day at most: in this process, and for the other jobs of a sweep by a note in the entry. Every
+write through the file system changes that. What it cannot show within that day is a disk that
+alters bits by itself; ``aetl store verify`` reads everything again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from aetl.files import read_json, write_json
+
+RECORD = "entry.json"
+_SEEN = ".seen"
+_DAY = 86400.0
+_BLOCK = 1 << 20
+
+_known: dict[str, tuple[list[int], str]] = {}
+"""By path: what the inode said, and the digest of the content then."""
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def files_of(folder: Path) -> dict[str, str]:
+    """The digest of each file of an entry, by its path inside."""
+    found = {}
+    for path in _files(folder):
+        stat = _stat(path)
+        name = str(path.relative_to(folder))
+        found[name] = file_digest(path)
+        _known[str(path)] = stat, found[name]
+    return found
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its own digest in it, under ``check``."""
+    return {**record, "check": _check(record)}
+
+
+def is_sealed(record: Any) -> bool:
+    """Whether a record is what was written."""
+    return isinstance(record, dict) and record.get("check") == _check(
+        {k: v for k, v in record.items() if k != "check"}
+    )
+
+
+def fault(folder: Path, *, again: bool = False) -> str | None:
+    """What is wrong with an entry, beginning with the file's name; nothing if it can be believed.
+
+    With ``again`` every byte is read, whatever was seen before.
+    """
+    try:
+        record = read_json(folder / RECORD)
+    except (OSError, ValueError) as error:
+        return f"{RECORD}: cannot be read ({type(error).__name__})"
+    if not is_sealed(record):
+        old = isinstance(record, dict) and "files" not in record
+        return f"{RECORD}: " + ("is of an older aetl, without digests" if old else _NOT_AS_WRITTEN)
+    if f"{record['stage']}-{record['digest']}" != folder.name:
+        return f"{RECORD}: is that of another entry ({record['stage']}-{record['digest']})"
+    seen = {} if again else _seen(folder)
+    for name, digest in record["files"].items():
+        if (wrong := _wrong(folder / name, name, digest, seen, again)) is not None:
+            return wrong
+    extra = {str(path.relative_to(folder)) for path in _files(folder)} - record["files"].keys()
+    if extra:  # it would be taken for a part of the result
+        return f"{min(extra)}: was not there when the entry was written"
+    _note(folder, record["files"])
+    return None
+
+
+_NOT_AS_WRITTEN = "is not what was written"
+
+
+def _wrong(
+    path: Path, name: str, digest: str, seen: Mapping[str, list[int]], again: bool
+) -> str | None:
+    try:
+        stat = _stat(path)
+        known = _known.get(str(path))
+        if again or not (known == (stat, digest) or seen.get(name) == stat):
+            if file_digest(path) != digest:
+                return f"{name}: {_NOT_AS_WRITTEN}"
+            _known[str(path)] = stat, digest
+    except FileNotFoundError:
+        return f"{name}: is missing"
+    except OSError as error:
+        return f"{name}: cannot be read ({error.strerror})"
+    return None
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Hidden ones are what a killed process was writing, or notes."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(".") and path.name != RECORD:
+            yield path
+
+
+def _stat(path: Path) -> list[int]:
+    found = os.stat(path)
+    return [found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns]
+
+
+def _seen(folder: Path) -> dict[str, list[int]]:
+    try:
+        note = read_json(folder / _SEEN)
+        fresh = 0 <= time.time() - note["at"] < _DAY
+        return dict(note["files"]) if fresh and is_sealed(note) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _note(folder: Path, files: Mapping[str, str]) -> None:
+    if _seen(folder).keys() == files.keys():
+        return
+    with suppress(OSError):  # a store that others own is read again in every process
+        stats = {name: _stat(folder / name) for name in files}
+        write_json(folder / _SEEN, sealed({"at": time.time(), "files": stats}))
+
+
+def _check(record: Mapping[str, Any]) -> str:
+    text = json.dumps(record, sort_keys=True, default=str)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

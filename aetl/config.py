@@ -34,6 +34,7 @@ ROOT: dict[str, Any] = {
     "tags": list[str],
     "rope": dict[str, NonNegative | None] | None,
     "checkpoint": Text | None,
+    "checkpoint_partial": bool,
     "duplicates": Literal["refuse", "drop", "keep"],
 }
 """The run-wide values of config.yaml; all other top-level keys are nodes."""

@@ -65,6 +65,8 @@ def run(job: Job) -> dict[str, Any]:
                 pretrained = pretrain(cfg, learnt, store, folder, digest, listen)
                 record.stage_done("pretrain", pretrained.entry)
                 track.stage_done("pretrain", pretrained.entry)
+                for line in pretrained.warnings if record.writes else ():
+                    log.warning("%s", line)
             arms = {}
             for stage, node in nodes.items():
                 start = pretrained if warm[stage] else None
@@ -75,7 +77,8 @@ def run(job: Job) -> dict[str, Any]:
             if record.writes:
                 record.update(**evaluate(cfg, domains, pretrained, arms, folder))
                 Spec.of(cfg, domains).save(folder)
-                record.update(warnings=[*domains.warnings, *record.values["warnings"]])
+                brought = pretrained.warnings if pretrained else ()
+                record.update(warnings=[*domains.warnings, *brought, *record.values["warnings"]])
                 track.result(record.values, _report(record), domains.target.test)
     return record.values
 

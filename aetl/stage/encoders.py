@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 
 from aetl import ranks
 from aetl.config import ConfigError, nearest
+from aetl.stage.checkpoint import read_weights
 from aetl.stage.domains import load_domains
-from aetl.stage.pretrain import pretrained_autoencoder, read_weights
+from aetl.stage.pretrain import pretrained_autoencoder
 from aetl.stage.transferability import encoder_layers, layer_scores, scores_of
 
 NAMES = ("source", "target", "budget", "autoencoder", "loss")

@@ -28,8 +28,9 @@ from aetl.files import atomic
 from aetl.loss.base import LossTerm, Prior
 from aetl.loss.objective import Objective
 from aetl.rng import Rng, key_seed
+from aetl.stage.checkpoint import read_weights
 from aetl.stage.domains import Domain, load_domains, pretraining_domain
-from aetl.stage.pretrain import objective_of, pretrained_autoencoder, read_weights
+from aetl.stage.pretrain import objective_of, pretrained_autoencoder
 from aetl.store.store import Store
 from aetl.task.base import numpy
 from aetl.types import UserError

@@ -25,6 +25,7 @@ from aetl.files import write_torch
 from aetl.loss.objective import Objective
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng
+from aetl.stage.checkpoint import bring, read_weights
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Fit, Training, callbacks_that_count, run_fit, seeded
@@ -45,6 +46,7 @@ class Pretrained(NamedTuple):
 
     state: Mapping[str, Tensor]
     entry: Entry | None
+    warnings: tuple[str, ...] = ()
 
 
 class PretrainingFit(Fit):
@@ -237,7 +239,12 @@ def pretrain(
 ) -> Pretrained:
     """The pretrained autoencoder's weights."""
     if cfg.checkpoint is not None:
-        return Pretrained(read_weights(Path(cfg.checkpoint)), None)
+        autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
+        found = bring(
+            Path(cfg.checkpoint), autoencoder, instantiate(cfg.representation),
+            partial=cfg.checkpoint_partial,
+        )  # fmt: skip
+        return Pretrained(found.state, None, found.warnings)
     key = pretraining_key(cfg, source)
     entry = store.stage(
         "pretrain", digest, key, folder, lambda path: _compute(cfg, source, path, listener)
@@ -300,19 +307,3 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
         write_torch(path / "autoencoder.pt", state)
         if list(objective.parameters()):
             write_torch(path / OBJECTIVE, objective.cpu().state_dict())
-
-
-def read_weights(path: Path) -> Mapping[str, Tensor]:
-    """The weights in a file that a run left, or in the run's folder itself."""
-    file = path / "checkpoints" / "autoencoder.pt" if path.is_dir() else path
-    if not file.exists():
-        raise UserError(
-            f"checkpoint={path}: there is no such file, nor a run with checkpoints/autoencoder.pt"
-        )
-    try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"checkpoint={file}: not a checkpoint ({type(error).__name__})") from None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise UserError(f"checkpoint={file}: holds no weights by name")
-    return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,18 @@ def test_the_order_does_not_depend_on_the_threads(build, tmp_path: Path) -> None
     one, two = (build("image_folder", path=str(tmp_path)).read()[0] for _ in range(2))
     assert torch.equal(one.x, two.x)
     assert one.fingerprint() == two.fingerprint()
+
+
+def test_folders_that_agree_in_names_sizes_and_times_are_two(build, tmp_path: Path) -> None:
+    """As two archives unpack that were made with one fixed time."""
+    kept = []
+    for folder, value in ((tmp_path / "a", 10), (tmp_path / "b", 200), (tmp_path / "a", 90)):
+        for name in ("left", "right"):
+            file = folder / name / "0.bmp"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (4, 4), value).save(file)
+            os.utime(file, (1_000_000_000, 1_000_000_000))
+        kept.append(build("image_folder", path=str(folder)).kept_by())
+    assert kept[0] != kept[1], "another folder"
+    assert kept[0] != kept[2], "other pixels in the same one"
+    assert kept[2] == build("image_folder", path=str(tmp_path / "a")).kept_by()

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from aetl.autoencoder.monitor import vitals
-from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_digest, read_weights
+from aetl.stage.checkpoint import read_weights
+from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_digest
 from aetl.types import UserError
 from tests.tiny import MLP, WATCH, World, differing, history, weights
 

@@ -14,6 +14,7 @@ from aetl.command import verbs
 from aetl.printable import one_line
 from aetl.terminal import open_streams
 from aetl.trust import paths, search
+from aetl.version import __version__
 
 HELP = """\
 aetl: pretrain an autoencoder on a source, transfer it to a target, see whether it helped.
@@ -52,6 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    if arguments and arguments[0] in ("--version", "-V", "version"):
+        print(f"aetl {__version__}")
+        return 0
     if arguments and arguments[0] in ("--help", "-h", "help"):
         print(HELP, end="")
         return 0

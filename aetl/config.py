@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import json
 import math
 import os
 import re
@@ -46,6 +47,14 @@ class ConfigError(Exception):
     """A mistake in the config, told in one line."""
 
 
+class UnknownKey(ConfigError):
+    """A key that the config does not have, with what it may have meant."""
+
+    def __init__(self, key: str, way: str) -> None:
+        super().__init__(f"{key}: unknown key; {way}")
+        self.key = key
+
+
 def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
@@ -76,7 +85,11 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
     from aetl.parsed_once import parse_once
 
     register_resolvers()
-    extra = [f"hydra.searchpath=[{','.join('file://' + os.path.abspath(d) for d in config_dirs)}]"]
+    for folder in config_dirs:
+        if not os.path.isdir(folder):
+            raise ConfigError(f"--config-dir={folder}: no such folder")
+    places = [json.dumps(f"file://{os.path.abspath(d)}", ensure_ascii=False) for d in config_dirs]
+    extra = [f"hydra.searchpath=[{','.join(places)}]"]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="aetl"):
         parse_once(GlobalHydra.instance().config_loader())
@@ -112,13 +125,15 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The config as plain values without hydra's node; ``ConfigError`` for a hole in it."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     keys = [str(key) for key in cfg if key != "hydra"]
     try:
         plain = OmegaConf.to_container(
             OmegaConf.masked_copy(cfg, keys), resolve=True, throw_on_missing=True
         )
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: is missing; set {error.full_key}=...") from None
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from None
     assert isinstance(plain, dict)
@@ -130,7 +145,7 @@ def check(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     try:
         _check_keys(plain)
     except _Unknown as error:
-        raise ConfigError(f"{error.key}: unknown key; {_nearest_in(plain, error)}") from None
+        raise UnknownKey(error.key, _nearest_in(plain, error)) from None
     _check_fit(plain, choices)
 
 
@@ -370,54 +385,6 @@ def _check_adversaries(terms: Mapping[str, Any], transfer: Mapping[str, Any]) ->
                         f"the loss of pretraining, and loss.{name} ({term.__name__}) has its "
                         "discriminator there alone; choose another loss or strategy"
                     )
-
-
-def explain(error: BaseException) -> str | None:
-    """One line for a mistake that hydra or omegaconf found; ``None`` for anything else."""
-    from hydra.errors import HydraException, MissingConfigException
-    from omegaconf.errors import OmegaConfBaseException
-
-    if isinstance(error, ConfigError):
-        return str(error)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = [o for o in (error.options or []) if not o.startswith("_")]
-        return f"{group}={name}: no such option; {nearest(name, known)}"
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        return _explain_override(error)
-    return None
-
-
-def _explain_override(error: BaseException) -> str:
-    text = _first_line(error)
-    key = re.search(r"Could not override '([^']+)'", text)
-    group = re.search(r"Could not override '([^']+)'.*No match in the defaults list", text)
-    cause = _first_line(error.__cause__) if error.__cause__ else ""
-    if group or key:
-        name = (group or key).group(1)  # type: ignore[union-attr]
-        return f"{name}: unknown key; {nearest_key(name)}"
-    return text if not cause or cause in text else f"{text} ({cause})"
-
-
-def nearest_key(name: str) -> str:
-    """The nearest key to a misspelt one, from the default config (groups and dotted keys)."""
-    from omegaconf import DictConfig, OmegaConf
-
-    cfg = compose([])
-    node: Any = cfg
-    head, _, last = name.rpartition(".")
-    for part in head.split(".") if head else []:
-        node = node.get(part) if isinstance(node, DictConfig) and part in node else None
-        if isinstance(node, str):
-            node = None
-    if isinstance(node, DictConfig):
-        return nearest(last, [str(k) for k in node if k not in ("hydra", *HYDRA_KEYS)])
-    keys = [str(k) for k in cfg if k != "hydra"]
-    for key in list(keys):
-        child = OmegaConf.select(cfg, key)
-        if isinstance(child, DictConfig):
-            keys = [*keys, *(f"{key}.{k}" for k in map(str, child) if k not in HYDRA_KEYS)]
-    return nearest(name, keys)
 
 
 def _first_line(error: BaseException) -> str:

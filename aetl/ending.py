@@ -76,7 +76,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _mistake(error: BaseException) -> str | None:
     """The line for what the user can mend."""
-    from aetl.config import explain
+    from aetl.mistakes import explain
 
     if (explained := explain(error)) is not None:
         return explained

@@ -22,7 +22,8 @@ from aetl.comparison.best import Best
 from aetl.comparison.best import best as best_of
 from aetl.comparison.rows import CSV_KEYS, Row, rows
 from aetl.comparison.run import Found, Run, find_runs, read_run
-from aetl.config import ConfigError, compose, explain
+from aetl.config import ConfigError, compose
+from aetl.mistakes import explain, typed
 from aetl.report.notebook import frame_of
 from aetl.trust import believe, search
 
@@ -132,7 +133,7 @@ def run(
         from aetl.launch import composed_job
         from aetl.pipeline import run as do
 
-        cfg = compose(overrides, _dirs(config_dir))
+        cfg = compose(typed(overrides), _dirs(config_dir))
         place = Path(folder if folder is not None else cfg.hydra.run.dir)
         job = composed_job(cfg, place, list(overrides))
         job = dataclasses.replace(job, command=["aetl", *overrides])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aetl import trust
 from aetl.config import conf_dir, load_saved, register_resolvers
+from aetl.mistakes import split_options, typed
 from aetl.printable import one_line
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def run_hydra(arguments: list[str]) -> int:
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
     arguments, named = _trusted(arguments)
+    options, overrides = split_options(arguments)
+    arguments = [*options, *typed(overrides)]  # hydra wants its options first
     trust.believe(named, _config_dirs(arguments))
     trust.search([os.getcwd()])
     register_resolvers()

@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra._internal.config_repository import ConfigRepository
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
 
 _PARSED: dict[Any, Any] = {}
 
@@ -27,6 +28,17 @@ class _ParsedOnce(ConfigRepository):
         if key not in _PARSED:
             _PARSED[key] = super().load_config(config_path)
         return copy.deepcopy(_PARSED[key])
+
+    def get_group_options(
+        self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
+    ) -> list[str]:
+        """A group's options, with those of the groups inside it: ``glob(control/*)``."""
+        found = super().get_group_options(group_name, results_filter)
+        if results_filter is ObjectType.CONFIG:
+            for inner in super().get_group_options(group_name, ObjectType.GROUP):
+                below = self.get_group_options(f"{group_name}/{inner}", results_filter)
+                found += [f"{inner}/{option}" for option in below]
+        return found
 
     def __deepcopy__(self, memo: object) -> _ParsedOnce:
         # For each composition hydra takes a copy, to which it may give other sources.

@@ -11,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from aetl.config import compose, conf_dir
+from aetl.parsed_once import parse_once
 
 CHOICES = [
     [],
@@ -55,3 +56,20 @@ def test_it_takes_less_time() -> None:
             times[ours].append(time.process_time() - start)
     ours, theirs = (sorted(times[key])[3] for key in (True, False))
     assert ours < 0.95 * theirs
+
+
+def test_a_glob_reaches_into_the_groups_of_a_group() -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        parse_once(loader)
+        for text, group, folder in (
+            ("transfer=glob(control/*)", "transfer", "control"),
+            ("metric=glob(*)", "metric", "."),
+        ):
+            parser = OverridesParser.create(config_loader=loader)
+            (override,) = parser.parse_overrides([text])
+            files = (conf_dir() / group / folder).glob("[!_]*.yaml")
+            names = {f.relative_to(conf_dir() / group).with_suffix("").as_posix() for f in files}
+            assert set(override.sweep_string_iterator()) == names

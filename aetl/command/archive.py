@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+
+from aetl.arguments import Parser
 
 
 def main(arguments: list[str]) -> int:
@@ -12,7 +13,7 @@ def main(arguments: list[str]) -> int:
     What is unpacked can be compared, reported, predicted from and done again. The data is no part
     of it, nor are classes of your own.
     """
-    parser = argparse.ArgumentParser("aetl archive", description=main.__doc__)
+    parser = Parser("aetl archive", description=main.__doc__)
     parser.add_argument("path", type=Path, metavar="RUN|SWEEP|FILE.zip")
     parser.add_argument(
         "-o", "--output", type=Path, help="the file (default: NAME.zip), or the folder (NAME)"

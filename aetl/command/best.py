@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.comparison.best import Best, best
 from aetl.comparison.run import find_runs
 from aetl.config import ConfigError
@@ -13,7 +13,7 @@ from aetl.config import ConfigError
 
 def main(arguments: list[str]) -> int:
     """Name the arm to take, by the labels that its selector held out, never by test scores."""
-    parser = argparse.ArgumentParser("aetl best", description=main.__doc__)
+    parser = Parser("aetl best", description=main.__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="folders with runs")
     parser.add_argument("--metric", help="only arms that were judged by this metric")
     parser.add_argument("--json", action="store_true", help="print JSON alone")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
-
+from aetl.arguments import Parser
 from aetl.front import check
 
 
 def main(arguments: list[str]) -> int:
     """Compose, build everything, and one step of each stage in a temporary folder."""
-    parser = argparse.ArgumentParser("aetl check", description=main.__doc__)
+    parser = Parser("aetl check", description=main.__doc__)
     parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="DIR")
     parser.add_argument("overrides", nargs="*", help="KEY=VALUE ...")
     options = parser.parse_args(arguments)

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import get_args
 
+from aetl.arguments import Parser
 from aetl.comparison.remote import local
 from aetl.comparison.rows import Family
 from aetl.report.formats import compare
@@ -21,7 +22,7 @@ FORMATS = {
 
 def main(arguments: list[str]) -> int:
     """Compare runs: arms x budgets with mean, interval, gain over scratch and verdict."""
-    parser = argparse.ArgumentParser("aetl compare", description=main.__doc__)
+    parser = Parser("aetl compare", description=main.__doc__)
     parser.add_argument(
         "paths",
         nargs="+",

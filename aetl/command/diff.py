@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aetl.arguments import Parser
 from aetl.comparison.run import load_record
 from aetl.terminal import print_table, table_of
 
 
 def main(arguments: list[str]) -> int:
     """What differs between two runs: config, code, versions, hardware, scores."""
-    parser = argparse.ArgumentParser("aetl diff", description=main.__doc__)
+    parser = Parser("aetl diff", description=main.__doc__)
     parser.add_argument("runs", type=Path, nargs=2, metavar="RUN")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.trust import add_options, believe_options
 
 
@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
 
     Exit code 1, and no file, where the difference is above the tolerance.
     """
-    parser = argparse.ArgumentParser("aetl export", description=main.__doc__)
+    parser = Parser("aetl export", description=main.__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument(
         "--format", choices=("onnx", "torch", "safetensors"), default="onnx",

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.launch import saved_job
 from aetl.trust import add_options, believe_options
 
 
 def main(arguments: list[str]) -> int:
     """Images by a run's pretrained autoencoder, as figures and on the run's page."""
-    parser = argparse.ArgumentParser("aetl generate", description=main.__doc__)
+    parser = Parser("aetl generate", description=main.__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
     add_options(parser)

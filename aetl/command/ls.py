@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.catalogue import options_by_group
 from aetl.config import ConfigError, nearest
 from aetl.terminal import print_table, table_of
@@ -15,7 +15,7 @@ from aetl.terminal import print_table, table_of
 
 def main(arguments: list[str]) -> int:
     """The options of the config groups, of one group, or the runs in a folder."""
-    parser = argparse.ArgumentParser("aetl ls", description=main.__doc__)
+    parser = Parser("aetl ls", description=main.__doc__)
     parser.add_argument(
         "what", nargs="?", help="a config group (autoencoder, transfer, ...) or a folder"
     )

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetl.arguments import Parser
 from aetl.trust import add_options, believe_options
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def main(arguments: list[str]) -> int:
 
 def parser_of(verb: str, what: str | None) -> argparse.ArgumentParser:
     """The arguments that predict and embed share."""
-    parser = argparse.ArgumentParser(f"aetl {verb}", description=what)
+    parser = Parser(f"aetl {verb}", description=what)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument(
         "data", nargs="?", metavar="DATA",

@@ -10,7 +10,9 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetl.arguments import Parser
 from aetl.config import ConfigError, check, compose, resolved
+from aetl.mistakes import typed
 from aetl.terminal import console
 from aetl.trust import add_options, believe_options, load_config
 
@@ -31,7 +33,7 @@ Scores: aetl ls score. Every other KEY=VALUE is as for a run; values with commas
 
 def main(arguments: list[str]) -> int:
     """Rank stored encoders and their layers for a target by transferability scores."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         "aetl rank",
         description=main.__doc__,
         epilog=EXAMPLES,
@@ -69,7 +71,7 @@ def _overrides(given: Iterable[str], from_runs: bool) -> list[str]:
     """hydra's overrides: ``target`` and ``sources`` are short for the data sets' groups."""
     words = {"target": "dataset@target", "source": "dataset@source", "sources": "dataset@source"}
     found = []
-    for override in given:
+    for override in typed(given):
         key, _, value = override.partition("=")
         if key == "sources":
             value = value.strip().removeprefix("[").removesuffix("]")

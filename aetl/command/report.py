@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.comparison.run import RECORD, RecordError
 from aetl.config import ConfigError
 from aetl.report.formats import compare
@@ -12,7 +12,7 @@ from aetl.report.formats import compare
 
 def main(arguments: list[str]) -> int:
     """Write the page of a run, or of all runs in a folder: one file that needs no network."""
-    parser = argparse.ArgumentParser("aetl report", description=main.__doc__)
+    parser = Parser("aetl report", description=main.__doc__)
     parser.add_argument("path", type=Path, metavar="PATH", help="a run's folder, or one above runs")
     parser.add_argument("--output", "-o", type=Path, help="the file, for a folder of runs")
     options = parser.parse_args(arguments)

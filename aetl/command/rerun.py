@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.redo import rerun, rerun_sweep
 from aetl.trust import add_options, believe_options
 
@@ -14,7 +14,7 @@ def main(arguments: list[str]) -> int:
 
     What is not as it was (code, versions, hardware, data) is said before it starts.
     """
-    parser = argparse.ArgumentParser("aetl rerun", description=main.__doc__)
+    parser = Parser("aetl rerun", description=main.__doc__)
     parser.add_argument("path", type=Path, metavar="RUN|SWEEP", help="a run's or a sweep's folder")
     parser.add_argument(
         "--check", action="store_true", help="compare the scores; exit 1 if they differ"

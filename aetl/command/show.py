@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from aetl.arguments import Parser
 from aetl.comparison.described import described
 from aetl.comparison.run import load_record
 from aetl.terminal import print_table, table_of
@@ -15,7 +15,7 @@ from aetl.terminal import print_table, table_of
 
 def main(arguments: list[str]) -> int:
     """A run's record: what it was, what moved, what came out."""
-    parser = argparse.ArgumentParser("aetl show", description=main.__doc__)
+    parser = Parser("aetl show", description=main.__doc__)
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument("--json", action="store_true", help="print run.json alone")
     options = parser.parse_args(arguments)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.config import ConfigError
 from aetl.store.digests import fault
 from aetl.store.held import REMOVED, Held, held, prune
@@ -33,9 +34,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    both = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    both = Parser(add_help=False, argument_default=argparse.SUPPRESS)
     both.add_argument("--dir", type=Path, help="the store's folder (outputs/store)")
-    parser = argparse.ArgumentParser("aetl store", description=main.__doc__, parents=[both])
+    parser = Parser("aetl store", description=main.__doc__, parents=[both])
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     text = "remove what no run used for some time; runs keep what they have"

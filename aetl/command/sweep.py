@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from aetl.arguments import Parser
 from aetl.config import ConfigError
 from aetl.sweep.again import rerun, search_on
 from aetl.sweep.manifest import (
@@ -47,9 +48,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "aetl sweep", description="Look at a multirun's folder, or go on with it."
-    )
+    parser = Parser("aetl sweep", description="Look at a multirun's folder, or go on with it.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     texts = {
         "status": "how many jobs are done, and how each went",

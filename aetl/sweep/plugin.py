@@ -25,6 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 from aetl import trust
 from aetl.config import ConfigError, check_target
 from aetl.ending import signal_of
+from aetl.parsed_once import parse_once
 from aetl.ranges import Natural
 from aetl.sweep.backend import start_server
 from aetl.sweep.conclusion import conclude
@@ -92,6 +93,7 @@ class ProcessLauncher(Launcher):
         assert isinstance(node, dict)
         check_target("hydra.launcher", {str(key): value for key, value in node.items()})
         self.loader, self.config = hydra_context.config_loader, config
+        parse_once(self.loader)  # which knows the groups inside of groups, for glob(...)
         _leave_checking_to_us()
         folder = Path(str(config.hydra.sweep.dir)).absolute()
         if self.going_on is None:

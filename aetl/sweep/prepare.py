@@ -21,8 +21,9 @@ from hydra.core.utils import setup_globals
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from aetl.config import ConfigError, check, explain, register_resolvers, resolved
+from aetl.config import ConfigError, check, register_resolvers, resolved
 from aetl.files import write_text
+from aetl.mistakes import explain
 from aetl.parsed_once import parse_once
 from aetl.sweep.job import Surroundings, die_with_parent
 from aetl.sweep.manifest import JobEntry

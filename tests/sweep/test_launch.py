@@ -107,8 +107,11 @@ REFUSED = [
     (["autoencoder=undercomplete", "loss=mse,elbo"], "needs mean, logvar"),
     (["hydra.sweep.subdir=same", "seed=0,1"], "hydra.sweep.subdir=same: shared by jobs 0 and 1"),
     (["autoencoder=glob(z*)"], "the sweep has no jobs"),
-    (["hydra.launcher.jobs=0", "seed=0,1"], "hydra.launcher.jobs=0: expected a whole number"),
-    (["hydra.launcher.retries=-1", "seed=0,1"], "hydra.launcher.retries=-1: expected a whole"),
+    (["hydra.launcher.jobs=0", "seed=0,1"], "hydra.launcher.jobs=0: expected integer from 1"),
+    (
+        ["hydra.launcher.retries=-1", "seed=0,1"],
+        "hydra.launcher.retries=-1: expected integer from 0",
+    ),
 ]
 
 

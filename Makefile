@@ -72,7 +72,7 @@ test-ray: $(STAMP)
 	        > "$$(.venv-ray/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beside.pth"; }
 	@$(BIN)/python -m pip --python .venv-ray/bin/python install -qq --disable-pip-version-check 'ray>=2.40' || \
 	    echo 'Ray cannot be installed here.'
-	.venv-ray/bin/python -m pytest -q -rs -m slow tests/sweep/test_clusters.py -k ray
+	.venv-ray/bin/python -m pytest -q -rs -m slow tests/multirun/test_clusters.py -k ray
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ def run_hydra(arguments: list[str]) -> int:
     register_resolvers()
     multirun = "-m" in arguments or "--multirun" in arguments
     if multirun:
-        from aetl.sweep.plugin import register
+        from aetl.multirun.plugin import register
 
         register()
     sys.argv = ["aetl", *arguments]
@@ -71,9 +71,9 @@ def _conclude_sweeps() -> None:
     import logging
 
     from aetl.comparison.run import find_runs
+    from aetl.multirun.plugin import ProcessLauncher
     from aetl.report.formats import compare
     from aetl.report.sweep_page import write_sweep_page
-    from aetl.sweep.plugin import ProcessLauncher
 
     logging.getLogger().setLevel(logging.WARNING)
     ProcessLauncher.give_back()
@@ -88,9 +88,9 @@ def _task(cfg: DictConfig) -> float | list[float]:
     from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
+    from aetl.multirun.intermediate import Reporter
+    from aetl.multirun.objective import directions_of, objectives_of
     from aetl.pipeline import run
-    from aetl.sweep.intermediate import Reporter
-    from aetl.sweep.objective import directions_of, objectives_of
     from aetl.tracking.record import Job
 
     hydra_node = HydraConfig.get()

@@ -42,8 +42,8 @@ def rerun(saved: Path, check: bool) -> int:
 
 def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
     """The jobs of a sweep in a new sweep's folder, over a store of its own there."""
-    from aetl.sweep.again import refuse_strange, run_jobs
-    from aetl.sweep.manifest import Claim, Manifest, SweepRefused, locked, now
+    from aetl.multirun.again import refuse_strange, run_jobs
+    from aetl.multirun.manifest import Claim, Manifest, SweepRefused, locked, now
 
     if at_once is not None and at_once < 1:
         raise ConfigError(f"--jobs={at_once}: expected a whole number from 1 on")
@@ -86,7 +86,7 @@ def _new_folder(saved: Path, output_dir: Path) -> Path:
 
 def _anew(job: Any) -> Any:
     """The job as it was before its first try."""
-    from aetl.sweep.manifest import JobEntry
+    from aetl.multirun.manifest import JobEntry
 
     kept = {f: getattr(job, f) for f in ("number", "name", "folder", "overrides", "threads")}
     return JobEntry(**kept, ranks=job.ranks, on_gpu=job.on_gpu, shares=job.shares)

@@ -13,8 +13,8 @@ from annotated_types import Ge, Gt, Interval, Le, Lt
 from typing_extensions import Doc
 
 from aetl.config import ROOT, ConfigError, check, check_target, compose, conf_dir, resolved
+from aetl.multirun.plugin import register
 from aetl.ranges import STAGES_SET, Count, Probability, Size, Text, described, foreign
-from aetl.sweep.plugin import register
 
 # ruff: noqa: E501  (a case is read on one line)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from aetl.arguments import Parser
 from aetl.config import ConfigError
-from aetl.sweep.again import rerun, search_on
-from aetl.sweep.manifest import (
+from aetl.multirun.again import rerun, search_on
+from aetl.multirun.manifest import (
     ENDED,
     JobEntry,
     Manifest,
@@ -85,7 +85,7 @@ def status(folder: Path, as_json: bool) -> int:
 def _print(manifest: Manifest, live: bool) -> None:
     from rich.table import Table
 
-    from aetl.sweep.progress import duration
+    from aetl.multirun.progress import duration
 
     table = Table(box=None, pad_edge=False)
     for heading in ("job", "state", "name", "score", "time", "tries", "error"):

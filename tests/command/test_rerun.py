@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from aetl.cli import main
-from aetl.sweep.manifest import Manifest
+from aetl.multirun.manifest import Manifest
 
 TINY = ["pretrain.max_steps=5", "finetune.max_steps=5", "logger=none", "trainer=cpu"]
 

@@ -17,7 +17,7 @@ from tests.tracking.server import Server, wait_until
 def test_a_run_that_its_agent_stops_is_marked_interrupted(tmp_path: Path) -> None:
     server = Server()
     fault = (
-        "{_target_:tests.sweep.fault.Fault,kinds:{s0:hang},"
+        "{_target_:tests.multirun.fault.Fault,kinds:{s0:hang},"
         f"flags:{tmp_path},stage:transfer,at:3}}"
     )
     own = environment(server, tmp_path) | {"WANDB_MODE": "offline", "WANDB_SWEEP_ID": "s"}

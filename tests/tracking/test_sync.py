@@ -52,7 +52,7 @@ def test_a_job_that_was_killed_goes_on_in_its_run(
     mode: str, server: Server, tmp_path: Path
 ) -> None:
     fault = [
-        "+callback.fault._target_=tests.sweep.fault.Fault", "+callback.fault.kinds={s0:kill}",
+        "+callback.fault._target_=tests.multirun.fault.Fault", "+callback.fault.kinds={s0:kill}",
         f"+callback.fault.flags={tmp_path}", "+callback.fault.stage=transfer",
         "+callback.fault.at=25", "callback.resume_point.every_n_steps=10",
     ]  # fmt: skip

@@ -7,13 +7,13 @@ default data set.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetl.config import compose, conf_dir, locate, resolved
+from aetl.config import ConfigError, compose, conf_dir, locate, resolved
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -38,12 +38,18 @@ GROUP_ORDER = (
 )
 
 
-def options_by_group() -> dict[str, dict[str, str]]:
-    """Every group's options with the first comment line of each file."""
-    root = conf_dir()
+def options_by_group(config_dirs: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """Every group's options with the first comment line of each file, users' own among them."""
+    roots = [conf_dir(), *map(Path, config_dirs)]
+    for root in roots:
+        if not root.is_dir():
+            raise ConfigError(f"--config-dir={root}: no such folder")
     found: dict[str, dict[str, str]] = {}
-    for file in sorted(root.rglob("*.yaml")):
-        group = file.parent.relative_to(root).as_posix()
+    for file, group in (
+        (file, file.parent.relative_to(folder).as_posix())
+        for folder in roots
+        for file in sorted(folder.rglob("*.yaml"))
+    ):
         if group == "." or group.startswith(("hydra/job", "hydra/hydra")):
             continue
         if not file.stem.startswith("_"):

@@ -36,6 +36,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl generate RUN               samples, interpolations and traversals of its autoencoder
   aetl rerun RUN|SWEEP [--check]  again from saved configs; --check compares the scores
   aetl sweep status|resume|retry DIR
+  aetl rm RUN|SWEEP               remove it; it asks first
   aetl store [prune|verify]       what the store holds; remove what is long unused; is it whole
   aetl completion bash|zsh|fish   a script that makes the shell complete all of this
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from aetl.printable import Shown, printable
+from aetl.printable import Shown, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 """Columns of a table in a pipe or a file, where ``COLUMNS`` says nothing else."""
+
+
+_GAP = 2
 
 
 def watched() -> bool:
@@ -80,3 +84,38 @@ def print_table(table: Table) -> int:
     """Print it; returns the exit code of a command that ends so."""
     console().print(table)
     return 0
+
+
+def print_fitted(columns: Mapping[str, Sequence[str]]) -> int:
+    """A table of one line a row: names that are too long for the width lose their middle."""
+    from rich.table import Table
+
+    out = console()
+    texts = {name: [one_line(value) for value in values] for name, values in columns.items()}
+    widths = fitted(texts, out.width, _GAP)
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
+    for name in texts:
+        table.add_column(name, no_wrap=True, min_width=min(widths[name], len(name)))
+    for row in zip(*texts.values(), strict=True):
+        table.add_row(*(shortened(text, widths[n]) for n, text in zip(texts, row, strict=True)))
+    out.print(table)
+    return 0
+
+
+def shortened(text: str, width: int) -> str:
+    """A text cut in its middle: the ends of names and paths tell them apart."""
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def fitted(columns: Mapping[str, Sequence[str]], width: int, gap: int) -> dict[str, int]:
+    """The width of each column so that all stand on one line: the widest give way, down to 8."""
+    found = {name: max(map(len, [name, *values])) for name, values in columns.items()}
+    while sum(found.values()) + gap * len(found) > width:
+        widest = max(found, key=lambda name: found[name])
+        if found[widest] <= 8:
+            break
+        found[widest] -= 1
+    return found

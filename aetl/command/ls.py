@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aetl.arguments import Parser
 from aetl.catalogue import options_by_group
+from aetl.comparison.run import find_runs
 from aetl.config import ConfigError, nearest
-from aetl.terminal import print_table, table_of
+from aetl.printable import one_line
+from aetl.terminal import print_fitted, print_table, table_of
 
 
 def main(arguments: list[str]) -> int:
@@ -23,11 +25,17 @@ def main(arguments: list[str]) -> int:
         "--variants", action="store_true",
         help="with autoencoder: paper, default loss, what else fits, parameters",
     )  # fmt: skip
+    parser.add_argument(
+        "--where", action="append", default=[], metavar="KEY=VALUE",
+        help="of runs: only these (a name as source, status or seed, or a key of the config)",
+    )  # fmt: skip
+    parser.add_argument("--sort", metavar="METRIC|KEY", help="of runs: by a metric, gain, or key")
+    parser.add_argument("--config-dir", "-cd", action="append", default=[], metavar="DIR")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)
     if options.variants:
         return _print_variants(options.what, options.json)
-    groups = options_by_group()
+    groups = options_by_group(options.config_dir)
     if options.what is None:
         return _print_groups(groups, options.json)
     if options.what in groups or any(g.startswith(f"{options.what}/") for g in groups):
@@ -36,7 +44,7 @@ def main(arguments: list[str]) -> int:
         }
         return _print_options(chosen, options.json)
     if Path(options.what).is_dir():
-        return _print_runs(Path(options.what), options.json)
+        return _print_runs(Path(options.what), options.where, options.sort, options.json)
     raise ConfigError(
         f"ls {options.what}: neither a config group nor a folder; {nearest(options.what, groups)}"
     )
@@ -89,31 +97,19 @@ def _print_options(groups: Mapping[str, Mapping[str, str]], as_json: bool) -> in
     return print_table(table)
 
 
-def _print_runs(folder: Path, as_json: bool) -> int:
-    from aetl.comparison.run import find_runs
+def _print_runs(folder: Path, where: Sequence[str], sort: str | None, as_json: bool) -> int:
+    from aetl.comparison.listing import chosen_runs, listed, sorted_runs
 
-    runs = [{**r.record, "folder": str(r.folder)} for r in find_runs([folder]).runs]
+    runs = chosen_runs(find_runs([folder]).runs, where)
+    if sort is not None:
+        runs = sorted_runs(runs, sort)
     if as_json:
-        print(json.dumps(runs, indent=1))
+        print(json.dumps([{**r.record, "folder": str(r.folder)} for r in runs], indent=1))
         return 0
-    table = table_of(
-        "run",
-        "status",
-        "source -> target",
-        "autoencoder",
-        "transfer",
-        "budget",
-        "seed",
-        "score",
-        "gain",
-    )
-    for run in runs:
-        metric = run.get("metric", "")
-        score, gain = (run.get(part, {}).get(metric) for part in ("scores", "gain"))
-        table.add_row(
-            run["folder"], run["status"], f"{run.get('source')} -> {run.get('target')}",
-            str(run.get("autoencoder")), str(run.get("transfer")), str(run.get("budget")),
-            str(run.get("seed")), "" if score is None else f"{metric} {score:.4f}",
-            "" if gain is None else f"{gain:+.4f}",
-        )  # fmt: skip
-    return print_table(table)
+    if not runs:
+        print(f"no run below {folder}" + (f" with {', '.join(where)}" if where else ""))
+        return 0
+    common, columns = listed(runs, folder)
+    if common:
+        print(one_line(f"all: {', '.join(f'{name} {value}' for name, value in common.items())}"))
+    return print_fitted(columns)

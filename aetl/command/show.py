@@ -9,7 +9,7 @@ from typing import Any
 
 from aetl.arguments import Parser
 from aetl.comparison.described import described
-from aetl.comparison.run import load_record
+from aetl.comparison.run import gains_of, load_record
 from aetl.terminal import print_table, table_of
 
 
@@ -37,8 +37,9 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             yield key, str(record[key])
     for name, line in described(record).items():
         yield f"data of the {name}", line
+    gains = gains_of(record)
     for name, score in record.get("scores", {}).items():
-        twin, gain = record["twin"].get(name), record["gain"].get(name)
+        twin, gain = record["twin"].get(name), gains.get(name)
         baseline = record.get("baseline", "control/scratch").rpartition("/")[2]
         yield (
             name,

@@ -75,8 +75,7 @@ class Run:
 
     def gain(self, metric: str) -> float | None:
         """Score minus the twin's, turned so that positive is better."""
-        value = self.gains.get(metric)
-        return None if value is None else value * self.better(metric)
+        return self.gains.get(metric)
 
     def config(self) -> dict[str, Any]:
         """The resolved config by dotted keys; empty where config.yaml is missing or not YAML."""
@@ -186,13 +185,29 @@ def run_of(folder: Path, record: dict[str, Any]) -> Run:
         started=str(record.get("started") or ""),
         scores=_numbers(record["scores"] if done else record.get("scores")),
         twin=_numbers(record.get("twin")),
-        gains=_numbers(record.get("gain")),
+        gains=gains_of(record),
         higher_is_better=dict(record.get("higher_is_better") or {}),
         record=record,
     )
     if done and (missing := {metric, *run.scores} - run.higher_is_better.keys()):
         raise KeyError(f"higher_is_better of {', '.join(sorted(missing))}")
     return run
+
+
+def oriented(score: float, twin: float, higher_is_better: bool) -> float:
+    """A gain: the score minus the twin's, turned so that positive is better. It is made here."""
+    return score - twin if higher_is_better else twin - score
+
+
+def gains_of(record: Mapping[str, Any]) -> dict[str, float]:
+    """The gains of a record's metrics, from its scores: older records keep plain differences."""
+    scores, twin = (_numbers(record.get(part)) for part in ("scores", "twin"))
+    better = record.get("higher_is_better") or {}
+    return {
+        name: oriented(scores[name], twin[name], better.get(name, True))
+        for name in _numbers(record.get("gain"))
+        if name in scores and name in twin
+    }
 
 
 def _numbers(values: Mapping[str, Any] | None) -> dict[str, float]:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from aetl.autoencoder.base import Autoencoder
 from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.comparison.examples import write_examples
+from aetl.comparison.run import oriented
 from aetl.files import atomic, read_json
 from aetl.loss.bound import bits_per_dim
 from aetl.loss.objective import Objective
@@ -141,7 +142,10 @@ def evaluate(
         "scores": arm,
         "twin": twin,
         "oracle": oracle(metrics, arms["transfer"], arm),
-        "gain": {name: arm[name] - twin[name] for name in metrics},
+        "gain": {
+            name: oriented(arm[name], twin[name], metric.higher_is_better)
+            for name, metric in metrics.items()
+        },
         "receipt": receipt,
         "cost": {
             "parameters_trained": receipt["parameters_trained"],

@@ -11,8 +11,8 @@ from pathlib import Path
 from aetl.arguments import Parser
 from aetl.comparison.run import RECORD, Run, find_runs
 from aetl.config import ConfigError
+from aetl.multirun.manifest import is_live
 from aetl.printable import one_line
-from aetl.sweep.manifest import is_live
 
 MANIFEST = "manifest.json"
 

@@ -36,6 +36,7 @@ ROOT: dict[str, Any] = {
     "rope": dict[str, NonNegative | None] | None,
     "checkpoint": Text | None,
     "checkpoint_partial": bool,
+    "checkpoint_map": dict[str, str],
     "duplicates": Literal["refuse", "drop", "keep"],
 }
 """The run-wide values of config.yaml; all other top-level keys are nodes."""

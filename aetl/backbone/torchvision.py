@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +25,8 @@ class Torchvision(Backbone):
     Its first convolution is made anew for other than three channels. Images with a side below
     ``min_size`` are enlarged (bilinear, both sides alike), since most models halve them five times.
     ``options`` go to the model (``width_mult``, ``dropout``, ...). Takes models that are a chain of
-    layers up to the last feature map, which most are.
+    layers up to the last feature map, which most are. They keep the model's names, so that a state
+    dict of it is a checkpoint (``checkpoint=resnet18.pth``).
 
     The decoder goes through the sizes that the encoder's blocks had, backwards: upsampling,
     a 3x3 convolution to the channels of the last block of each size, ``norm``, ``activation`` and
@@ -83,16 +85,18 @@ class Torchvision(Backbone):
                 f"backbone.name={self.name}: {str(error).splitlines()[0]} "
                 f"({near or 'mobilenet_v3_small, efficientnet_b0, convnext_tiny, ...'})"
             ) from None
-        chain = [layer for name, layer in model.named_children() if name not in HEADS]
-        if len(chain) == 1 and isinstance(chain[0], nn.Sequential):
-            chain = list(chain[0])
-        blocks = nn.Sequential(*chain)
+        chain = {name: layer for name, layer in model.named_children() if name not in HEADS}
+        if len(chain) == 1 and isinstance(only := next(iter(chain.values())), nn.Sequential):
+            chain = dict(only.named_children())
+        blocks = nn.Sequential(OrderedDict(chain))
         if shape[0] != 3:
             _replace_first_convolution(blocks, shape[0])
         smallest = min(shape[1:])
         if smallest < self.min_size:
             size = [-(-side * self.min_size // smallest) for side in shape[1:]]
-            blocks.insert(0, nn.Upsample(tuple(size), mode="bilinear"))
+            # By a name, so that the others keep those that a state dict of the model has.
+            enlarged = {"enlarge": nn.Upsample(tuple(size), mode="bilinear")}
+            blocks = nn.Sequential(OrderedDict(enlarged | dict(blocks.named_children())))
         return blocks
 
     @torch.no_grad()

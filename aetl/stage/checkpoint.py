@@ -45,15 +45,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def bring(
-    path: Path, autoencoder: Autoencoder, representation: Representation, *, partial: bool
-) -> Brought:
+    path: Path, autoencoder: Autoencoder, representation: Representation, *, partial: bool,
+    renames: Mapping[str, str] = {},
+) -> Brought:  # fmt: skip
     """The weights of a file for an autoencoder, under whatever prefix they stand there.
 
     Raises ``UserError`` where fewer than ``SHARE`` of the tensors that the representation depends
     on are in it (unless ``partial``), and where one of them is not finite.
+    ``renames`` are patterns and what stands in their place in the file's names, one after the
+    other, as ``re.sub`` has it; those of an encoder alone (torchvision's) are known without.
     """
     own = autoencoder.state_dict()
-    state = _without_prefix(read_weights(path), own)
+    there = _renamed(read_weights(path), renames)
+    state = _of_the_encoder(there, own) or _without_prefix(there, own)
     used = _in_use(autoencoder, representation) or [n for n, t in own.items() if t.dim()]
     fits = {name: tensor for name, tensor in state.items() if _fits(tensor, own.get(name))}
     _refuse_infinite(path, fits)
@@ -66,6 +70,7 @@ def bring(
         )
         if not matched:
             said = f"checkpoint={path}: none of the encoder's {len(used)} tensors is in it"
+            way = f"it holds {_few(list(there))}: rename them by checkpoint_map, or {way}"
         raise UserError(f"{said} ({_few(lacking)}); {way}")
     warnings = [f"{said}; the rest stays at random ({_few(lacking)})"] if lacking else []
     others = [name for name in own if name not in {*used, *fits} and own[name].dim()]
@@ -111,6 +116,38 @@ def _without_prefix(state: Mapping[str, Tensor], own: Iterable[str]) -> dict[str
                 found["".join(f"{part}." for part in parts[:i])] += 1
     prefix = min(found, key=lambda p: (-found[p], len(p)), default="")
     return {n.removeprefix(prefix): t for n, t in state.items() if n.startswith(prefix)}
+
+
+def _renamed(state: Mapping[str, Tensor], renames: Mapping[str, str]) -> dict[str, Tensor]:
+    """The tensors under other names; ``UserError`` where two of them get the same."""
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        new = name
+        for pattern, replacement in renames.items():
+            try:
+                new = re.sub(pattern, replacement, new)
+            except (re.error, IndexError) as error:
+                raise UserError(f"checkpoint_map.{pattern}={replacement}: {error}") from None
+        if new in found:
+            raise UserError(f"checkpoint_map: two tensors become {new}, the second is {name}")
+        found[new] = tensor
+    return found
+
+
+def _of_the_encoder(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor]
+) -> dict[str, Tensor] | None:
+    """The state of an encoder by itself, under its names here; None where it is a whole one."""
+    start = "encoder."
+    inner = {n.removeprefix(start): t for n, t in own.items() if n.startswith(start)}
+    alone, whole = _without_prefix(state, inner), _without_prefix(state, own)
+
+    def fitting(found: Mapping[str, Tensor], names: Mapping[str, Tensor]) -> int:
+        return sum(_fits(tensor, names.get(name)) for name, tensor in found.items())
+
+    if fitting(alone, inner) <= fitting(whole, own):
+        return None
+    return {f"{start}{name}": tensor for name, tensor in alone.items()}
 
 
 def _in_use(autoencoder: Autoencoder, representation: Representation) -> list[str]:

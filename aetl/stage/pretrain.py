@@ -242,7 +242,7 @@ def pretrain(
         autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
         found = bring(
             Path(cfg.checkpoint), autoencoder, instantiate(cfg.representation),
-            partial=cfg.checkpoint_partial,
+            partial=cfg.checkpoint_partial, renames=dict(cfg.checkpoint_map),
         )  # fmt: skip
         return Pretrained(found.state, None, found.warnings)
     key = pretraining_key(cfg, source)

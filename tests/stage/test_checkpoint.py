@@ -11,11 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torchvision.models import get_model
 
+from aetl.model.model import Model
 from aetl.stage.checkpoint import bring
 from aetl.stage.pretrain import build_autoencoder
+from aetl.tracking.record import read_record
 from aetl.transfer.network import Representation
 from aetl.types import UserError
+from tests.model.runs import done
 from tests.tiny import MLP, differing, tiny_config
 
 State = dict[str, Tensor]
@@ -116,3 +120,70 @@ def test_a_pickle_is_refused_by_the_name_of_what_it_would_run(
     with pytest.raises(UserError, match="is a pickle that names posix.system, and nothing in"):
         brought(model, tmp_path / "w.ckpt")
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An autoencoder over torchvision's ResNet-18; the classifier's own state dict in a file."""
+    folder = tmp_path_factory.mktemp("resnet")
+    backbone = ("backbone=torchvision", "backbone.name=resnet18", "bottleneck.latent_dim=4")
+    autoencoder = build_autoencoder(tiny_config(folder, *backbone), (3, 32, 32))
+    torch.manual_seed(1)
+    state = get_model("resnet18", weights=None).state_dict()
+    torch.save(state, folder / "resnet18.pth")
+    return autoencoder, folder / "resnet18.pth", state
+
+
+def test_a_classifier_of_torchvisions_is_an_encoder_as_it_is(resnet: Any) -> None:
+    autoencoder, file, state = resnet
+    layer = Representation(layer="encoder.layer4", pool=True)
+    found = bring(file, autoencoder, layer, partial=False)
+    body = {f"encoder.{name}": t for name, t in state.items() if not name.startswith("fc.")}
+    assert differing(found.state, body) == set()
+    assert len(found.warnings) == 1  # the decoder, that no features depend on
+    autoencoder.load_state_dict(found.state, strict=False)
+    net = get_model("resnet18", weights=None)
+    net.load_state_dict(state)
+    net.fc = torch.nn.Identity()
+    x = torch.rand(2, 3, 32, 32)
+    with torch.no_grad():
+        ours = layer(autoencoder.eval(), x)
+        torch.testing.assert_close(ours, net.eval()(x))
+
+
+def test_foreign_names_are_renamed_by_pattern(resnet: Any, tmp_path: Path) -> None:
+    autoencoder, file, state = resnet
+    other = {f"net.{name}".replace("layer", "stage-"): t for name, t in state.items()}
+    save_file(other, tmp_path / "w.safetensors")
+    layer = Representation(layer="encoder.layer4", pool=True)
+    one = bring(file, autoencoder, layer, partial=False)
+    renames = {r"^net\.": "", r"stage-(\d)": r"layer\1"}
+    two = bring(tmp_path / "w.safetensors", autoencoder, layer, partial=False, renames=renames)
+    assert differing(one.state, two.state) == set()
+    for wrong, line in (({"(": ""}, "checkpoint_map.(="), ({".*": "a"}, "two tensors become a")):
+        with pytest.raises(UserError) as caught:
+            bring(file, autoencoder, layer, partial=False, renames=wrong)
+        assert line in str(caught.value)
+
+
+def test_where_nothing_matches_both_sides_names_are_told(resnet: Any, tmp_path: Path) -> None:
+    save_file({"somebody.elses": torch.zeros(3)}, tmp_path / "w.safetensors")
+    layer = Representation(layer="encoder.layer4", pool=True)
+    with pytest.raises(UserError, match=r"none of .*encoder\.conv1\.weight.*somebody\.elses.*_map"):
+        bring(tmp_path / "w.safetensors", resnet[0], layer, partial=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transfer", ["parameter/finetune", "feature/linear_probe"])
+def test_a_supervised_encoder_is_transferred_like_any_other(
+    transfer: str, resnet: Any, tmp_path: Path
+) -> None:
+    backbone = ("backbone=torchvision", "backbone.name=resnet18", f"checkpoint={resnet[1]}")
+    layer = ("representation.layer=encoder.layer4", "representation.pool=true")
+    run = done(tmp_path, *backbone, *layer, f"transfer={transfer}", "finetune.max_steps=2")
+    record = read_record(run)
+    matched = [name for name in record["receipt"]["matched"] if ".encoder." in name]
+    assert len(matched) == 119  # of 120: the first convolution is of three channels there
+    assert record["gain"]["accuracy"] is not None
+    assert any("checkpoint=" in line for line in record["warnings"])
+    assert len(Model.load(run).predict(torch.zeros(2, 8, 8, dtype=torch.uint8))) == 2

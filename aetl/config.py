@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from aetl.place import folder_of, writable
 from aetl.ranges import STAGES_SET, NonNegative, Seed, Text, Threads, described, foreign
 from aetl.trust import conf_dir as conf_dir
 from aetl.trust import load_config
@@ -59,6 +60,8 @@ class UnknownKey(ConfigError):
 def register_resolvers() -> None:
     from omegaconf import OmegaConf
 
+    OmegaConf.register_new_resolver("aetl.folder", folder_of, replace=True)
+    OmegaConf.register_new_resolver("aetl.writable", writable, replace=True)
     OmegaConf.register_new_resolver(
         "aetl.token", lambda: os.urandom(4).hex(), use_cache=True, replace=True
     )

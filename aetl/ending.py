@@ -16,6 +16,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, NamedTuple
 
+_PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
+           errno.ENAMETOOLONG)  # fmt: skip
+"""What a place says that cannot be read or written."""
 CONTINUES = "the same command continues from its last checkpoint"
 ASKING = (signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, besides Ctrl-C."""
@@ -84,6 +87,8 @@ def _mistake(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"{error.filename or 'writing'}: {error.strerror}; nothing half-written was kept"
+    if isinstance(error, OSError) and error.errno in _PLACES and error.filename:
+        return f"{error.filename2 or error.filename}: {error.strerror}"
     return None
 
 

@@ -79,6 +79,8 @@ def _readable(text: str) -> str:
     bare = key.lstrip("+~")
     if not bare or (not sign and not text.startswith("~")):
         raise ConfigError(f"{text}: expected KEY=VALUE{_example(text)}")
+    if not text.isprintable() and text.encode("utf-8", "ignore").decode() != text:
+        raise ConfigError(f"{text}: is no UTF-8, in which configs and records are kept; rename it")
     try:
         OverridesParser.create().parse_override(text)
     except HydraException:
@@ -155,10 +157,12 @@ def _explain_override(error: BaseException) -> str:
         return f"+{there[1]}: the key is there already; leave out the +"
     if key := re.search(r"Could not override '([^']+)'", text):
         return f"{key[1]}: unknown key; {right_key(key[1])}"
+    if refused := re.search(r"NoPlace raised while resolving interpolation: (.*)", text):
+        return refused[1]
     first = first_line(error)
     while error.__cause__ is not None:  # what a resolver of ours refused
         error = error.__cause__
-        if isinstance(error, ConfigError):
+        if isinstance(error, ConfigError) or getattr(error, "of_user", False):
             return str(error)
     cause = first_line(error)
     return first if cause in first else f"{first} ({cause})"

@@ -14,6 +14,7 @@ from aetl.config import check, resolved
 from aetl.label import names_of, settings_digest
 from aetl.model.spec import Spec
 from aetl.process_group import process_group
+from aetl.secret import masked
 from aetl.stage.arm import starts_pretrained, strategies_of
 from aetl.stage.domains import load_domains, pretraining_domain
 from aetl.stage.evaluate import evaluate, metrics_of
@@ -106,7 +107,7 @@ def _about(job: Job, record: Record, plain: dict[str, Any], group: str) -> About
         group=group,
         job_type=names["transfer"],
         tags=(names["source"], names["target"], *plain["tags"]),
-        config=plain,
+        config=masked(plain),
         record={name: names[name] for name in TABLED}
         | {"metric": next(iter(better)), "higher_is_better": better},
         folder=job.folder,

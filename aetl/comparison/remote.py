@@ -8,7 +8,6 @@ folders reads these. Pictures and predictions are not fetched.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
@@ -17,6 +16,7 @@ from typing import Any
 
 from aetl.config import ConfigError
 from aetl.files import write_json, write_text
+from aetl.place import folder_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def local(path: Path) -> Path:
     others = sum(not record for _, record, _ in runs)
     if others == len(runs):  # none, or none of ours
         raise ConfigError(f"{text}: there are no runs of aetl")
-    folder = Path(os.environ.get("AETL_OUTPUT_DIR", "outputs"), "wandb", "fetched", entity, project)
+    folder = Path(folder_of("AETL_OUTPUT_DIR", "outputs"), "wandb", "fetched", entity, project)
     if folder.is_symlink():
         raise ConfigError(f"{folder}: is a link; what it leads to is not ours to replace")
     shutil.rmtree(folder, ignore_errors=True)

@@ -24,6 +24,7 @@ from aetl.report.markup import (
     tag,
 )
 from aetl.report.panel import budget_text, signed
+from aetl.secret import masked_yaml
 
 PAGE = "report.html"
 
@@ -245,7 +246,9 @@ def _settings(run: Run) -> Iterable[Html | None]:
         text = (run.folder / "config.yaml").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return
-    yield tag("details", tag("summary", "The whole config"), tag("pre", tag("code", text)))
+    yield tag(
+        "details", tag("summary", "The whole config"), tag("pre", tag("code", masked_yaml(text)))
+    )
 
 
 def _commands(run: Run) -> Iterable[Html | None]:

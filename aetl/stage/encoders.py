@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from aetl.stage.checkpoint import read_weights
 from aetl.stage.domains import load_domains
 from aetl.stage.pretrain import pretrained_autoencoder
 from aetl.stage.transferability import encoder_layers, layer_scores, scores_of
+from aetl.types import UserError
+
+log = logging.getLogger(__name__)
 
 NAMES = ("source", "target", "budget", "autoencoder", "loss")
 
@@ -54,11 +58,19 @@ def rank_encoders(
     groups: dict[tuple[Any, ...], list[dict[str, float]]] = defaultdict(list)
     better: dict[str, bool] = {}
     names = _told_apart(encoders)
+    unfit: list[Exception] = []
     for encoder, told in zip(encoders, names, strict=True):
-        found, higher = _scored(encoder, only)
+        try:
+            found, higher = _scored(encoder, only)
+        except (UserError, ConfigError) as error:
+            log.warning("left out %s on %s: %s", told[3], told[0], error)
+            unfit.append(error)
+            continue
         better |= higher
         for layer, scores in found.items():
             groups[(*told, layer)].append(scores)
+    if unfit and not groups:
+        raise unfit[0]
     rows = {key: _means(scores) for key, scores in groups.items()}
     if not better or not any(rows.values()):
         raise ConfigError("rank: no score is defined here: it takes labels of at least two classes")

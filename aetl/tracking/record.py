@@ -25,6 +25,7 @@ from aetl import ranks, trust
 from aetl.comparison.run import ALIVE, status_now
 from aetl.ending import Failure, recorded
 from aetl.files import copy, hold, read_json, write_json, write_text
+from aetl.secret import masked_words
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
 from aetl.tracking.base import Status, status_of
@@ -65,8 +66,8 @@ class Record:
         self.values: dict[str, Any] = {
             "version": 1,
             "status": "running",
-            "command": list(job.command),
-            "overrides": list(job.overrides),
+            "command": masked_words(job.command),
+            "overrides": masked_words(job.overrides),
             "choices": dict(job.choices),
             "started": _now(),
             "pid": os.getpid(),

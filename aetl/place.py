@@ -1,0 +1,34 @@
+"""Places to write to: asked for once, checked before anything is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+class NoPlace(Exception):
+    """A folder that cannot be written to, told in one line."""
+
+    of_user = True
+
+
+def folder_of(variable: str, default: str) -> str:
+    """The folder that a variable of the environment names; set to nothing, it names none."""
+    return os.path.expanduser(os.environ.get(variable, "").strip() or default)
+
+
+def writable(path: str, what: str = "output_dir") -> str:
+    """``path``, where a folder can be made or is; ``NoPlace`` where not."""
+    if not str(path).strip():
+        raise NoPlace(f"{what}: expected a folder, and it is empty; leave it out for 'outputs'")
+    if str(path).startswith("~"):
+        raise NoPlace(f"{what}={path}: ~ is written out here: {os.path.expanduser(path)}")
+    try:
+        at = next(p for p in (Path(path).absolute(), *Path(path).absolute().parents) if p.exists())
+    except OSError as error:
+        raise NoPlace(f"{what}={path}: {error.strerror}") from None
+    if not at.is_dir():
+        raise NoPlace(f"{what}={path}: {at} is a file")
+    if not os.access(at, os.W_OK | os.X_OK):
+        raise NoPlace(f"{what}={path}: {at} cannot be written to")
+    return path

@@ -1,0 +1,50 @@
+"""Values that are nobody's business: what a key's name says is a secret, is not told."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from typing import Any
+
+MASK = "***"
+_WORDS = {"token", "password", "passwd", "passphrase", "secret", "apikey", "credential",
+          "credentials", "authorization"}  # fmt: skip
+_PAIRS = {"api_key", "access_key", "private_key", "auth_key"}
+
+
+def is_secret(key: str) -> bool:
+    """Whether a key's last part names a secret: ``logger.wandb.api_key``, ``HF_TOKEN``."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.rpartition(".")[2]).lower()
+    parts = re.split(r"[_-]", words)
+    pairs = {"_".join(pair) for pair in pairwise(parts)}
+    return bool(_WORDS & set(parts) or _PAIRS & pairs)
+
+
+def masked(node: Any, key: str = "") -> Any:
+    """A copy of a config in which the texts of secret keys are masked."""
+    if isinstance(node, Mapping):
+        return {name: masked(value, str(name)) for name, value in node.items()}
+    if isinstance(node, list):
+        return [masked(value, key) for value in node]
+    return MASK if isinstance(node, str) and node and is_secret(key) else node
+
+
+def masked_words(words: Iterable[str]) -> list[str]:
+    """Words of a command line: the value of ``KEY=VALUE`` is masked where the key is secret."""
+    return [_word(word) for word in words]
+
+
+def _word(word: str) -> str:
+    key, sign, value = word.partition("=")
+    return f"{key}={MASK}" if sign and value and is_secret(key.lstrip("+~-")) else word
+
+
+def masked_yaml(text: str) -> str:
+    """The text of a config, line by line."""
+    return re.sub(r"^([ -]*)([\w.-]+): (\S.*)$", _line, text, flags=re.MULTILINE)
+
+
+def _line(found: re.Match[str]) -> str:
+    shown = MASK if is_secret(found[2]) and found[3] not in ("null", "''") else found[3]
+    return f"{found[1]}{found[2]}: {shown}"

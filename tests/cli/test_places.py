@@ -1,0 +1,111 @@
+"""Places to write to, and secrets that are typed: refused or masked before anything is written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+
+from aetl.cli import main
+from aetl.config import compose
+from aetl.secret import is_secret, masked, masked_words, masked_yaml
+from tests.comparison.synthetic import write_run
+
+TINY = ["pretrain.max_steps=2", "finetune.max_steps=2", "logger=none", "callback.progress=null"]
+
+
+@pytest.mark.parametrize("multirun", [[], ["-m"]])
+@pytest.mark.parametrize("place", ["", "file", "file/inside"])
+def test_a_place_that_is_none_is_one_line_and_nothing_is_written(
+    place: str, multirun: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    path = f"{tmp_path}/{place}" if place else ""
+    assert main([*multirun, *TINY, f"output_dir={path}"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith(f"aetl: output_dir{f'={path}' if path else ''}: ")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_variable_that_is_set_to_nothing_names_no_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AETL_OUTPUT_DIR", "")
+    monkeypatch.setenv("AETL_DATA_DIR", " ")
+    cfg = compose([])
+    assert (cfg.output_dir, cfg.data_dir) == ("outputs", "data")
+    assert str(cfg.hydra.run.dir).startswith("outputs/")
+
+
+def test_the_home_folder_is_expanded_in_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AETL_OUTPUT_DIR", "~/runs")
+    assert compose([]).output_dir == f"{tmp_path}/runs"
+    assert compose([]).store.dir == f"{tmp_path}/runs/store"
+
+
+@pytest.mark.parametrize("command", [["compare"], ["compare", "--csv"], ["report"]])
+def test_an_output_that_cannot_be_written_is_named(
+    command: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path / "runs" / "0")
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file" / "out", tmp_path / "runs"):
+        assert main([*command, str(tmp_path / "runs"), "-o", str(place)]) == 2
+        line = capfd.readouterr().err.strip().splitlines()[-1]
+        assert str(tmp_path) in line
+        assert "Error" not in line
+
+
+SECRETS = ["logger.wandb.api_key", "HF_TOKEN", "password", "db.passwd", "awsSecretAccessKey",
+           "a.auth-key", "credentials"]  # fmt: skip
+PLAIN = ["tokens", "num_tokens", "keys", "seed", "author", "tokenizer", "secretary", "api", "key"]
+
+
+def test_secrets_are_known_by_whole_words() -> None:
+    assert [key for key in [*SECRETS, *PLAIN] if is_secret(key)] == SECRETS
+
+
+def test_what_is_masked_keeps_everything_else() -> None:
+    node = {"a": {"api_key": "x", "n": 1}, "password": None, "token": 3, "l": [{"secret": "y"}]}
+    shown = {**node, "a": {"api_key": "***", "n": 1}, "l": [{"secret": "***"}]}
+    assert masked(node) == shown
+    words = ["aetl", "+a.token=x y", "seed=1", "token"]
+    assert masked_words(words) == ["aetl", "+a.token=***", "seed=1", "token"]
+    assert masked_yaml("a:\n  api_key: x\n  n: 1\ntoken: null\n") == (
+        "a:\n  api_key: ***\n  n: 1\ntoken: null\n"
+    )
+
+
+class Mine(pl.Callback):
+    """A callback of somebody's that takes a key."""
+
+    def __init__(self, *, api_key: str) -> None:
+        self.api_key = api_key
+
+
+def test_a_secret_that_is_typed_stands_neither_in_the_record_nor_on_the_page(
+    tmp_path: Path,
+) -> None:
+    own = f"+callback.mine._target_={__name__}.Mine"
+    arguments = [*TINY, own, "+callback.mine.api_key=s3cr3t", f"output_dir={tmp_path}"]
+    assert main(arguments) == 0
+    (folder,) = (path.parent for path in tmp_path.glob("2*/*/run.json"))
+    for name in ("run.json", "report.html"):
+        text = (folder / name).read_text()
+        assert "s3cr3t" not in text
+        assert "***" in text
+
+
+def test_a_name_that_is_no_utf_8_is_refused_before_any_work(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = os.fsdecode(bytes(tmp_path) + b"/caf\xe9")
+    for key in ("output_dir", "source.path"):
+        assert main([*TINY, f"{key}='{folder}'"]) == 2
+        assert "caf\\xe9': is no UTF-8" in capfd.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -53,7 +53,8 @@ def bring(
     Raises ``UserError`` where fewer than ``SHARE`` of the tensors that the representation depends
     on are in it (unless ``partial``), and where one of them is not finite.
     ``renames`` are patterns and what stands in their place in the file's names, one after the
-    other, as ``re.sub`` has it; those of an encoder alone (torchvision's) are known without.
+    other, as ``re.sub`` has it; those of an encoder alone (torchvision's, timm's) are known
+    without.
     """
     own = autoencoder.state_dict()
     there = _renamed(read_weights(path), renames)
@@ -138,7 +139,7 @@ def _of_the_encoder(
     state: Mapping[str, Tensor], own: Mapping[str, Tensor]
 ) -> dict[str, Tensor] | None:
     """The state of an encoder by itself, under its names here; None where it is a whole one."""
-    start = "encoder."
+    start = "encoder.body." if any(n.startswith("encoder.body.") for n in own) else "encoder."
     inner = {n.removeprefix(start): t for n, t in own.items() if n.startswith(start)}
     alone, whole = _without_prefix(state, inner), _without_prefix(state, own)
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from aetl.command import verbs
 from aetl.printable import one_line
-from aetl.terminal import open_streams
+from aetl.terminal import open_streams, watched
 from aetl.trust import paths, search
 from aetl.version import __version__
 
@@ -95,6 +95,8 @@ def _command(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if watched():  # what a run is made of takes seconds to load
+        print("aetl: starting", file=sys.stderr, flush=True)
     from aetl.launch import run_hydra
 
     if os.environ.get("WANDB_SWEEP_ID"):

@@ -1,8 +1,10 @@
 """How arms stand over several pairs and budgets: mean ranks and their critical difference.
 
-Each cell (source, target, budget) ranks the arms by their mean over seeds; cells are the data sets
-of Demsar (2006, JMLR 7:1-30), who recommends Friedman's test and, after it, Nemenyi's: two arms
-differ where their mean ranks are further apart than the critical difference.
+Each cell (source, target, budget) ranks the arms by their mean over seeds. Cells of one target
+share its test set, and so are no independent data sets: an arm has one rank for each target, that
+of its mean rank over the target's cells. Demsar (2006, JMLR 7:1-30) recommends Friedman's test
+and, after it, Nemenyi's: two arms differ where their mean ranks are further apart than the critical
+difference.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ from aetl.comparison.statistics import CONFIDENCE
 
 MIN_CELLS = 3
 """Fewer cells say nothing about ranks over cells."""
+MIN_TARGETS = 3
+"""Fewer targets make no test."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """An arm's mean rank over the cells (1 is best), and how often it had which outcome in them."""
+    """An arm's mean rank over the targets (1 is best), and how often it had which outcome in the
+    cells."""
 
     arm: Arm
     label: str
@@ -36,16 +41,19 @@ class Standing:
 
     metric: str
     cells: int
+    targets: int
     places: list[Place]
-    p_value: float
-    """Of Friedman's test that all arms rank alike."""
-    critical_difference: float
+    p_value: float | None
+    """Of Friedman's test over targets that all arms rank alike; None with fewer than three."""
+    critical_difference: float | None
     left_out: list[str]
     """Arms that lack a cell."""
 
     @property
     def tied(self) -> list[tuple[int, int]]:
         """The longest runs of places within one critical difference: first and last index."""
+        if self.critical_difference is None:
+            return []
         ranks = [place.rank for place in self.places]
         runs: list[tuple[int, int]] = []
         for first, rank in enumerate(ranks):
@@ -74,7 +82,13 @@ def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
     if len(pairs) < 2 or len(cells) < MIN_CELLS or len(whole) < 2:
         return None
     labels = arm_labels(table)
-    ranks = [_ranks([cell[arm] for arm in whole]) for cell in cells.values()]
+    of_target: dict[str, list[list[float]]] = defaultdict(list)
+    for (_, target, _), cell in cells.items():
+        of_target[target].append(_ranks([cell[arm] for arm in whole]))
+    ranks = [
+        ranked([math.fsum(r) for r in zip(*lines, strict=True)]) for lines in of_target.values()
+    ]
+    tested = len(ranks) >= MIN_TARGETS
     places = [
         _place(arm, labels[arm], [r[i] for r in ranks], [cell[arm] for cell in cells.values()])
         for i, arm in enumerate(whole)
@@ -82,9 +96,10 @@ def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
     return Standing(
         metric=metric,
         cells=len(cells),
+        targets=len(ranks),
         places=sorted(places, key=lambda place: place.rank),
-        p_value=friedman_p_value(ranks),
-        critical_difference=critical_difference(len(whole), len(cells)),
+        p_value=friedman_p_value(ranks) if tested else None,
+        critical_difference=critical_difference(len(whole), len(ranks)) if tested else None,
         left_out=[labels[arm] for arm in arms if arm not in whole],
     )
 
@@ -95,9 +110,13 @@ def _place(arm: Arm, label: str, ranks: Sequence[float], rows: Sequence[Row]) ->
 
 
 def _ranks(rows: Sequence[Row]) -> list[float]:
-    """Ranks of the rows of one cell by their means, 1 the best; ties share their mean rank."""
+    """Ranks of the rows of one cell by their means, 1 the best."""
     sign = -1.0 if rows[0].higher_is_better else 1.0
-    values = [sign * row.mean for row in rows]
+    return ranked([sign * row.mean for row in rows])
+
+
+def ranked(values: Sequence[float]) -> list[float]:
+    """Ranks from the smallest on; ties share their mean rank."""
     return [
         1.0 + sum(v < value for v in values) + 0.5 * (sum(v == value for v in values) - 1)
         for value in values
@@ -105,10 +124,17 @@ def _ranks(rows: Sequence[Row]) -> list[float]:
 
 
 def standing_text(standing: Standing) -> str:
-    """``11 arms over 27 cells; Friedman p < 0.001; critical difference 2.91``."""
-    p = "p < 0.001" if standing.p_value < 0.001 else f"p = {standing.p_value:.3f}"
-    said = f"{len(standing.places)} arms over {standing.cells} pairs and budgets; Friedman {p}; "
-    said += f"critical difference {standing.critical_difference:.2f} (Nemenyi, 5 %)"
+    """``11 arms over 9 targets (27 pairs and budgets); Friedman p < 0.001; ...``."""
+    targets = f"{standing.targets} target{'s' if standing.targets > 1 else ''}"
+    said = f"{len(standing.places)} arms over {targets} ({standing.cells} pairs and budgets); "
+    if standing.p_value is None or standing.critical_difference is None:
+        said += (
+            f"no test of the ranks with fewer than {MIN_TARGETS} targets, which share no test set"
+        )
+    else:
+        p = "p < 0.001" if standing.p_value < 0.001 else f"p = {standing.p_value:.3f}"
+        said += f"Friedman {p}; "
+        said += f"critical difference {standing.critical_difference:.2f} (Nemenyi, 5 %)"
     if standing.left_out:
         said += f"; without a result everywhere: {', '.join(standing.left_out)}"
     return said

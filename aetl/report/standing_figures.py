@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aetl.comparison.aggregate import Aggregate
 from aetl.comparison.rows import Row, arm_labels, budget_order, transfer_order
 from aetl.comparison.standing import Standing
 from aetl.report.canvas import COLORS, INK, axes_grid, style
@@ -127,12 +128,33 @@ def rank_diagram(standing: Standing) -> Figure | None:
             y = axis + 0.12 + 0.16 * i
             ends = [at(places[first].rank) - 0.04, at(places[last].rank) + 0.04]
             ax.plot(ends, [y, y], color=INK, linewidth=3, solid_capstyle="butt")
+        if standing.critical_difference is None:
+            return figure
         distance = at(low + standing.critical_difference) - at(low)
         ax.plot([at(low), at(low) + distance], [0.16, 0.16], **line)
         for x in (at(low), at(low) + distance):
             ax.plot([x, x], [0.11, 0.21], **line)
         said = f"critical difference {standing.critical_difference:.2f}"
         ax.text(at(low) + distance + 0.08, 0.16, said, size=9, va="center")
+    return figure
+
+
+def profiles(metric: str, found: Sequence[Aggregate]) -> Figure | None:
+    """Performance profiles (Agarwal et al. 2021): the share of runs that gain more."""
+    if len(found) > len(COLORS):
+        return None
+    with style():
+        figure, axes = axes_grid(7.0, 3.6)
+        ax = axes[0, 0]
+        for number, one in enumerate(found):
+            at, share = zip(*one.profile, strict=True)
+            dashed = one.arm[0].startswith("control/")
+            ax.step(at, share, where="post", color=COLORS[number], label=_cut(one.label, 28),
+                    linestyle=(0, (4, 2)) if dashed else "-")  # fmt: skip
+        ax.axvline(0, color=INK, linewidth=1)
+        ax.set(xlabel=f"gain in {metric}", ylabel="share of runs that gain more", ylim=(0, 1.02))
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+        figure.subplots_adjust(left=0.09, right=0.64, bottom=0.16, top=0.97)
     return figure
 
 

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from aetl.comparison.aggregate import aggregates
 from aetl.comparison.rows import Row, rows
 from aetl.comparison.run import RECORD, Found, Run, find_runs
 from aetl.comparison.search import importance, searches
 from aetl.comparison.standing import Standing, standing_text, standings
 from aetl.files import write_text
 from aetl.report import autoencoders, details_page
+from aetl.report.aggregate_table import AGGREGATED, aggregate_texts
 from aetl.report.canvas import svg
 from aetl.report.markup import (
     Cell,
@@ -82,11 +84,20 @@ _MAP = (
     "after Holm's correction for the arms."
 )
 _RANKS = (
-    "Mean rank over all pairs and budgets, best on the left; controls grey. A bar joins arms whose "
+    "Mean rank over the targets, best on the left; controls grey. A bar joins arms whose "
     "mean ranks do not differ (Nemenyi, 5 %)."
 )
 
 
+_PROFILES = (
+    "The share of runs that gain more than what the axis says: a curve that lies above another one "
+    "everywhere belongs to the better arm."
+)
+_AGGREGATES = (
+    "Interquartile mean of the gains of all runs, and the probability that a run scores more than "
+    "a run of the twin, the mean over pairs and budgets; in brackets the 95 % interval of a "
+    "bootstrap over seeds within each of them (Agarwal et al. 2021), on these test sets."
+)
 _PARALLEL = "A line for each trial, yellow the best; mean over seeds."
 _IMPORTANCE = (
     "How much worse a random forest tells the score when one hyper-parameter is shuffled; it means "
@@ -124,6 +135,7 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
     cut = panels(table)
     yield _header(found, table)
     yield from _overview(table)
+    yield from _aggregates(table)
     yield from _searches(found, table)
     for number, panel in enumerate(cut[:_DRAWN_PANELS]):
         yield from autoencoders.sections(panel)
@@ -172,6 +184,37 @@ def _overview(table: Sequence[Row]) -> Iterable[Html | None]:
             tag("p", standing_text(standing), class_="note"),
             _drawing(drawing, f"mean ranks {number}", _RANKS),
             _places(standing, number),
+        )
+
+
+def _aggregates(table: Sequence[Row]) -> Iterable[Html | None]:
+    """Arms over all pairs and budgets, beside their ranks."""
+    from aetl.report.standing_figures import profiles
+
+    for number, (metric, found) in enumerate(aggregates(table).items()):
+        columns = [("arm", False), *((name, True) for name in AGGREGATED)]
+        body = [
+            (
+                [
+                    Cell(one.label),
+                    *(
+                        Cell(text, value, number=True)
+                        for text, value in zip(
+                            aggregate_texts(one),
+                            (one.gain.mean, one.improvement.mean, one.cells, one.runs),
+                            strict=True,
+                        )
+                    ),
+                ],
+                "control" if one.arm[0].startswith("control/") else "",
+            )
+            for one in found
+        ]
+        yield section(
+            f"Over all pairs and budgets, by {metric}",
+            _drawing(profiles(metric, found), f"profiles {number}", _PROFILES),
+            live_table(f"aggregates-{number}", columns, body),
+            note=_AGGREGATES,
         )
 
 

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aetl.comparison.aggregate import aggregates
 from aetl.comparison.details import Detail, details
 from aetl.comparison.foretold import correlations
 from aetl.comparison.rows import Arm, Row
 from aetl.comparison.standing import Standing, standing_text, standings
 from aetl.files import write_text
 from aetl.printable import printable
+from aetl.report.aggregate_table import aggregate_table
 from aetl.report.details_table import correlation_table, detail_table, explained
 from aetl.report.panel import (
     NO_VALUE,
@@ -103,6 +105,9 @@ def _print(out: Console, rows: Sequence[Row], detailed: bool) -> None:
         out.print(styled("\n", (f"ranks by {standing.metric}", "bold")))
         out.print(standing_text(standing))
         out.print(_places(standing))
+    for metric, found in aggregates(rows).items():
+        out.print(styled("\n", (f"over all pairs and budgets, by {metric}", "bold")))
+        out.print(aggregate_table(found))
 
 
 def _behind(rows: Sequence[Row]) -> dict[int, Detail]:

@@ -30,7 +30,7 @@ def sweep(folder: Path, scores: np.ndarray, metric: str = "accuracy") -> Standin
     for cell, line in enumerate(scores):
         for place, (arm, score) in enumerate(zip(ARMS, line, strict=False)):
             for seed in range(3):
-                named = {"source": f"s{cell // 2}", "target": f"t{cell % 2}", "seed": seed}
+                named = {"source": f"s{cell % 2}", "target": f"t{cell}", "seed": seed}
                 off = (seed - 1) * 1e-4
                 write_run(
                     folder / f"{cell}-{arm.replace('/', '-')}-{seed}",
@@ -122,8 +122,49 @@ def test_bars_join_what_does_not_differ_and_nothing_else() -> None:
         return Place(("a", "", "", ""), "a", rank, Counter(), 0)
 
     ranks = [1.0, 1.9, 2.5, 6.0]
-    standing = Standing("accuracy", 9, [place(r) for r in ranks], 0.01, 1.0, [])  # type: ignore[misc]
+    standing = Standing("accuracy", 9, 9, [place(r) for r in ranks], 0.01, 1.0, [])  # type: ignore[misc]
     assert standing.tied == [(0, 1), (1, 2)]
+
+
+def test_cells_of_one_target_are_one_data_set(tmp_path: Path) -> None:
+    """Three targets with four cells each: an arm's rank in a target is that of its mean rank."""
+    scores = np.random.default_rng(2).random((12, 4)).round(2)
+    for cell, line in enumerate(scores):
+        for arm, score in zip(ARMS, line, strict=True):
+            named = {"source": f"s{cell % 4}", "target": f"t{cell // 4}", "transfer": arm}
+            write_run(tmp_path / f"{cell}-{arm.replace('/', '-')}", score=score, **named)
+    (standing,) = standings(rows(find_runs([tmp_path]).done))
+    of_cells = stats.rankdata(-scores, axis=1).reshape(3, 4, 4)
+    expected = stats.rankdata(of_cells.mean(1), axis=1)
+    assert {p.arm[0]: p.rank for p in standing.places} == pytest.approx(
+        dict(zip(ARMS, expected.mean(0), strict=True))
+    )
+    assert standing.p_value == pytest.approx(friedman_p_value(expected.tolist()))
+    assert standing.critical_difference == pytest.approx(critical_difference(4, 3))
+    assert "4 arms over 3 targets (12 pairs and budgets)" in standing_text(standing)
+
+
+def test_fewer_than_three_targets_make_no_test(tmp_path: Path) -> None:
+    for cell, line in enumerate(np.random.default_rng(3).random((6, 4))):
+        for arm, score in zip(ARMS, line, strict=True):
+            named = {"source": f"s{cell // 2}", "target": f"t{cell % 2}", "transfer": arm}
+            write_run(tmp_path / f"{cell}-{arm.replace('/', '-')}", score=score, **named)
+    (standing,) = standings(rows(find_runs([tmp_path]).done))
+    assert (standing.p_value, standing.critical_difference, standing.tied) == (None, None, [])
+    assert "no test of the ranks" in standing_text(standing)
+    assert rank_diagram(standing) is not None
+
+
+def test_null_arms_that_share_test_sets_are_seldom_told_apart() -> None:
+    """Effects of a target's test sample half as large as a cell's noise; nine cells a target."""
+    from aetl.comparison.standing import ranked
+
+    random, called = np.random.default_rng(0), 0
+    for _ in range(400):
+        scores = random.normal(0, 0.5, (4, 1, 6)) + random.normal(0, 1.0, (4, 9, 6))
+        of_cells = stats.rankdata(-scores, axis=2)
+        called += friedman_p_value([ranked(list(t.sum(0))) for t in of_cells]) < 0.05
+    assert called / 400 < 0.05 + 4 * math.sqrt(0.05 * 0.95 / 400)
 
 
 def test_few_cells_have_no_ranks(tmp_path: Path) -> None:
@@ -141,7 +182,7 @@ def test_the_map_shows_each_gain_and_marks_the_sure_ones(tmp_path: Path) -> None
     texts = {t.get_text(): t.get_weight() for t in figure.axes[0].texts}
     assert texts == {"+.12": "bold", "-.10": "bold", ".00": "normal"}
     assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == [
-        "s0 → t0", "s0 → t1", "s1 → t0", "s1 → t1",
+        "s0 → t0", "s0 → t2", "s1 → t1", "s1 → t3",
     ]  # fmt: skip
 
 

@@ -329,6 +329,7 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
             strategy = locate(f"transfer.{family}", node["_target_"])
             name = f"transfer={strategy_name(family, node['_target_'])}"
             _check_strategy(strategy, name, kind, given, str(choices.get("autoencoder", "?")))
+    _check_heads(plain, kind)
     if plain["target"]["budget"] == 0:
         _check_unsupervised(plain)
     for name in plain.get("rope") or {}:
@@ -341,6 +342,22 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         if kind not in metric.kinds:
             allowed = " or ".join(sorted(metric.kinds))
             raise ConfigError(f"metric={name}: is for {allowed}, and the task is {kind}")
+
+
+def _check_heads(plain: Mapping[str, Any], kind: str) -> None:
+    """Refuse heads that the task cannot have, where an arm or the twin is to fit one."""
+    arms = {f"transfer.{family}": node for family, node in plain["transfer"].items()}
+    for path, node in (arms | {"twin": plain["twin"]}).items():
+        head = (node or {}).get("head")
+        if not isinstance(head, Mapping) or "_target_" not in head:
+            continue
+        made = locate(f"{path}.head", head["_target_"])
+        name = made.__module__.rpartition(".")[2]
+        if kind not in made.kinds:
+            allowed = " or ".join(sorted(made.kinds))
+            raise ConfigError(f"head={name}: is for {allowed}, and the task is {kind}")
+        if head.get("balanced") and kind != "classification":
+            raise ConfigError(f"head.balanced: is for classification, and the task is {kind}")
 
 
 def _check_unsupervised(plain: Mapping[str, Any]) -> None:

@@ -20,6 +20,8 @@ ExampleKind = Literal["image", "field", "series", "vector", "tokens"]
 """What an example is: uint8 C H W, float C H W, float C L, float D, int L."""
 NUMBERS: Final[frozenset[ExampleKind]] = frozenset({"image", "field", "series", "vector"})
 PICTURES: Final[frozenset[ExampleKind]] = frozenset({"image", "field"})
+Kind = Literal["classification", "regression", "multilabel"]
+"""What is asked of an example: one class, one number, or any of several labels."""
 
 
 class UserError(Exception):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,8 @@ class Detail:
     parameters: float | None
     """Trained by gradients."""
     seconds: float | None
+    head: str | None
+    """What the head in closed form became: ``logistic, scale none, strength 0.1``."""
 
     def values(self) -> dict[str, Any]:
         """For JSON and CSV; labels are a number, or a text as ``>1000`` out of range."""
@@ -41,14 +44,35 @@ class Detail:
             "source_score_change": self.source_score,
             "parameters_trained": self.parameters,
             "seconds": self.seconds,
+            "head": self.head,
             "transferability": score_means(self.row),
         }
 
     @property
     def empty(self) -> bool:
         told = (self.oracle, self.needed, self.source_error, self.parameters, self.seconds,
-                self.row.effective_sample_size)  # fmt: skip
+                self.head, self.row.effective_sample_size)  # fmt: skip
         return all(value is None for value in told)
+
+
+def head_of(row: Row) -> str | None:
+    """Of several runs whose heads became different ones the most frequent, and how many did."""
+    told = [_head_told(run.record.get("head", {}).get("transfer") or {}) for run in row.runs]
+    counts = Counter(one for one in told if one)
+    if not counts:
+        return None
+    one, number = counts.most_common(1)[0]
+    return one if number == sum(counts.values()) else f"{one} ({number} of {counts.total()} runs)"
+
+
+def _head_told(head: Mapping[str, Any]) -> str:
+    settings = {k: v for k, v in head.items() if k not in ("head", *NOT_TOLD)}
+    values = [f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in settings.items()]
+    return ", ".join([str(head["head"]), *values]) if head else ""
+
+
+NOT_TOLD = ("options", "folds", "score", "labels")
+"""What a head tells of its choice, beside the choice."""
 
 
 def details(table: Sequence[Row]) -> list[Detail]:
@@ -66,6 +90,7 @@ def _detail(row: Row, needed: LabelsNeeded | None) -> Detail:
         _mean(row, _score_change),
         _mean(row, lambda run: _at(run, "cost", "parameters_trained")),
         _mean(row, lambda run: _at(run, "cost", "seconds")),
+        head_of(row),
     )
 
 

@@ -35,7 +35,7 @@ def _details(table: Sequence[Row], found: Sequence[Detail]) -> Html:
     names = ("source", "target", "metric")
     columns = [("arm", False), *((name, False) for name in names), ("budget", True)]
     choices = range(len(columns))
-    columns += [(name, True) for name in COLUMNS]
+    columns += [(name, name != "head") for name in COLUMNS]
     panel_of = {id(row): panel for panel in panels(table) for row in panel.rows}
     body = [(_cells(panel_of[id(detail.row)], detail), "") for detail in found]
     return live_table("details", columns, body, choices)
@@ -48,14 +48,16 @@ def _cells(panel: Panel, detail: Detail) -> list[Cell]:
     numbers = (needed, detail.oracle, detail.source_error, detail.source_score,
                row.effective_sample_size, detail.parameters, detail.seconds)  # fmt: skip
     values = ("" if number is None else number for number in numbers)
+    *texts, head = detail_texts(panel, detail)
     return [
         Cell(panel.arms[row.arm], row.transfer),
         *(Cell(name) for name in names),
         Cell(row.budget, number=True),
         *(
             Cell(text, "" if value == math.inf else value, number=True)
-            for text, value in zip(detail_texts(panel, detail), values, strict=True)
+            for text, value in zip(texts, values, strict=True)
         ),
+        Cell(head),
     ]
 
 

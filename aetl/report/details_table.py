@@ -20,6 +20,7 @@ COLUMNS = {
     "n eff": "effective sample size of the source's weights",
     "trained": "parameters",
     "s": "seconds of the transfer",
+    "head": "what the head in closed form is, or became by cross-validation",
 }
 """What the columns are."""
 
@@ -43,6 +44,7 @@ def detail_texts(panel: Panel, detail: Detail) -> list[str]:
         NO_VALUE if size is None else f"{size:,.0f}",
         NO_VALUE if detail.parameters is None else f"{detail.parameters:,.0f}",
         NO_VALUE if detail.seconds is None else f"{detail.seconds:.1f}",
+        detail.head or NO_VALUE,
     ]
 
 

@@ -9,8 +9,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from aetl.head.chosen import dealt
 from aetl.ranges import Folds, NonNegative
-from aetl.score.base import Evidence, Kind, Score, dealt
+from aetl.score.base import Evidence, Kind, Score
 
 
 class ADistance(Score):

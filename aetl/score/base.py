@@ -67,13 +67,6 @@ def coordinates(x: Float[np.ndarray, "N F"], number: int | None = None) -> np.nd
     return np.asarray((left * np.sqrt(values))[:, :number])
 
 
-def dealt(y: Shaped[np.ndarray, " N"], number: int) -> np.ndarray:
-    """A fold for each example: sorted by target and dealt out in turns, so every fold has all."""
-    fold = np.empty(len(y), dtype=int)
-    fold[np.argsort(y, kind="stable")] = np.arange(len(y)) % min(number, len(y))
-    return fold
-
-
 def agreement(predicted: np.ndarray, y: Shaped[np.ndarray, " N"]) -> float:
     """The fraction of right classes, or R^2 of real values."""
     if not np.issubdtype(y.dtype, np.floating):

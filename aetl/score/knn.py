@@ -7,6 +7,7 @@ from typing import ClassVar
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from aetl.head.knn import voted
 from aetl.ranges import Count
 from aetl.score.base import Evidence, Kind, Score, agreement, coordinates
 
@@ -14,7 +15,8 @@ from aetl.score.base import Evidence, Kind, Score, agreement, coordinates
 class KNN(Score):
     """Leave-one-out accuracy of the vote of ``neighbours``, or R^2 of their mean.
 
-    Euclidean; of classes with equally many votes the one that sorts first wins.
+    Euclidean; of classes with equally many votes the one that sorts first wins, as in
+    ``head=knn head.scale=none``.
     """
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression"})
@@ -32,5 +34,5 @@ class KNN(Score):
         if np.issubdtype(y.dtype, np.floating):
             return agreement(y[near].mean(1), y)
         labels, row = np.unique(y, return_inverse=True)
-        votes = (row[near][:, :, None] == np.arange(len(labels))).sum(1)
+        votes = voted(np.eye(len(labels))[row], np.ones(len(y)), near)
         return agreement(labels[votes.argmax(1)], y)

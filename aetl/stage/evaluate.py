@@ -134,6 +134,10 @@ def evaluate(
     )
     receipt = read_json(arms["transfer"].path / "receipt.json")
     layout = Layout(domains.target.test.identity)
+    of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
+    for line in of_heads:
+        log.warning("%s", line)
+    learnt = _of_pretraining(cfg, domains, pretrained, autoencoder, folder)
     return {
         "metric": next(iter(metrics)),
         "rope": ropes_of(cfg),
@@ -155,8 +159,10 @@ def evaluate(
         },
         "labels": len(domains.target.split.labelled),
         "selection": _selection(arms["transfer"]),
+        "head": {name: told for name in arms if (told := _head(arms[name])["head"])},
         "classes": list(domains.target.pool.classes),
-        **_of_pretraining(cfg, domains, pretrained, autoencoder, folder),
+        **learnt,
+        "warnings": [*learnt["warnings"], *of_heads],
         "retention": _retention(cfg, domains, pretrained, autoencoder, arms["transfer"], receipt),
     }
 
@@ -199,6 +205,12 @@ def _retention(
         return {}
     objective = trained_objective(cfg, pretrained)
     return retention(cfg, domains, autoencoder, objective, arm, receipt, metrics_of(cfg))
+
+
+def _head(arm: Entry) -> dict[str, Any]:
+    """What a head in closed form became, and what is to be known of it."""
+    path = arm.path / "head.json"
+    return dict(read_json(path)) if path.exists() else {"head": {}, "warnings": []}
 
 
 def _selection(arm: Entry) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ A run predicts its own test set by this object, so a model that is taken away ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.files import read_tensors, write_tensors
+from aetl.head.fitted import below, joined
 from aetl.stage.arm import Strategies, mapped, network_of
 from aetl.stage.domains import Domains
 from aetl.task.base import Task, numpy
-from aetl.task.fitted import below, joined
 from aetl.transfer.base import State, TransferStrategy
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
@@ -49,6 +49,9 @@ class ClosedForm:
     strategy: TransferStrategy
     estimator: Any
     alignment: State
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What the head became, for the record."""
+    warnings: tuple[str, ...] = ()
 
     @property
     def keeps(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -48,7 +49,7 @@ def fit_head(
 ) -> ClosedForm:  # fmt: skip
     """Fit the head on frozen features of the labelled targets and the weighted sources."""
     identity = Alignment(lambda z: z, lambda z: z)
-    to_source, to_target, alignment = strategy.align(view) or identity
+    to_source, to_target, alignment, warnings = strategy.align(view) or identity
 
     def features(examples: Examples) -> np.ndarray:
         return numpy(mapped(network, lambda x: strategy.represent(network, x), examples))
@@ -66,6 +67,11 @@ def fit_head(
         lambda: to_target(features(view.examples("target_inputs"))),
         view.rng,
     )
-    found = ClosedForm(strategy, strategy.fit(estimator, samples), alignment)
+    fitted = strategy.fit(estimator, samples)
+    told = getattr(fitted, "told", {})  # an estimator of a user's has nothing to tell
+    found = ClosedForm(strategy, fitted, alignment, told, warnings)
+    if not found.keeps:
+        return found
     # As it will be read again: what predicts here and what is taken away are one.
-    return ClosedForm.of(strategy, task, found.state()) if found.keeps else found
+    read = ClosedForm.of(strategy, task, found.state())
+    return dataclasses.replace(read, told=told, warnings=warnings)

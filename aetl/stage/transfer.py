@@ -120,7 +120,7 @@ def _compute(
     uses = uses_of(strategies)
     if "target_labels" in uses and not len(labelled) and "source_labels" not in uses:
         raise DoesNotFit("target.budget=0: this arm learns from target labels alone, and has none")
-    estimator, family = closed_form_head(strategies, task)
+    estimator, fits_head = closed_form_head(strategies, task)
     selector: Selector = instantiate(cfg.selector)
     training, held_out = hold_out(selector, labelled)
     # A closed form has one state and nothing to select; a search may look at its held-out score.
@@ -150,8 +150,9 @@ def _compute(
         receipt.trained(network, parameters)
     elif ranks.rank() == 0:
         settle(strategies, parts, network, cfg.seed)
-        view = views_of(strategies, parts, network, cfg.seed, "align")[family]
-        closed_form = fit_head(strategies[family], estimator, task, network, trained, weights, view)
+        strategy = strategies[fits_head]
+        view = views_of(strategies, parts, network, cfg.seed, "align")[fits_head]
+        closed_form = fit_head(strategy, estimator, task, network, trained, weights, view)
         receipt.trained(network, [])
     if ranks.rank() == 0:
         if source_weights is not None:
@@ -163,6 +164,9 @@ def _compute(
         arm = FittedArm(network, task, task.output_dim(domains.target.pool), closed_form)
         prediction = arm.predict(domains.target.test)
         arm.save(path)
+        if closed_form is not None:
+            told = {"head": dict(closed_form.told), "warnings": list(closed_form.warnings)}
+            write_json(path / "head.json", told)
         _write(path, prediction, receipt, rows, domains.target.with_targets(task))
         if held_out is not None:
             write_json(path / "selection.json", _validated(cfg, arm.predict(held_out), held_out))

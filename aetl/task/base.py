@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -11,9 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.data.base import Examples
+from aetl.head.chosen import Chosen
+from aetl.head.logistic import Logistic
+from aetl.types import Kind as Kind
 from aetl.types import Prediction
-
-Kind = Literal["classification", "regression", "multilabel"]
 
 
 class Task(ABC):
@@ -49,9 +50,12 @@ class Task(ABC):
     def risk(self, prediction: Prediction, y: np.ndarray, scale: float) -> float:
         """The mean of ``loss`` over predictions that were made by whatever means."""
 
-    @abstractmethod
-    def linear_head(self, l2: float) -> Any:
-        """scikit-learn's linear estimator for this task with an L2 penalty of strength ``l2``."""
+    def linear_head(self, l2: float) -> Chosen:
+        """Logistic regression (of numbers: ridge) of standardised features, the penalty given.
+
+        The probe inside of an algorithm; that of an arm is the config's ``head``.
+        """
+        return Chosen(Logistic(scale="standard", balanced=False, folds=5, strength=l2), self.kind)
 
     @abstractmethod
     def predict_with(self, estimator: Any, features: np.ndarray, output_dim: int) -> Prediction:

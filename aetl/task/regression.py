@@ -2,48 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.linear_model import Ridge
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from torch import Tensor, nn
+from torch import Tensor
 
 from aetl.data.base import Examples
 from aetl.task.base import Kind, Task, numpy
-from aetl.task.fitted import put_back, state_of
-from aetl.task.graph import Linear
 from aetl.types import DoesNotFit, Prediction, UserError
-
-
-class StandardisedRidge:
-    """Ridge regression on standardised features."""
-
-    def __init__(self, l2: float) -> None:
-        self.model = make_pipeline(StandardScaler(), Ridge(alpha=l2))
-
-    def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> StandardisedRidge:
-        self.model.fit(x, y, ridge__sample_weight=weight)
-        return self
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(self.model.predict(x))
-
-    def state(self) -> dict[str, np.ndarray]:
-        return state_of(self.model)
-
-    def graph(self, output_dim: int) -> nn.Module:
-        """The same as a module of features in float64."""
-        scaler, ridge = (step for _, step in self.model.steps)
-        return Linear(scaler, ridge.coef_, np.asarray(ridge.intercept_))
-
-    def load_state(self, state: Mapping[str, np.ndarray]) -> StandardisedRidge:
-        put_back(self.model, state)
-        return self
 
 
 class Regression(Task):
@@ -86,9 +54,6 @@ class Regression(Task):
 
     def risk(self, prediction: Prediction, y: np.ndarray, scale: float) -> float:
         return float((((prediction.value - y) / scale) ** 2).mean())
-
-    def linear_head(self, l2: float) -> StandardisedRidge:
-        return StandardisedRidge(l2)
 
     def predict_with(self, estimator: Any, features: np.ndarray, output_dim: int) -> Prediction:
         return Prediction(estimator.predict(features), None)

@@ -143,6 +143,8 @@ class Alignment(NamedTuple):
     source: Callable[[np.ndarray], np.ndarray]
     target: Callable[[np.ndarray], np.ndarray]
     state: State = {}  # noqa: RUF012  (nobody writes to it)
+    warnings: tuple[str, ...] = ()
+    """What to know of it before a score is believed: it has not converged, ..."""
 
 
 class Sample(NamedTuple):

@@ -16,7 +16,9 @@ FILES = sorted(path for path in (conf_dir() / "score").glob("*.yaml") if path.st
 
 
 def score_of(name: str) -> Score:
-    found: Score = instantiate(OmegaConf.load(conf_dir() / "score" / f"{name}.yaml"))
+    node = OmegaConf.load(conf_dir() / "score" / f"{name}.yaml")
+    head = OmegaConf.load(conf_dir() / "head" / "logistic.yaml")  # some ask for the config's head
+    found: Score = instantiate(OmegaConf.create({"score": node, "head": head}).score)
     return found
 
 

@@ -147,7 +147,7 @@ def test_tensors_are_exported_beside_json_alone(world: Path, tmp_path: Path) -> 
     file, parity = export(Model.load(run), tmp_path, "safetensors")
     assert parity is None
     assert read_tensors(file).keys() == Model.load(run).network.state_dict().keys()
-    assert "estimator.model.logisticregression.coef_" in read_tensors(tmp_path / "head.safetensors")
+    assert "estimator.model.model.coef_" in read_tensors(tmp_path / "head.safetensors")
     suffixes = {path.suffix for path in tmp_path.iterdir()}
     assert suffixes == {".safetensors", ".json", ".md"}
     assert json.loads((tmp_path / "config.json").read_text())["seed"] == 0

@@ -15,8 +15,10 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
+from aetl.head.chosen import dealt
+from aetl.head.logistic import Logistic
 from aetl.score.a_distance import ADistance
-from aetl.score.base import Evidence, Score, coordinates, dealt
+from aetl.score.base import Evidence, Score, coordinates
 from aetl.score.gbc import GBC, bhattacharyya
 from aetl.score.h_score import HScore, ledoit_wolf
 from aetl.score.knn import KNN
@@ -24,6 +26,11 @@ from aetl.score.linear_probe import LinearProbe
 from aetl.score.logme import LogME
 from aetl.score.nleep import NLEEP, leep
 from aetl.score.transrate import TransRate
+
+
+def ridged(l2: float) -> Logistic:
+    return Logistic(scale="standard", balanced=False, folds=5, strength=l2)
+
 
 SCORES: list[Score] = [
     LogME(),
@@ -33,7 +40,7 @@ SCORES: list[Score] = [
     GBC(dims=64, covariance="spherical"),
     GBC(dims=64, covariance="diagonal"),
     KNN(neighbours=3),
-    LinearProbe(folds=3, l2=1.0),
+    LinearProbe(folds=3, head=ridged(1.0)),
 ]
 ids = [f"{type(score).__name__}{i}" for i, score in enumerate(SCORES)]
 
@@ -212,13 +219,13 @@ def test_the_probe_scores_examples_that_it_has_not_seen() -> None:
     """With more features than examples every training part is fitted exactly, noise is not."""
     rng = np.random.default_rng(7)
     x, y = rng.normal(size=(60, 200)), rng.integers(0, 2, 60)
-    assert 0.25 < LinearProbe(folds=5, l2=1e-3)(given(x, y)) < 0.75
-    assert LinearProbe(folds=5, l2=1.0)(given(x, rng.normal(size=60))) < 0.1
+    assert 0.25 < LinearProbe(folds=5, head=ridged(1e-3))(given(x, y)) < 0.75
+    assert LinearProbe(folds=5, head=ridged(1.0))(given(x, rng.normal(size=60))) < 0.1
 
 
 def test_the_probe_finds_a_linear_relation() -> None:
     x = np.random.default_rng(8).normal(size=(90, 3))
-    assert LinearProbe(folds=5, l2=1e-3)(given(x, x @ [1.0, -2.0, 0.5])) > 0.999
+    assert LinearProbe(folds=5, head=ridged(1e-3))(given(x, x @ [1.0, -2.0, 0.5])) > 0.999
 
 
 def test_every_fold_has_every_class() -> None:

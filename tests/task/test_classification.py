@@ -72,10 +72,10 @@ def test_a_weight_of_two_is_the_example_twice() -> None:
     x = StandardScaler().fit_transform(x)
     twice = np.concatenate([x, x[:20]]), np.concatenate([y, y[:20]])
     weight = np.where(np.arange(60) < 20, 2.0, 1.0)
-    weighted = TASK.linear_head(1.0).fit(x, y, weight).model["logisticregression"]
+    weighted = TASK.linear_head(1.0).fit(x, y, weight).model.model
     repeated = LogisticRegression(C=1.0, max_iter=2000).fit(*twice)
     np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-3)
-    plain = TASK.linear_head(1.0).fit(x, y, np.ones(60)).model["logisticregression"]
+    plain = TASK.linear_head(1.0).fit(x, y, np.ones(60)).model.model
     assert np.abs(plain.coef_ - repeated.coef_).max() > 0.02
 
 

@@ -1,10 +1,11 @@
-"""A linear head on a frozen random encoder: what the architecture alone gives."""
+"""The config's head on a frozen random encoder: what the architecture alone gives."""
 
 from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
-from aetl.ranges import NonNegative
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
 from aetl.task.base import Task
 from aetl.transfer.base import TransferStrategy
 
@@ -14,8 +15,8 @@ class RandomFeatures(TransferStrategy):
 
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(self, *, l2: NonNegative) -> None:
-        self.l2 = l2
+    def __init__(self, *, head: Head) -> None:
+        self.choice = head
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)

@@ -1,4 +1,4 @@
-"""A linear head on the input itself: what no network at all gives."""
+"""The config's head on the input itself: what no network at all gives."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any, ClassVar, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.ranges import NonNegative
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
 from aetl.task.base import Task
 from aetl.transfer.base import TransferStrategy
 from aetl.transfer.network import Network
 
 
 class RawFeatures(TransferStrategy):
-    """Logistic or ridge regression on the flattened input. Often the control to beat."""
+    """``head`` on the flattened input. Often the control to beat."""
 
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(self, *, l2: NonNegative) -> None:
-        self.l2 = l2
+    def __init__(self, *, head: Head) -> None:
+        self.choice = head
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)
 
     def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
         return x.flatten(1)

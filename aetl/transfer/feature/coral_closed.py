@@ -1,4 +1,4 @@
-"""The source's features take on the target's covariance, then a linear head is fitted on them.
+"""The source's features take on the target's covariance, then a head is fitted on them.
 
 Sun, Feng and Saenko (2016), Return of frustratingly easy domain adaptation, arXiv:1511.05547.
 """
@@ -10,7 +10,9 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from aetl.ranges import NonNegative, Positive
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
+from aetl.ranges import Positive
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, TransferStrategy, View
 
@@ -18,17 +20,17 @@ from aetl.transfer.base import Alignment, Part, TransferStrategy, View
 class CoralClosed(TransferStrategy):
     """Algorithm 1: whiten with ``C_S + ridge I``, colour with ``C_T + ridge I``.
 
-    Departs from the paper in that the mean is moved too (the paper assumes standardised
-    features), and in that ``ridge`` is a fraction of the mean variance, not 1.
+    ``ridge`` is a multiple of the mean variance of the domain's features: 1 is the paper's, whose
+    features are standardised. Departs from it in that the mean is moved too.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
-    def __init__(self, *, l2: NonNegative, ridge: Positive) -> None:
-        self.l2, self.ridge = l2, ridge
+    def __init__(self, *, head: Head, ridge: Positive) -> None:
+        self.choice, self.ridge = head, ridge
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)
 
     def align(self, view: View) -> Alignment:
         source = numpy(view.features("source_labels"))

@@ -24,7 +24,8 @@ class Dann(TransferStrategy):
 
     The reversed gradient is scaled by ``2 / (1 + exp(-gamma p)) - 1`` at the progress ``p``
     (section 5.2.2); the discriminator learns at the full rate. It is an MLP with one layer of
-    ``hidden`` units. Both domains count alike.
+    ``hidden`` units. Both domains count alike: the loss is the mean of theirs, where the paper adds
+    them, so its lambda of 1 is a ``weight`` of 2.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})

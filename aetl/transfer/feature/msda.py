@@ -14,14 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.autoencoder.msda import MSDA
-from aetl.ranges import Depth, NonNegative, Positive, Probability
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 from aetl.transfer.network import Network
 
 
 class Msda(TransferStrategy):
-    """A linear head on the inputs and all ``layers`` of an mSDA of the inputs of both domains.
+    """The head on the inputs and all ``layers`` of an mSDA of the inputs of both domains.
 
     The run's own autoencoder is not used, and not pretrained for it. ``noise`` is the probability
     that an input is masked (of both domains alike), ``ridge`` that of ``autoencoder=msda``.
@@ -30,13 +31,11 @@ class Msda(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(
-        self, *, l2: NonNegative, layers: Depth, noise: Probability, ridge: Positive
-    ) -> None:
-        self.l2, self.layers, self.noise, self.ridge = l2, layers, noise, ridge
+    def __init__(self, *, head: Head, layers: int, noise: float, ridge: float) -> None:
+        self.choice, self.layers, self.noise, self.ridge = head, layers, noise, ridge
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)
 
     def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
         return x.flatten(1)

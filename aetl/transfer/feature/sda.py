@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from aetl.ranges import NonNegative
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
 from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy
 from aetl.transfer.network import Network
 
 
 class Sda(TransferStrategy):
-    """A linear head on the input, every encoder layer and the latent of the frozen autoencoder.
+    """The head on the input, every encoder layer and the latent of the frozen autoencoder.
 
     The paper's autoencoder is denoising and learns from the inputs of all domains, layer by layer:
     ``autoencoder=denoising pretrain.domains=both`` is that one, trained end to end.
@@ -26,11 +27,11 @@ class Sda(TransferStrategy):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels"})
 
-    def __init__(self, *, l2: NonNegative) -> None:
-        self.l2 = l2
+    def __init__(self, *, head: Head) -> None:
+        self.choice = head
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)
 
     def represent(self, network: Network, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B F"]:
         autoencoder = network.autoencoder

@@ -1,4 +1,4 @@
-"""Components on which the domains' means agree and the data varies, then a linear head.
+"""Components on which the domains' means agree and the data varies, then a head.
 
 Pan et al. (2011), Domain adaptation via transfer component analysis, IEEE TNN 22(2), equation 6.
 """
@@ -11,32 +11,35 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from jaxtyping import Float
 from scipy.linalg import eigh
-from scipy.spatial.distance import cdist
+from scipy.spatial.distance import cdist, pdist
 
-from aetl.ranges import NonNegative, Positive, Size
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
+from aetl.ranges import Positive, Size
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 
-Kernel = Literal["linear", "gaussian"]
+Kernel = Literal["linear", "gaussian", "laplacian"]
 
 
 class Tca(TransferStrategy):
     """``dim`` transfer components of at most ``landmarks`` examples of each domain.
 
-    Other points go through their kernel values with the landmarks. The Gaussian kernel's width is
-    the median distance between landmarks.
+    Other points go through their kernel values with the landmarks. The paper's kernel is the
+    Laplacian ``exp(-|x - y| / width)``, of texts the linear one; the width is the median distance
+    between landmarks.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
     def __init__(
-        self, *, l2: NonNegative, dim: Size, mu: Positive, kernel: Kernel, landmarks: Size
+        self, *, head: Head, dim: Size, mu: Positive, kernel: Kernel, landmarks: Size
     ) -> None:
-        self.l2, self.dim, self.mu, self.kernel = l2, dim, mu, kernel
+        self.choice, self.dim, self.mu, self.kernel = head, dim, mu, kernel
         self.landmarks = landmarks
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)
 
     def align(self, view: View) -> Alignment:
         source = numpy(view.features("source_labels"))
@@ -44,7 +47,7 @@ class Tca(TransferStrategy):
         source = source[view.rng.fork("source").permutation(len(source))[: self.landmarks].numpy()]
         target = target[view.rng.fork("target").permutation(len(target))[: self.landmarks].numpy()]
         points = np.concatenate([source, target])
-        width = float(np.median(cdist(points, points))) or 1.0
+        width = float(np.median(pdist(points))) or 1.0
         values = self._kernel(points, points, width)
         components = transfer_components(values, len(source), self.mu, self.dim)
         state = {"points": points, "width": np.array(width), "components": components}
@@ -58,6 +61,8 @@ class Tca(TransferStrategy):
     def _kernel(self, z: np.ndarray, points: np.ndarray, width: float) -> np.ndarray:
         if self.kernel == "linear":
             return np.asarray(z @ points.T)
+        if self.kernel == "laplacian":
+            return np.asarray(np.exp(-cdist(z, points) / width))
         return np.asarray(np.exp(-cdist(z, points, "sqeuclidean") / (2 * width**2)))
 
 

@@ -64,6 +64,8 @@ def likeliest(
     """
     scale = of_source.mean(0)
     reached = scale > 1e-12  # a centre that no source example is near has no finite coefficient
+    if not reached.any():
+        return np.zeros(len(scale))  # no overlap at any centre: nothing is known of the ratio
     density = of_target[:, reached] / scale[reached]
     share = np.full(density.shape[1], 1.0 / max(1, density.shape[1]))
     for _ in range(1000):

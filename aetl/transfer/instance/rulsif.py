@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 
@@ -46,8 +48,12 @@ def least_squares_ratio(
     alpha: float,
     centres: int,
     rng: Rng,
+    constrained: Callable[[np.ndarray], np.ndarray] = np.asarray,
 ) -> Float[np.ndarray, " N"]:
-    """The ratio at the source points, with width and ridge by cross-validation."""
+    """The ratio at the source points, with width and ridge by cross-validation.
+
+    ``constrained`` is what becomes of the coefficients of the closed form.
+    """
     points = drawn(target, centres, rng.fork("centres"))
     unit = median_distance(source, target)
     of_source = folds(len(source), 5, rng.fork("source"))
@@ -58,12 +64,13 @@ def least_squares_ratio(
         for ridge in RIDGES:
             error = 0.0
             for i, j in zip(of_source, of_target, strict=False):
-                theta = coefficients(s[~i], t[~j], alpha, ridge)
+                theta = constrained(coefficients(s[~i], t[~j], alpha, ridge))
                 error += squared_error(s[i] @ theta, t[j] @ theta, alpha)
             if error < best:
                 best, choice = error, (width, ridge)
     s, t = (gaussian(x, points, choice[0]) for x in (source, target))
-    return np.asarray(np.maximum(s @ coefficients(s, t, alpha, choice[1]), 0.0))
+    theta = constrained(coefficients(s, t, alpha, choice[1]))
+    return np.asarray(np.maximum(s @ theta, 0.0))
 
 
 def coefficients(

@@ -11,13 +11,15 @@ from typing import Any, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float
 
+from aetl.head.base import Head
+from aetl.head.chosen import Chosen
 from aetl.ranges import Depth, Fraction, Natural, NonNegative
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Sample, Samples, TransferStrategy
 
 
 class SelfTraining(TransferStrategy):
-    """``rounds`` of pseudo-labels for a linear head on frozen features.
+    """``rounds`` of pseudo-labels for the head on frozen features.
 
     In round ``r`` of ``R`` at most ``per_class * r / R`` targets of each predicted class get that
     class for a label: the surest, of a probability of at least ``threshold``, each of ``weight``.
@@ -35,13 +37,13 @@ class SelfTraining(TransferStrategy):
         threshold: Fraction,
         per_class: Natural,
         weight: NonNegative,
-        l2: NonNegative,
+        head: Head,
     ) -> None:
         self.rounds, self.threshold, self.per_class = rounds, threshold, per_class
-        self.weight, self.l2 = weight, l2
+        self.weight, self.choice = weight, head
 
     def head(self, task: Task) -> Any:
-        return task.linear_head(self.l2)
+        return Chosen(self.choice, task.kind)
 
     def fit(self, estimator: Any, samples: Samples) -> Any:
         labelled, unlabelled = samples.pooled(), samples.unlabelled()

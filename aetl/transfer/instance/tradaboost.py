@@ -14,9 +14,9 @@ from jaxtyping import Float
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import Tensor
 
+from aetl.head.fitted import joined, parts_of, put_back, state_of
 from aetl.ranges import Depth, Inner, NonNegative
 from aetl.task.base import Kind, Task
-from aetl.task.fitted import joined, parts_of, put_back, state_of
 from aetl.transfer.base import Part, Sample, Samples, State, TransferStrategy
 from aetl.transfer.instance.base import Space, represented
 from aetl.transfer.network import Network

@@ -10,10 +10,13 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from aetl.head.nearest_mean import NearestMean
 from aetl.transfer.feature.msda import Msda
 from aetl.transfer.feature.sda import Sda
 from tests.tiny import MLP, World
 from tests.transfer.build import normal, small_network, view
+
+HEAD = NearestMean(scale="none", balanced=False, folds=5)
 
 
 def by_hand(both: np.ndarray, x: np.ndarray, layers: int, noise: float, ridge: float) -> np.ndarray:
@@ -39,7 +42,7 @@ def test_both_domains_inputs_make_the_features_of_both() -> None:
     source, target = normal(20, 1, 4, 4), normal(15, 1, 4, 4, seed=1) * 2 + 1
     network = small_network()
     given = view(network, source_labels=source, target_inputs=target)
-    strategy = Msda(l2=1.0, layers=2, noise=0.4, ridge=0.1)
+    strategy = Msda(head=HEAD, layers=2, noise=0.4, ridge=0.1)
     alignment = strategy.align(given)
     both = torch.cat([source, target]).flatten(1).numpy()
     for function, x in ((alignment.source, source), (alignment.target, target)):
@@ -51,7 +54,7 @@ def test_both_domains_inputs_make_the_features_of_both() -> None:
 @pytest.mark.usefixtures("float64")
 def test_sda_takes_the_input_and_every_layer_to_the_latent() -> None:
     network, x = small_network("conv"), normal(6, 1, 4, 4)
-    found = Sda(l2=1.0).represent(network, x)
+    found = Sda(head=HEAD).represent(network, x)
     states = [x]
     for layer in ("encoder.0", "encoder.1", "latent"):
         states.append(network.autoencoder.features(x, layer))
@@ -59,7 +62,9 @@ def test_sda_takes_the_input_and_every_layer_to_the_latent() -> None:
 
 
 def test_sda_is_logistic_regression_on_the_sources_labels(tmp_path: Path) -> None:
-    world = World(tmp_path, *MLP, "transfer=feature/sda")
+    world = World(
+        tmp_path, *MLP, "transfer=feature/sda", "head.scale=standard", "head.strength=1.0"
+    )
     pretrained = world.pretrain().state
     source, test = world.domains.source, world.domains.target.test
     train = source.pool.subset(source.split.train)

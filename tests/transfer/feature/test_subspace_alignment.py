@@ -9,10 +9,13 @@ from scipy.linalg import eigh
 from sklearn.decomposition import PCA
 
 from aetl.data.base import Examples
+from aetl.head.nearest_mean import NearestMean
 from aetl.rng import Rng
 from aetl.transfer.base import View
-from aetl.transfer.feature.subspace_alignment import SubspaceAlignment
+from aetl.transfer.feature.subspace_alignment import SubspaceAlignment, stable_dim
 from aetl.transfer.feature.tca import Tca, transfer_components
+
+HEAD = NearestMean(scale="none", balanced=False, folds=5)
 
 
 def view(source: np.ndarray, target: np.ndarray) -> View:
@@ -31,7 +34,7 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
 
 def test_subspaces_are_those_of_pca_and_the_source_is_moved_by_their_product() -> None:
     source, target = samples()
-    found = SubspaceAlignment(l2=1.0, dim=3).align(view(source, target))
+    found = SubspaceAlignment(head=HEAD, dim=3).align(view(source, target))
     one, other = PCA(3).fit(source), PCA(3).fit(target)
     moved = one.transform(source) @ one.components_ @ other.components_.T
     kept = other.transform(target)
@@ -45,7 +48,7 @@ def test_a_rotated_copy_is_aligned_exactly() -> None:
     source = rng.normal(size=(80, 4)) * [4.0, 3.0, 2.0, 1.0]
     rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]
     target = source @ rotation
-    found = SubspaceAlignment(l2=1.0, dim=4).align(view(source, target))
+    found = SubspaceAlignment(head=HEAD, dim=4).align(view(source, target))
     # All four axes: the aligned source is the source itself, in the target's axes.
     expected = (source - source.mean(0)) @ np.linalg.svd(target - target.mean(0))[2].T
     np.testing.assert_allclose(np.abs(found.source(source)), np.abs(expected), atol=1e-4)
@@ -75,6 +78,30 @@ def test_tca_brings_the_means_together(kernel: str) -> None:
     def gap(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.linalg.norm(a.mean(0) - b.mean(0)) / np.concatenate([a, b]).std(0).mean())
 
-    strategy = Tca(l2=1.0, dim=3, mu=1e-3, kernel=kernel, landmarks=1000)  # type: ignore[arg-type]
+    strategy = Tca(head=HEAD, dim=3, mu=1e-3, kernel=kernel, landmarks=1000)  # type: ignore[arg-type]
     found = strategy.align(view(source, target))
     assert gap(found.source(source), found.target(target)) < 0.1 * gap(source, target)
+
+
+def test_the_stable_dimension_is_where_both_spectra_still_fall() -> None:
+    """Three strong directions and equal noise: with few examples none of the noise is stable."""
+    rng = np.random.default_rng(3)
+    samples = [rng.normal(size=(2000, 10)) * [9, 7, 5, *[1.0] * 7] for _ in range(2)]
+    gap, norm = 24.0, max(np.linalg.norm(x - x.mean(0), axis=1).max() for x in samples)
+    # The bound of dimension 3, by hand: above it only gaps of the strong directions are left.
+    least = (1 + np.sqrt(np.log(20) / 2)) * 16 * 3**1.5 * norm / np.sqrt(2000)
+    assert stable_dim(*samples, deviation=least / (0.9 * gap)) == 3
+    assert stable_dim(*samples, deviation=least / (50 * gap)) == 1
+    assert stable_dim(*samples) >= 8
+
+
+def test_the_laplacian_kernel_is_of_the_distance_over_its_median() -> None:
+    source, target = samples()
+    found = Tca(head=HEAD, dim=4, mu=1.0, kernel="laplacian", landmarks=500)
+    alignment = found.align(view(source, target))
+    points = np.concatenate([source, target])
+    distance = np.linalg.norm(points[:, None] - points[None], axis=2)
+    width = np.median(distance[np.triu_indices(90, 1)])
+    expected = np.abs(np.exp(-distance / width) @ transfer_components(
+        np.exp(-distance / width), 50, 1.0, 4))  # fmt: skip
+    np.testing.assert_allclose(np.abs(alignment.source(points)), expected, atol=1e-4)

@@ -16,7 +16,8 @@ from sklearn.decomposition import PCA
 from aetl.config import conf_dir
 from aetl.rng import Rng
 from aetl.transfer.base import TransferStrategy
-from aetl.transfer.instance.base import ImportanceWeights, gaussian
+from aetl.transfer.instance import kliep, rulsif
+from aetl.transfer.instance.base import ImportanceWeights, gaussian, scaled
 from aetl.transfer.instance.density_ratio import density_ratio
 from aetl.transfer.instance.kliep import Kliep, likeliest
 from aetl.transfer.instance.kmm import Kmm, mean_matching, project
@@ -24,7 +25,7 @@ from aetl.transfer.instance.knn_weights import KnnWeights, counted_ratio
 from aetl.transfer.instance.reconstruction_error import ReconstructionError, errors
 from aetl.transfer.instance.rulsif import Rulsif, coefficients
 from aetl.transfer.instance.select_best import top_fraction
-from aetl.transfer.instance.ulsif import Ulsif
+from aetl.transfer.instance.ulsif import Ulsif, clipped
 
 COMMON: dict[str, Any] = {"space": "input", "clip": 1e6, "mix": 1.0}
 ESTIMATORS: dict[str, ImportanceWeights] = {
@@ -209,3 +210,84 @@ def test_the_best_fraction_is_selected() -> None:
     score = np.array([0.1, 5.0, 3.0, 3.0, -1.0])
     assert top_fraction(score, 0.4).tolist() == [0, 1, 1, 0, 0]
     assert top_fraction(score, 0.01).tolist() == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_domains_without_overlap_give_finite_weights(name: str) -> None:
+    rng = np.random.default_rng(0)
+    for apart in (30.0, 1e4):
+        source, target = rng.normal(size=(40, 3)), rng.normal(size=(30, 3)) + apart
+        found = (
+            logistic(source, target)
+            if name == "density_ratio"
+            else ESTIMATORS[name].ratio(source, target, Rng.of("test", 0))
+        )
+        weight = scaled(found, 10.0, 0.7).numpy()
+        assert np.isfinite(weight).all()
+        assert (weight >= 0).all()
+        assert weight.mean() == pytest.approx(0.7, rel=1e-5)
+
+
+def test_ulsif_clips_its_coefficients_and_rulsif_its_ratio() -> None:
+    """Kanamori et al. (2009), equation 14; so that uLSIF's ratio is positive where any is known."""
+    rng = np.random.default_rng(1)
+    source, target = rng.normal(0, 1, (200, 1)), rng.normal(1.5, 0.3, (200, 1))
+    theta = least_squares_coefficients(source, target)
+    assert theta.min() < 0
+    np.testing.assert_allclose(clipped(theta), np.where(theta > 0, theta, 0.0))
+    ratio = ESTIMATORS["ulsif"].ratio(source, target, Rng.of("test", 0))
+    assert (ratio > 0).all()
+
+
+def least_squares_coefficients(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    s, t = (gaussian(x, target[:50], 1.0) for x in (source, target))
+    return np.linalg.solve(s.T @ s / len(s) + 1e-3 * np.eye(50), t.mean(0))
+
+
+@pytest.mark.parametrize("name", ["ulsif", "rulsif", "kliep"])
+def test_widths_are_chosen_by_examples_that_were_not_fitted_on(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each fit of the cross-validation is judged on the rows that it did not see."""
+    fitted: list[tuple[int, int]] = []
+    judged: list[int] = []
+    module = kliep if name == "kliep" else rulsif
+    fit = "likeliest" if name == "kliep" else "coefficients"
+    real = getattr(module, fit)
+
+    def watched(of_source: np.ndarray, of_target: np.ndarray, *rest: Any) -> np.ndarray:
+        fitted.append((len(of_source), len(of_target)))
+        return real(of_source, of_target, *rest)
+
+    monkeypatch.setattr(module, fit, watched)
+    if name != "kliep":
+        error = rulsif.squared_error
+
+        def watched_error(s: np.ndarray, t: np.ndarray, alpha: float) -> float:
+            judged.append(len(s) + len(t))
+            return error(s, t, alpha)
+
+        monkeypatch.setattr(rulsif, "squared_error", watched_error)
+    rng = np.random.default_rng(2)
+    ESTIMATORS[name].ratio(rng.normal(size=(50, 1)), rng.normal(size=(40, 1)), Rng.of("t"))
+    if name == "kliep":  # the source only gives the constraint
+        assert set(fitted) == {(50, 32), (50, 40)}
+    else:
+        assert set(fitted) == {(40, 32), (50, 40)}
+        assert set(judged) == {10 + 8}
+    assert fitted[-1] == (50, 40)
+
+
+def test_held_out_targets_choose_a_wider_kernel_than_those_fitted_on() -> None:
+    """The likelihood of the targets that were fitted on is largest for the narrowest kernel."""
+    rng = np.random.default_rng(3)
+    source, target = rng.normal(size=(300, 2)), rng.normal(size=(60, 2)) * 0.5
+    unit = kliep.median_distance(source, target)
+
+    def of(width: float) -> np.ndarray:
+        s, t = gaussian(source, target, width), gaussian(target, target, width)
+        return s @ likeliest(s, t)
+
+    chosen = Kliep(**COMMON, centres=100).ratio(source, target, Rng.of("test", 0))
+    ranked = [np.corrcoef(chosen, of(f * unit))[0, 1] for f in kliep.WIDTHS]
+    assert int(np.argmax(ranked)) > 0

@@ -5,11 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from aetl.head.nearest_mean import NearestMean
 from aetl.rng import Rng
 from aetl.task.classification import Classification
 from aetl.transfer.base import Sample, Samples
 from aetl.transfer.instance.self_training import SelfTraining, surest
 from tests.tiny import MLP, World, receipt
+
+HEAD = NearestMean(scale="none", balanced=False, folds=5)
+"""Not asked: the tests bring the estimators that are fitted."""
 
 
 def samples(seed: int, labels: int = 2) -> tuple[Samples, np.ndarray, np.ndarray]:
@@ -25,7 +29,7 @@ def samples(seed: int, labels: int = 2) -> tuple[Samples, np.ndarray, np.ndarray
 def test_each_round_fits_on_the_labels_and_the_surest_of_each_class() -> None:
     given, x, _ = samples(0)
     head = Classification().linear_head(1.0)
-    strategy = SelfTraining(rounds=3, threshold=0.6, per_class=20, weight=0.5, l2=1.0)
+    strategy = SelfTraining(rounds=3, threshold=0.6, per_class=20, weight=0.5, head=HEAD)
     found = strategy.fit(head, given)
     fitted = Classification().linear_head(1.0).fit(*given.pooled())
     for limit in (7, 14, 20):
@@ -60,7 +64,7 @@ def test_unlabelled_targets_mend_a_border_that_two_labels_tilt() -> None:
     gains = []
     for seed in range(5):
         given, x, y = samples(seed)
-        strategy = SelfTraining(rounds=10, threshold=0.5, per_class=100, weight=1.0, l2=0.1)
+        strategy = SelfTraining(rounds=10, threshold=0.5, per_class=100, weight=1.0, head=HEAD)
         plain = Classification().linear_head(0.1).fit(*given.pooled())
         found = strategy.fit(Classification().linear_head(0.1), given)
         score = [(model.predict_proba(x).argmax(1) == y).mean() for model in (plain, found)]

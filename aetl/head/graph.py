@@ -7,25 +7,37 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor, nn
 
 
-class Linear(nn.Module):
-    """``W (x - mean) / scale + b``, in float64."""
+class Standardised(nn.Module):
+    """``head((x - center) / spread)``."""
 
-    def __init__(self, scaler: StandardScaler, weight: np.ndarray, bias: np.ndarray) -> None:
+    def __init__(self, center: np.ndarray, spread: np.ndarray, head: nn.Module) -> None:
         super().__init__()
-        units = {"mean": scaler.mean_, "scale": scaler.scale_}
-        map_ = {"weight": np.atleast_2d(weight).T, "bias": np.atleast_1d(bias)}
-        for name, array in (units | map_).items():
-            self.register_buffer(name, torch.from_numpy(np.array(array, np.float64, order="C")))
+        self.head = head
+        for name, array in (("center", center), ("spread", spread)):
+            self.register_buffer(name, _tensor(array))
 
     def forward(self, x: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
-        mean, scale, weight, bias = (
-            self.get_buffer(n) for n in ("mean", "scale", "weight", "bias")
-        )
-        return ((x - mean) / scale) @ weight + bias
+        found: Tensor = self.head((x - self.get_buffer("center")) / self.get_buffer("spread"))
+        return found
+
+
+class Linear(nn.Module):
+    """``W x + b``, in float64."""
+
+    def __init__(self, weight: np.ndarray, bias: np.ndarray) -> None:
+        super().__init__()
+        self.register_buffer("weight", _tensor(np.atleast_2d(weight).T))
+        self.register_buffer("bias", _tensor(np.atleast_1d(bias)))
+
+    def forward(self, x: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
+        return x @ self.get_buffer("weight") + self.get_buffer("bias")
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(array, np.float64, order="C"))
 
 
 class Probabilities(nn.Module):
@@ -37,11 +49,11 @@ class Probabilities(nn.Module):
         places = torch.zeros(len(classes), output_dim, dtype=torch.float64)
         places[torch.arange(len(classes)), torch.from_numpy(np.asarray(classes))] = 1.0
         self.register_buffer("places", places)
-        self.binary = len(classes) == 2
+        self.one_score = linear.get_buffer("bias").numel() == 1
 
     def forward(self, x: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
         score = self.linear(x)
-        if self.binary:
+        if self.one_score:
             presence = torch.sigmoid(score)
             known = torch.cat([1 - presence, presence], 1)
         else:

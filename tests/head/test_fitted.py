@@ -16,13 +16,15 @@ from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from aetl.files import read_tensors, write_tensors
+from aetl.head.chosen import Chosen
+from aetl.head.fitted import put_back, state_of
+from aetl.head.knn import Knn
+from aetl.head.logistic import Logistic
+from aetl.head.svm import Svm
 from aetl.stage.fitted import _tensor
 from aetl.task.classification import Classification
-from aetl.task.fitted import put_back, state_of
 from aetl.task.multilabel import Multilabel
 from aetl.task.regression import Regression
-from aetl.transfer.feature.knn import Knn
-from aetl.transfer.feature.svm import Svm
 
 ESTIMATORS = {
     "logistic": make_pipeline(StandardScaler(), LogisticRegression()),
@@ -35,6 +37,11 @@ ESTIMATORS = {
     "support vector regression": SVR(),
     "centroids": NearestCentroid(),
     "neighbours": NearestNeighbors(n_neighbors=3),
+}
+HEADS = {
+    "logistic": Logistic(scale="auto", balanced=False, folds=5, strength="auto"),
+    "knn": Knn(scale="none", balanced=False, folds=5, neighbours=3),
+    "svm": Svm(scale="standard", balanced=False, folds=5, strength=1.0, kernel="rbf"),
 }
 GIVES = ("predict", "predict_proba", "decision_function", "kneighbors")
 
@@ -65,18 +72,10 @@ def test_an_estimator_that_is_put_back_answers_the_same_to_the_bit(
 
 
 @pytest.mark.parametrize("only_class", [False, True])
-@pytest.mark.parametrize(
-    "head",
-    [
-        lambda task: task.linear_head(1.0),
-        Knn(neighbours=3).head,
-        Svm(c=1.0, kernel="rbf").head,
-    ],
-    ids=["linear", "knn", "svm"],
-)
+@pytest.mark.parametrize("name", ["logistic", "knn", "svm"])
 @pytest.mark.parametrize("task", [Classification(), Multilabel(), Regression()])
 def test_heads_of_every_task_come_back_from_their_arrays(
-    task: Any, head: Any, only_class: bool, tmp_path: Any
+    task: Any, name: str, only_class: bool, tmp_path: Any
 ) -> None:
     """Also where all the labels at hand are of one class."""
     x, classes, new = data()
@@ -85,8 +84,8 @@ def test_heads_of_every_task_come_back_from_their_arrays(
     several = np.stack([classes > 0, classes > 1], 1).astype(int)
     numbers = x[:, 0] * 3 + classes
     y = {"classification": classes, "multilabel": several, "regression": numbers}[task.kind]
-    fitted = head(task).fit(x, y, np.ones(len(x)))
-    again = head(task).load_state(through_a_file(fitted.state(), tmp_path))
+    fitted = Chosen(HEADS[name], task.kind).fit(x, y, np.ones(len(x)))
+    again = Chosen(HEADS[name], task.kind).load_state(through_a_file(fitted.state(), tmp_path))
     one, other = (task.predict_with(model, new, 3) for model in (fitted, again))
     assert np.array_equal(one.value, other.value)
     assert np.array_equal(one.probability, other.probability) or one.probability is None

@@ -373,8 +373,18 @@ def _check_unsupervised(plain: Mapping[str, Any]) -> None:
         stem = plain["twin"]["_target_"].split(".")[-2]
         raise ConfigError(
             f"target.budget=0: the twin control/{stem} learns from target labels; "
-            "set transfer/control@twin=source_only"
+            f"set transfer/control@twin={_like_twin(plain['transfer'])}"
         )
+
+
+def _like_twin(transfer: Mapping[str, Any]) -> str:
+    """The control without target labels that is as deep as the arm: a head in closed form on the
+    same features beside one, a network beside a network."""
+    for family, node in transfer.items():
+        if node and isinstance(node.get("head"), Mapping):
+            start = locate(f"transfer.{family}", node["_target_"]).initial
+            return "source_raw_features" if start == "random" else "source_probe"
+    return "source_only"
 
 
 def _needs_target_labels(path: str, node: Mapping[str, Any]) -> bool:

@@ -52,7 +52,8 @@ CSV_KEYS = (
 Family = Literal["budget", "page"]
 """What Holm's correction counts together: the arms of a pair and budget, or all rows."""
 
-_CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "control/source_only")
+_CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "control/source_only",
+             "control/source_probe", "control/source_raw_features")  # fmt: skip
 _FAMILIES = ("control", "feature", "parameter", "instance")
 _SHOWN_KEYS = 4
 

@@ -122,7 +122,7 @@ def predict(network: Network, task: Task, examples: Examples) -> Prediction:
 @torch.no_grad()
 def mapped(network: nn.Module, function: Any, examples: Examples, size: int = 1024) -> Tensor:
     """``function`` over all examples in batches, with the network in eval mode."""
-    like = next(network.parameters())
+    like = next(network.parameters(), torch.zeros(()))  # one without any is on the CPU
     with evaluating(network):
         parts = [
             function(examples.inputs(torch.arange(i, min(i + size, len(examples)))).to(like)).cpu()

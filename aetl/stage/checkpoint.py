@@ -39,7 +39,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         )
     found = read_tensors(file) if file.suffix == ".safetensors" else _unwrapped(_loaded(file))
     state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
-    if not state:
+    if found and not state:  # an autoencoder without any has none
         raise UserError(f"checkpoint={file}: holds no weights by name")
     return {str(name): value for name, value in state.items()}
 

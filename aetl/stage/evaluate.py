@@ -135,6 +135,8 @@ def evaluate(
     receipt = read_json(arms["transfer"].path / "receipt.json")
     layout = Layout(domains.target.test.identity)
     of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
+    if not len(domains.target.split.labelled):
+        of_heads += _unlike(arms)
     for line in of_heads:
         log.warning("%s", line)
     learnt = _of_pretraining(cfg, domains, pretrained, autoencoder, folder)
@@ -205,6 +207,19 @@ def _retention(
         return {}
     objective = trained_objective(cfg, pretrained)
     return retention(cfg, domains, autoencoder, objective, arm, receipt, metrics_of(cfg))
+
+
+def _unlike(arms: Mapping[str, Entry]) -> list[str]:
+    """A line where one side is a head on frozen features, and the other trained its network."""
+    closed = [bool(_head(arms[name])["head"]) for name in ("transfer", "twin")]
+    if closed[0] == closed[1]:
+        return []
+    kinds = ("trains its network", "fits a head on frozen features")
+    return [
+        f"twin: the arm {kinds[closed[0]]} and the twin {kinds[closed[1]]}, so the gain is not of "
+        "the adaptation alone; set transfer/control@twin=source_probe (source_raw_features, "
+        "source_only) to the one that is like the arm"
+    ]
 
 
 def _head(arm: Entry) -> dict[str, Any]:

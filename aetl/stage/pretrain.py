@@ -133,7 +133,7 @@ class Pretraining(Training):
         due = step // EVERY > before // EVERY or step >= self.total_steps
         if self.held_out is None or not due:
             return {}
-        x = self.held_out.to(next(self.autoencoder.parameters()))
+        x = self.held_out.to(next(self.autoencoder.parameters(), self.held_out))
         return vitals(self.autoencoder.eval(), x).values
 
     def parameter_groups(self) -> list[dict[str, Any]]:

@@ -78,7 +78,7 @@ def load_pretrained(network: Network, state: Mapping[str, Tensor], receipt: Rece
             else:
                 tensor.copy_(found)
                 receipt.matched.append(name)
-    if not in_use & set(receipt.matched):
+    if in_use and not in_use & set(receipt.matched):
         raise UserError(
             f"transfer: none of the encoder's {len(in_use)} tensors matches the pretrained ones "
             f"({len(receipt.missing)} missing, {len(receipt.skipped)} of another shape)"

@@ -22,7 +22,7 @@ _TRAIN_EVERYTHING = {
     ),
 }
 _IN_CLOSED_FORM = {
-    "control": ("random_features", "raw_features"),
+    "control": ("random_features", "raw_features", "source_probe", "source_raw_features"),
     "feature": (
         *("linear_probe", "knn", "svm", "coral_closed", "subspace_alignment", "tca"),
         *("optimal_transport", "msda", "sda"),

@@ -14,6 +14,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from aetl.config import resolved
 from aetl.rng import Rng
 from aetl.stage.arm import build_network, parts_of, strategies_of, views_of, weights_of
 from aetl.stage.domains import Domain, Domains
@@ -249,7 +250,8 @@ def test_two_strategies_that_name_what_trains_are_refused(world: World) -> None:
 
 
 def test_two_strategies_that_fit_the_head_are_refused(world: World) -> None:
-    probe = {"_target_": "aetl.transfer.feature.linear_probe.LinearProbe", "l2": 1.0}
+    head = resolved(world.cfg)["head"]
+    probe = {"_target_": "aetl.transfer.feature.linear_probe.LinearProbe", "head": head}
     with pytest.raises(UserError, match="feature and control both fit the head"):
         world.transfer({"feature": probe, "control": probe})
 

@@ -52,7 +52,11 @@ def accuracy(world: World, node: dict[str, object] | None = None) -> float:
     return float((saved["prediction"] == saved["y"]).mean())
 
 
-PROBE = {"_target_": "aetl.transfer.feature.linear_probe.LinearProbe", "l2": 1.0}
+HEAD = {
+    "_target_": "aetl.head.logistic.Logistic", "scale": "standard", "balanced": False, "folds": 5,
+    "strength": 1.0,
+}  # fmt: skip
+PROBE = {"_target_": "aetl.transfer.feature.linear_probe.LinearProbe", "head": HEAD}
 
 
 def with_oracle(target: float) -> dict[str, object]:

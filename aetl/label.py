@@ -76,6 +76,8 @@ def _domain(choice: Any, node: Mapping[str, Any]) -> str:
     path = node.get("path")
     if isinstance(path, str):
         name = f"{name}:{path.rstrip('/').rpartition('/')[2]}"
+    if node.get("where"):
+        name = f"{name}[{node['where']}]"
     shift = node.get("shift") or {}
     neutral = {"contrast": 1.0}
     moved = [

@@ -5,22 +5,23 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from annotated_types import Ge
 from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 from aetl.data.arrays import Format
-from aetl.data.scale import Scale
+from aetl.data.scale import Method, Scale
 from aetl.data.shift import Shift
-from aetl.data.stratify import stratified_order
+from aetl.data.stratify import held_groups, parts_of_groups, stratified_order
 from aetl.ranges import Count, Inner, Natural, Probability, Seed
 from aetl.rng import Rng
 from aetl.types import ExampleKind, UserError
@@ -79,7 +80,8 @@ class Examples:
     no group is on both sides of a split. ``notes`` are lines for the user: what was read otherwise
     than it may have been meant. ``rows`` are the positions in what was read, ``files`` the paths of
     examples that have a file each. ``form`` and ``scale`` say how raw arrays became ``x``, so that
-    new ones can become the same; ``scale`` is fitted on the training rows.
+    new ones can become the same; ``scale`` is fitted on the training rows. ``reading`` are JSON
+    values that a set of tables or texts keeps besides: types, categories, means.
     """
 
     x: Tensor
@@ -87,12 +89,13 @@ class Examples:
     classes: tuple[str, ...]
     identity: UInt64[np.ndarray, " N"]
     columns: tuple[str, ...] = ()
-    group: np.ndarray | None = None
+    group: Int[np.ndarray, " N"] | None = None
     notes: tuple[str, ...] = ()
     rows: Int[np.ndarray, " N"] | None = None
     files: np.ndarray | None = None
     form: Format | None = None
     scale: Scale | None = None
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.identity):
@@ -176,7 +179,7 @@ class Examples:
             digest.update(tensor.contiguous().numpy().data)
         digest.update(repr(self.classes).encode())
         if self.group is not None:
-            digest.update(self.group.astype(np.str_).data)
+            digest.update(np.ascontiguousarray(self.group).data)
         return digest.hexdigest()
 
 
@@ -207,6 +210,8 @@ class Dataset(ABC):
     of ``conf/dataset/_base.yaml``: ``size`` limits the training pool (stratified); ``budget`` (in
     all, or of each class with ``per_class``) and ``validation_fraction`` are for
     ``aetl.data.split.make_split``; ``test_fraction`` counts where there is no official test set.
+    With ``folds`` the test set is part ``fold`` (from 0) of so many equal ones. No group of
+    examples is on both sides.
     """
 
     shift: Shift | None
@@ -216,6 +221,10 @@ class Dataset(ABC):
     test_fraction: Inner
     validation_fraction: Probability
     split_seed: Seed
+    scale: Method | Literal["none"]
+    scale_by: Literal["own", "source"]
+    folds: Annotated[int, Ge(2)] | None
+    fold: Natural
 
     def __post_init__(self) -> None:
         if not 0 < self.test_fraction < 1:
@@ -235,9 +244,33 @@ class Dataset(ABC):
     def read(self) -> tuple[Examples, Examples | None]:
         """The training pool, and the official test set or None; before size and shift."""
 
-    def fitted(self, train: Examples) -> Scale | None:
-        """The scale of the training rows, which both sets are brought to; None leaves them."""
-        return None
+    def prepared(
+        self, train: Examples, test: Examples, source: Examples | None
+    ) -> tuple[Examples, Examples]:
+        """Both sets as a network sees them, by what was fitted on the training rows.
+
+        ``source`` are the training rows of the source, where this is the target.
+        """
+        scale = self.fitted(train, source)
+        if scale is None:
+            return train, test
+        pair = [replace(part, x=scale(part.x), scale=scale) for part in (train, test)]
+        return pair[0], pair[1]
+
+    def fitted(self, train: Examples, source: Examples | None) -> Scale | None:
+        """The scale of the training rows, or of the source's; None leaves them as they are."""
+        if self.scale == "none":
+            return None
+        if train.is_image:
+            raise UserError(f"scale={self.scale}: is for vectors; images are always in [0, 1]")
+        if self.scale_by == "own" or source is None:
+            return Scale.fit(train.x, self.scale)
+        if source.scale is None or source.scale.method != self.scale:
+            own = "none" if source.scale is None else source.scale.method
+            raise UserError(
+                f"scale_by=source: the source has scale={own}, and this set scale={self.scale}"
+            )
+        return source.scale
 
     def kept_by(self) -> Any | None:
         """All that decides what ``read`` gives (JSON values), where that is worth keeping."""
@@ -245,9 +278,13 @@ class Dataset(ABC):
 
     @final
     def load(
-        self, read: Callable[[], tuple[Examples, Examples | None]] | None = None
+        self,
+        read: Callable[[], tuple[Examples, Examples | None]] | None = None,
+        source: Examples | None = None,
     ) -> tuple[Examples, Examples]:
         """The training pool and the test set of the domain; ``read`` may stand in for the own one.
+
+        ``source`` is the training pool of the source, where this is the target.
 
         Read; hold out a stratified test set where there is no official one; limit the size of the
         pool; scale; shift both. The parts keep the order of the files.
@@ -263,8 +300,7 @@ class Dataset(ABC):
         else:
             held, test_stream = np.arange(len(test)), stream.fork("test")
         train = pool if len(kept) == len(pool) else pool.subset(kept)
-        if (scale := self.fitted(train)) is not None:
-            train, test = (replace(part, x=scale(part.x), scale=scale) for part in (train, test))
+        train, test = self.prepared(train, test, source)
         return (
             self._shifted(train, kept, stream.fork("train")),
             self._shifted(test, held, test_stream),
@@ -278,12 +314,17 @@ class Dataset(ABC):
         key = Rng.of(self.split_seed, "test")
         order = stratified_order(pool.y, key, pool.classes)
         held = order[:0]
+        if official and self.folds is not None:
+            raise UserError(
+                f"folds={self.folds}: this set has a test set of its own; set folds=null"
+            )
         if not official:
             known = pool.known
             able = order[known[order]] if known.any() else order
-            num_held = max(1, round(self.test_fraction * len(able)))
-            held = able[len(able) - num_held :]
+            held = able[self._held(pool, able)]
             order = order[~np.isin(order, held)]
+            if pool.group is not None:  # what has no label stays on the side of its group
+                order = order[~np.isin(pool.group[order], pool.group[held])]
             if not len(order):
                 raise UserError(
                     f"test_fraction={self.test_fraction}: leaves no training example of {len(pool)}"
@@ -292,6 +333,25 @@ class Dataset(ABC):
         if num_kept > len(order):
             raise UserError(f"size={self.size}: there are only {len(order)} training examples")
         return np.sort(order[:num_kept]), np.sort(held)
+
+    def _held(self, pool: Examples, able: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Which of the rows, in a stratified order, are the test set."""
+        if self.folds is None:
+            if pool.group is not None:
+                return held_groups(pool.group[able], self.test_fraction)
+            chosen = np.zeros(len(able), bool)
+            chosen[len(able) - max(1, round(self.test_fraction * len(able))) :] = True
+            return chosen
+        if self.fold >= self.folds:
+            raise UserError(f"fold={self.fold}: there are folds 0 to {self.folds - 1}")
+        if pool.group is None:
+            # Every folds-th of a stratified order is stratified again.
+            part = np.arange(len(able)) % self.folds
+        else:
+            part = parts_of_groups(pool.group[able], self.folds)
+        if not (part == self.fold).any() or (part == self.fold).all():
+            raise UserError(f"folds={self.folds}: fold {self.fold} would be empty, or all there is")
+        return np.asarray(part == self.fold)
 
     def _shifted(self, examples: Examples, rows: npt.NDArray[np.int64], rng: Rng) -> Examples:
         """``rows`` are the positions in the files, so that ``size`` does not change the noise."""

@@ -143,36 +143,34 @@ def _numbers(where: str, parts: Mapping[str, Array]) -> Labels:
 def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | None) -> Labels:
     if len({y.dtype.kind == "U" for y in parts.values()}) > 1:  # 1 and "1" are one class
         parts = {name: y.astype(np.str_) for name, y in parts.items()}
-    none = _none_among(np.concatenate([np.unique(y) for y in parts.values()]), unlabelled)
-    bare = {name: np.isin(y.astype(np.str_), list(none)) for name, y in parts.items()}
+    found = {name: np.unique(y, return_inverse=True) for name, y in parts.items()}
+    names = {name: [str(value) for value in values] for name, (values, _) in found.items()}
+    none = _none_among({v for given in names.values() for v in given}, unlabelled)
     first = next(iter(parts))
-    known = np.unique(parts[first][~bare[first]])
-    if not len(known):
+    classes = tuple(value for value in names[first] if value not in none)
+    if not classes:
         raise UserError(f"{where}: {first} has no label in any row")
-    classes = tuple(str(value) for value in known)
     position = {name: row for row, name in enumerate(classes)}
     targets, notes = {}, []
-    for name, y in parts.items():
-        values, inverse = np.unique(y.astype(np.str_), return_inverse=True)
-        unknown = [v for v in values if v not in position and v not in none]
+    for name, (_, inverse) in found.items():
+        unknown = [v for v in names[name] if v not in position and v not in none]
         if unknown:
             raise UserError(
                 f"{where}: {name} holds class '{unknown[0]}', which the training labels do not"
             )
-        rows = np.array([position.get(str(v), -1) for v in values], np.int64)
-        targets[name] = torch.from_numpy(rows[inverse.reshape(-1)])
-        if bare[name].any():
-            marks = " or ".join(sorted(f"'{m}'" for m in none & set(values)))
+        rows = np.array([position.get(v, -1) for v in names[name]], np.int64)[inverse.reshape(-1)]
+        targets[name] = torch.from_numpy(rows)
+        if bare := int((rows < 0).sum()):
+            marks = " or ".join(sorted(f"'{m}'" for m in none & set(names[name])))
             notes.append(
-                f"{name}: {bare[name].sum()} of {len(y)} are {marks}, taken as without a label "
+                f"{name}: {bare} of {len(rows)} are {marks}, taken as without a label "
                 "(unlabelled=null makes it a class)"
             )
     return Labels(classes, targets, notes)
 
 
-def _none_among(values: Array, unlabelled: int | str | None) -> set[str]:
+def _none_among(names: set[str], unlabelled: int | str | None) -> set[str]:
     """The labels that mean none."""
-    names = {str(value) for value in values}
     if unlabelled is None:
         return set()
     if unlabelled != "auto":

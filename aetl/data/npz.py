@@ -4,7 +4,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from annotated_types import Gt, Interval
@@ -12,7 +12,6 @@ from annotated_types import Gt, Interval
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
 from aetl.data.base import Dataset, Examples
 from aetl.data.labels import labels_of
-from aetl.data.scale import Scale
 from aetl.ranges import Text
 from aetl.types import UserError
 
@@ -26,9 +25,7 @@ class Npz(Dataset):
     ``x`` with three axes are grey images [N, H, W]; with four, colour images, whose channels are
     the first or the last axis of an image (``layout: auto`` takes the one that is 1 to 4 long).
     Images are integers in 0..255, or floats in [0, 1], which are rounded to 256 levels; ``top`` is
-    the value of white in other ranges. ``x`` with two axes are vectors, as they are or scaled
-    (``scale``: ``standard`` to zero mean and unit variance, ``unit`` to [0, 1]; fitted on the
-    training pool of ``size``, without the test rows). ``kind: field`` takes images as the numbers
+    the value of white in other ranges. ``x`` with two axes are vectors. ``kind: field`` takes images as the numbers
     that they are, ``kind: series`` signals [N, C, L] or [N, L].
 
     ``y`` of integers, booleans or text are classes, of floats regression targets; a matrix of
@@ -39,7 +36,6 @@ class Npz(Dataset):
     """
 
     path: Text
-    scale: Literal["none", "standard", "unit"]
     layout: Layout
     kind: ArrayKind
     top: Annotated[int | float, Gt(0)] | None
@@ -72,13 +68,6 @@ class Npz(Dataset):
                 f"{where}: x_train is of shape {train.shape}, x_test of {rest[0].shape}"
             )
         return train, rest[0] if rest else None
-
-    def fitted(self, train: Examples) -> Scale | None:
-        if self.scale == "none":
-            return None
-        if train.is_image:
-            raise UserError(f"scale={self.scale}: is for vectors; images are always in [0, 1]")
-        return Scale.fit(train.x, self.scale)
 
 
 def _parts(where: str, arrays: dict[str, Array]) -> tuple[dict[str, Array], list[str]]:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 
 from aetl.data.base import Examples
-from aetl.data.stratify import Rows, rank_within, stratified_order
+from aetl.data.stratify import Rows, held_groups, rank_within, stratified_order
 from aetl.files import atomic
 from aetl.rng import Rng
 from aetl.types import UserError
@@ -63,8 +63,12 @@ def make_split(
         raise UserError(
             f"validation_fraction={validation_fraction}: leaves no training example of {len(order)}"
         )
-    # The end of the order and not its start: a class with one example has to be trained on.
-    rest, validation = order[: len(order) - held], order[len(order) - held :]
+    if examples.group is None or not held:
+        # The end of the order and not its start: a class with one example has to be trained on.
+        rest, validation = order[: len(order) - held], order[len(order) - held :]
+    else:
+        chosen = held_groups(examples.group[order], validation_fraction)
+        rest, validation = order[~chosen], order[chosen]
     labelled = _labelled(examples, rest, budget, per_class)
     return Split(
         train=np.sort(rest),

@@ -2,10 +2,11 @@
 
 import numpy as np
 import numpy.typing as npt
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from aetl.rng import Rng
+from aetl.types import UserError
 
 Rows = npt.NDArray[np.int64]
 
@@ -52,3 +53,46 @@ def rank_within(grouped: Rows, counts: Rows) -> Rows:
     """0, 1, 2, ... within each group of rows that are sorted by group."""
     starts = np.cumsum(counts) - counts
     return np.arange(len(grouped)) - starts[grouped]
+
+
+def held_groups(group: Int[np.ndarray, " N"], fraction: float) -> Bool[np.ndarray, " N"]:
+    """Examples in whole groups that are together about ``fraction`` of all, at least one group.
+
+    Groups are taken in the order in which they first come, which is a random one of examples in
+    random order; one that would overshoot by more than it would bring nearer is passed over.
+    """
+    names, first, place = np.unique(group, return_index=True, return_inverse=True)
+    counts = np.bincount(place)
+    if len(names) < 2:
+        raise UserError(
+            f"group: all {len(group)} examples are of one group, which cannot be on both sides of "
+            "a split; set group=null or another column"
+        )
+    wanted, taken = fraction * len(group), 0
+    chosen: list[int] = []
+    for name in np.argsort(first):
+        nearer = abs(taken + counts[name] - wanted) < abs(taken - wanted)
+        if nearer and len(chosen) < len(names) - 1:
+            chosen.append(int(name))
+            taken += int(counts[name])
+    return np.isin(place, chosen or [int(np.argmin(counts))])
+
+
+def parts_of_groups(group: Int[np.ndarray, " N"], parts: int) -> Int[np.ndarray, " N"]:
+    """One of so many parts of nearly equal size for every example, the same for all of a group.
+
+    The largest groups first, each to the part that is the smallest so far (of equal groups in the
+    order in which they first come).
+    """
+    names, first, place = np.unique(group, return_index=True, return_inverse=True)
+    if len(names) < parts:
+        raise UserError(
+            f"folds={parts}: there are only {len(names)} groups, which stay whole; "
+            f"use at most {len(names)}"
+        )
+    counts = np.bincount(place)
+    sizes, of_group = np.zeros(parts, np.int64), np.zeros(len(names), np.int64)
+    for name in np.lexsort((first, -counts)):
+        of_group[name] = np.argmin(sizes)
+        sizes[of_group[name]] += counts[name]
+    return of_group[place]

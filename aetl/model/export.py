@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from aetl.data.base import Examples
+from aetl.data.scale import FITTED
 from aetl.files import atomic, write_json, write_text
 from aetl.model.datasets import own_test
 from aetl.model.model import WEIGHTS, Model
@@ -65,8 +66,14 @@ class Graph(nn.Module):
         scale = model.spec.preprocessing.scale
         self.scaled = scale is not None
         if scale is not None:
-            self.register_buffer("offset", torch.from_numpy(scale.offset))
-            self.register_buffer("factor", torch.from_numpy(scale.factor))
+            if scale.method not in FITTED:
+                raise UserError(
+                    f"export: scale={scale.method} cannot be part of a graph; "
+                    "--format safetensors exports all of the model"
+                )
+            offset, factor = scale.affine(len(model.spec.preprocessing.shape))
+            self.register_buffer("offset", offset)
+            self.register_buffer("factor", factor)
         self.head: nn.Module | None = None
         closed_form = model.arm.closed_form
         self.strategy = None if closed_form is None else closed_form.strategy

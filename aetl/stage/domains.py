@@ -163,7 +163,8 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     read = {name: _without_split(plain[name]) for name in datasets}
     loaded = {"source": load(datasets["source"], store, folder)}
     same = read["source"] == read["target"]
-    loaded["target"] = loaded["source"] if same else load(datasets["target"], store, folder)
+    pool = loaded["source"][0]
+    loaded["target"] = loaded["source"] if same else load(datasets["target"], store, folder, pool)
     # The budget is the target's alone: a small source may have fewer examples.
     datasets["source"] = dataclasses.replace(datasets["source"], budget="all", per_class=False)
     source, target = (

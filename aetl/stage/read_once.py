@@ -18,16 +18,21 @@ from aetl.files import atomic, read_json, write_json
 from aetl.store.store import Store, content_digest, digest_of
 
 
-def load(dataset: Dataset, store: Store, folder: Path) -> tuple[Examples, Examples]:
-    """The training pool and the test set of ``dataset``, read from its files at most once."""
+def load(
+    dataset: Dataset, store: Store, folder: Path, source: Examples | None = None
+) -> tuple[Examples, Examples]:
+    """The training pool and the test set of ``dataset``, read from its files at most once.
+
+    ``source`` is the training pool of the source, where this is the target.
+    """
     decides = dataset.kept_by() if store.reuse else None
     if decides is None:
-        return dataset.load()
+        return dataset.load(source=source)
     name = f"{type(dataset).__module__}.{type(dataset).__qualname__}"
     key = {"dataset": name, "files": content_digest(decides)}
     digest = digest_of({"_target_": name, **key}, __name__)
     entry = store.stage("data", digest, key, folder, lambda path: _write(path, *dataset.read()))
-    return dataset.load(lambda: _read(entry.path))
+    return dataset.load(lambda: _read(entry.path), source)
 
 
 def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
@@ -42,6 +47,7 @@ def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
             about: dict[str, Any] = {
                 "classes": part.classes, "columns": part.columns, "notes": part.notes,
                 "form": None if part.form is None else asdict(part.form),
+                "reading": dict(part.reading),
             }  # fmt: skip
             write_json(folder / f"{name}.json", about)
 
@@ -56,9 +62,9 @@ def _part(folder: Path, name: str) -> Examples:
         np.load(folder / f"{name}-{array}.npy", mmap_mode="c") for array in ("x", "y", "identity")
     )
     plain = read_json(folder / f"{name}.json")
-    form = plain.pop("form")
+    form, reading = plain.pop("form"), plain.pop("reading")
     about: dict[str, Any] = {key: tuple(value) for key, value in plain.items()}
-    about["form"] = None if form is None else Format(**form)
+    about |= {"form": None if form is None else Format(**form), "reading": reading}
     beside = {
         array: np.load(file, allow_pickle=False)
         for array in ("group", "files")

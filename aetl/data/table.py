@@ -1,0 +1,428 @@
+"""Own tables: csv, tsv or parquet, with numbers, categories, holes and groups."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from annotated_types import Ge, Le
+
+from aetl.data.arrays import shown
+from aetl.data.base import Dataset, Examples, stats_of
+from aetl.data.labels import labels_of
+from aetl.data.scale import FITTED, Scale
+from aetl.data.where import columns_of, rows_where, texts
+from aetl.ranges import Text
+from aetl.types import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ColumnType = Literal["number", "category"]
+Raw = list[dict[str, Any]]
+"""The columns of a table as they were read: ``name``, ``type``, and of categories all texts."""
+Fitted = list[dict[str, Any]]
+"""The same as fitted on a training part: the ``mean`` of numbers and whether any was ``missing``,
+the ``categories`` that were there."""
+
+SEPARATORS = (",", ";", "\t", "|")
+# A column of texts of which more are numbers has a few that should not be there.
+MOSTLY = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table(Dataset):
+    """One row for each example; ``target`` is the column to be foretold.
+
+    A column of numbers stays one; a column of text becomes one column for each of its categories,
+    and one more for those that training never saw and for holes. Holes among numbers take the
+    mean, and a column says where they were. ``types`` overrules what was found. A target of
+    whole numbers or text are classes, of others a regression (``types`` of it overrules that,
+    too). ``ignore`` leaves columns out, as ``where`` and ``group`` do with those that they name.
+
+    Everything is fitted on the training pool alone. A target's columns are matched with the
+    source's by their names: what the target lacks is filled as a hole, what it has besides is left
+    out, and less than ``min_overlap`` of the source's columns is refused.
+    """
+
+    path: Text
+    test_path: Text | None
+    target: str | None
+    types: Mapping[str, ColumnType]
+    ignore: Sequence[str]
+    where: str | None
+    group: str | None
+    missing: Sequence[str]
+    separator: str | None
+    decimal: str
+    encoding: str
+    max_categories: Annotated[int, Ge(2)]
+    min_overlap: Annotated[float, Ge(0), Le(1)]
+    unlabelled: int | str | None
+
+    def read(self) -> tuple[Examples, Examples | None]:
+        frame, notes = self._frame(Path(self.path).expanduser())
+        test = None
+        if self.test_path is not None:
+            test, _ = self._frame(Path(self.test_path).expanduser())
+        frames = {"training": frame} | ({} if test is None else {"test": test})
+        features, lines = self._features(frame)
+        labels = labels_of(
+            str(self.path),
+            {n: None if self.target is None else self._labels(f) for n, f in frames.items()},
+            {name: len(f) for name, f in frames.items()},
+            self.unlabelled,
+        )
+        sets = []
+        for name, part in frames.items():
+            raw, x, identity = self._raw(part, features)
+            group = None
+            if self.group is not None:
+                named = texts(self._column(part, self.group, "group")).to_numpy(str)
+                group = np.unique(named, return_inverse=True)[1].astype(np.int64)
+            sets.append(Examples(
+                torch.from_numpy(x), labels.targets[name], labels.classes, identity, group=group,
+                reading={"raw": raw},
+            ))  # fmt: skip
+        pool = sets[0].told(*notes, *lines, *labels.notes)
+        return pool, sets[1] if test is not None else None
+
+    def kept_by(self) -> Any:
+        """Text is parsed once."""
+        paths = [Path(p).expanduser() for p in (self.path, self.test_path) if p is not None]
+        for path in paths:
+            if not path.is_file():
+                raise UserError(f"path={path}: is not a file")
+        keys = ("target", "where", "group", "separator", "decimal", "encoding", "max_categories",
+                "unlabelled")  # fmt: skip
+        files = [stats_of([path], path.parent) for path in paths]
+        lists = {"ignore": list(self.ignore), "missing": list(self.missing)}
+        own = {key: getattr(self, key) for key in keys}
+        return {"files": files, "types": dict(self.types)} | lists | own
+
+    def prepared(
+        self, train: Examples, test: Examples, source: Examples | None
+    ) -> tuple[Examples, Examples]:
+        fitted = fit_columns(train)
+        notes: list[str] = []
+        if source is not None and "columns" in source.reading:
+            there: Fitted = list(source.reading["columns"])
+            notes = self._matched(there, fitted)
+            fitted = _as_in_source(there, fitted, statistics=self.scale_by == "source")
+        train, test = (apply_columns(part, fitted) for part in (train, test))
+        scale = self.fitted(train, source)
+        if scale is not None and scale is not getattr(source, "scale", None):
+            scale = _of_numbers(scale, train, fitted)
+        reading = {"columns": fitted}
+        train, test = (
+            replace(
+                part, x=part.x if scale is None else scale(part.x), scale=scale, reading=reading
+            )
+            for part in (train, test)
+        )
+        return train.told(*notes), test
+
+    def _frame(self, path: Path) -> tuple["pd.DataFrame", list[str]]:
+        """The rows of a file that ``where`` chooses."""
+        frame, notes = read_frame(path, self.separator, self.decimal, self.encoding, self.missing)
+        if self.where is not None:
+            frame = frame[rows_where(frame, self.where, str(path))].reset_index(drop=True)
+        return frame, notes
+
+    def _column(self, frame: "pd.DataFrame", name: str, key: str) -> "pd.Series[Any]":
+        if name not in frame:
+            close = difflib.get_close_matches(name, list(frame), n=1)
+            hint = f"did you mean '{close[0]}'?" if close else f"it has {shown(frame)}"
+            raise UserError(f"{key}={name}: {self.path} has no such column; {hint}")
+        return frame[name]
+
+    def _labels(self, frame: "pd.DataFrame") -> npt.NDArray[Any]:
+        """The target as numbers, whole numbers or text."""
+        assert self.target is not None
+        column = self._column(frame, self.target, "target")
+        given = self.types.get(self.target)
+        if given == "number":
+            return np.asarray(_numbers(str(self.path), column), np.float64)
+        numeric = column.dtype.kind in "iuf"
+        whole = numeric and (column.dropna() % 1 == 0).all()
+        has_holes = bool(column.isna().any())
+        if given == "category":
+            return np.asarray(texts(column), str)
+        if numeric and not (whole and (column.dtype.kind != "f" or has_holes)):
+            return np.asarray(column, np.float64)
+        return np.asarray(texts(column), str) if has_holes or not numeric else np.asarray(column)
+
+    def _features(self, frame: "pd.DataFrame") -> tuple[dict[str, ColumnType], list[str]]:
+        """The columns that are inputs with their types, and what is told of others."""
+        for key in ("ignore", "types"):
+            for name in getattr(self, key):
+                self._column(frame, name, key)
+        out = {self.target, self.group, *self.ignore, *columns_of(self.where)}
+        features: dict[str, ColumnType] = {}
+        notes = []
+        for name in map(str, frame):
+            if name in out:
+                continue
+            column = frame[name]
+            if name in self.types:
+                features[name] = self.types[name]
+            elif column.dtype.kind in "iufb":
+                features[name] = "number"
+            elif column.dtype.kind in "mM":
+                notes.append(f"column {name} holds times and is left out")
+            elif (bad := _mostly_numbers(column)) is not None:
+                row, value = bad
+                raise UserError(
+                    f"{self.path}: column {name} holds '{value}' in row {row}, and most others are "
+                    f"numbers; set missing=['{value}'] if it is a hole, types.{name}=category if "
+                    "all are texts, or decimal"
+                )
+            elif column.nunique() > max(self.max_categories, len(frame) / 2):
+                number = column.nunique()
+                notes.append(
+                    f"column {name} has {number} different texts and is left out "
+                    f"(types.{name}=category keeps the most frequent)"
+                )
+            else:
+                features[name] = "category"
+        if not features:
+            raise UserError(f"{self.path}: has no column to learn from; it has {shown(frame)}")
+        return features, notes
+
+    def _raw(
+        self, frame: "pd.DataFrame", features: Mapping[str, ColumnType]
+    ) -> tuple[Raw, npt.NDArray[np.float32], npt.NDArray[np.uint64]]:
+        """Numbers, and the places of texts among all of their column; NaN for holes."""
+        import pandas as pd
+
+        raw: Raw = []
+        x = np.empty((len(frame), len(features)), np.float32)
+        hashed = {}
+        for place, (name, type_) in enumerate(features.items()):
+            column = self._column(frame, name, "test_path")
+            if type_ == "number":
+                numbers = _numbers(str(self.path), column).to_numpy(np.float64)
+                _refuse_infinite(str(self.path), name, numbers)
+                x[:, place], hashed[name] = numbers, numbers
+                raw.append({"name": name, "type": type_})
+            else:
+                named = texts(column)
+                counts = named[named != ""].value_counts()
+                kept = sorted(counts.index[: self.max_categories])
+                x[:, place] = pd.Index(kept).get_indexer(named)
+                x[x[:, place] < 0, place] = np.nan
+                hashed[name] = named
+                raw.append({"name": name, "type": type_, "categories": kept})
+        table = pd.DataFrame(hashed)
+        identity = pd.util.hash_pandas_object(table[sorted(table)], index=False)
+        return raw, x, identity.to_numpy(np.uint64)
+
+    def _matched(self, source: Fitted, own: Fitted) -> list[str]:
+        """What is told of columns that only one has; refuses too small an overlap."""
+        there, here = ({c["name"]: c["type"] for c in columns} for columns in (source, own))
+        shared = [name for name in there if name in here]
+        if len(shared) < self.min_overlap * len(there) or not shared:
+            raise UserError(
+                f"{self.path}: has {len(shared)} of the source's {len(there)} columns "
+                f"({shown(there)}), less than min_overlap={self.min_overlap}; it has {shown(here)}"
+            )
+        for name in shared:
+            if there[name] != here[name]:
+                raise UserError(
+                    f"{self.path}: column {name} holds {_plural(here[name])}, and the source's "
+                    f"{_plural(there[name])}; set types.{name} of both to one of them"
+                )
+        lacking = [name for name in there if name not in here]
+        besides = [name for name in here if name not in there]
+        notes = []
+        if lacking:
+            notes.append(
+                f"{len(lacking)} of the source's {len(there)} columns are not here and are filled "
+                f"as holes ({shown(lacking)})"
+            )
+        if besides:
+            notes.append(f"{len(besides)} columns are not in the source and are left out "
+                         f"({shown(besides)})")  # fmt: skip
+        return notes
+
+
+def read_frame(
+    path: Path, separator: str | None, decimal: str, encoding: str, missing: Sequence[str]
+) -> tuple["pd.DataFrame", list[str]]:
+    """A file as a DataFrame; ``UserError`` with the line for what cannot be parsed."""
+    try:
+        import pandas as pd
+    except ImportError:
+        raise UserError("tables need pandas and pyarrow: pip install 'aetl[table]'") from None
+    if not path.is_file():
+        raise UserError(f"path={path}: is not a file")
+    if path.suffix.lower() in (".parquet", ".pq"):
+        try:
+            frame = pd.read_parquet(path)
+        except Exception as error:  # of pyarrow, in many classes
+            line = (str(error).splitlines() or [""])[0]
+            raise UserError(f"{path}: is cut off or not a parquet file ({line})") from None
+        return _checked(path, frame.reset_index(drop=True)), []
+    notes: list[str] = []
+    if separator is None:
+        separator = _separator(path, encoding)
+        if separator != "," and path.suffix.lower() != ".tsv":
+            notes.append(f"the columns are separated by {separator!r} (separator=... overrules)")
+    try:
+        frame = pd.read_csv(
+            path, sep=separator, decimal=decimal, encoding=encoding, na_values=list(missing),
+            low_memory=False, index_col=False, on_bad_lines="error",
+        )  # fmt: skip
+    except pd.errors.EmptyDataError:
+        raise UserError(f"{path}: is empty") from None
+    except (UnicodeError, LookupError) as error:
+        raise UserError(
+            f"{path}: is not in encoding={encoding} ({error}); set encoding=latin-1, utf-16, ..."
+        ) from None
+    except (ValueError, OSError) as error:  # the parser's
+        raise UserError(f"{path}: {_parser_line(str(error))}") from None
+    return _checked(path, frame), notes
+
+
+def _parser_line(text: str) -> str:
+    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text)
+    if found:
+        expected, line, saw = found.groups()
+        return f"line {line} has {saw} fields, and those before have {expected}"
+    return f"is no table ({(text.splitlines() or ['?'])[0]})"
+
+
+def _separator(path: Path, encoding: str) -> str:
+    """The one that the header has most of."""
+    try:
+        with path.open(encoding=encoding) as file:
+            header = file.readline()
+    except (UnicodeError, LookupError) as error:
+        raise UserError(
+            f"{path}: is not in encoding={encoding} ({error}); set encoding=latin-1, utf-16, ..."
+        ) from None
+    return max(SEPARATORS, key=header.count)
+
+
+def _checked(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
+    frame.columns = [str(name).strip() for name in frame.columns]
+    double = [name for name in frame.columns if list(frame.columns).count(name) > 1]
+    if double:
+        raise UserError(f"{path}: has two columns called '{double[0]}'")
+    if not len(frame):
+        raise UserError(f"{path}: has a header ({shown(frame)}) and no rows")
+    return frame
+
+
+def _numbers(path: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """A column as numbers; names the first row of what is none."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    bad = np.flatnonzero(numbers.isna() & column.notna())
+    if len(bad):
+        raise UserError(
+            f"{path}: column {column.name} holds '{column.iloc[bad[0]]}' in row {bad[0]}, which is "
+            f"no number; set missing=['{column.iloc[bad[0]]}'] if it is a hole"
+        )
+    return numbers
+
+
+def _mostly_numbers(column: "pd.Series[Any]") -> tuple[int, str] | None:
+    """The first row and text that is no number, in a column that holds mostly numbers."""
+    import pandas as pd
+
+    counts = column.value_counts()  # parsed once for each text, not once for each row
+    parsed = pd.to_numeric(pd.Series(counts.index.astype(str)), errors="coerce")
+    odd = parsed.isna().to_numpy()
+    if not 0 < counts[odd].sum() < MOSTLY * counts.sum():
+        return None
+    row = int(np.flatnonzero(column.isin(counts.index[odd]))[0])
+    return row, str(column.iloc[row])
+
+
+def _refuse_infinite(path: str, name: str, numbers: npt.NDArray[np.float64]) -> None:
+    with np.errstate(over="ignore"):
+        bad = np.flatnonzero(np.isinf(numbers.astype(np.float32)))
+    if len(bad):
+        raise UserError(
+            f"{path}: column {name} holds {numbers[bad[0]]:g} in row {bad[0]}, beyond what a "
+            "network can take"
+        )
+
+
+def _plural(type_: str) -> str:
+    return "numbers" if type_ == "number" else "categories"
+
+
+def fit_columns(train: Examples) -> Fitted:
+    """What is known of each column from the training rows alone."""
+    fitted: Fitted = []
+    for place, column in enumerate(train.reading["raw"]):
+        values = train.x[:, place].double().numpy()
+        there = ~np.isnan(values)
+        if column["type"] == "number":
+            mean = float(values[there].mean()) if there.any() else 0.0
+            fitted.append({**column, "mean": mean, "missing": bool(not there.all())})
+        else:
+            seen = np.bincount(values[there].astype(int), minlength=len(column["categories"]))
+            kept = [c for c, n in zip(column["categories"], seen, strict=True) if n]
+            fitted.append({**column, "categories": kept})
+    return fitted
+
+
+def _as_in_source(source: Fitted, own: Fitted, *, statistics: bool) -> Fitted:
+    """The source's columns, with the means of the target where those are its own."""
+    means = {} if statistics else {c["name"]: c["mean"] for c in own if "mean" in c}
+    return [
+        c | ({"mean": means[c["name"]]} if c["name"] in means else {}) for c in source
+    ]  # fmt: skip
+
+
+def apply_columns(part: Examples, fitted: Fitted) -> Examples:
+    """The part with the columns that were fitted, by their names; no NaN is left."""
+    raw = {c["name"]: (place, c) for place, c in enumerate(part.reading["raw"])}
+    names = [name for column in fitted for name in _names(column)]
+    x = np.zeros((len(names), len(part)), np.float32)  # by columns, which are written whole
+    start = 0
+    for column in fitted:
+        place, own = raw.get(column["name"], (None, column))
+        values = (
+            np.full(len(part), np.nan, np.float32) if place is None else part.x[:, place].numpy()
+        )
+        hole = np.isnan(values)
+        if column["type"] == "number":
+            x[start] = np.where(hole, np.float32(column["mean"]), values)
+            if column["missing"]:
+                x[start + 1] = hole
+        else:
+            position = {text: k for k, text in enumerate(column["categories"])}
+            other = len(position)
+            moved = np.array([position.get(text, other) for text in own["categories"]] + [other])
+            codes = moved[np.where(hole, len(moved) - 1, np.nan_to_num(values)).astype(int)]
+            x[start + codes, np.arange(len(part))] = 1
+        start += len(_names(column))
+    return replace(part, x=torch.from_numpy(np.ascontiguousarray(x.T)), columns=tuple(names))
+
+
+def _names(column: Mapping[str, Any]) -> list[str]:
+    """What becomes of a column: itself and where its holes are, or one for each category."""
+    name = column["name"]
+    if column["type"] == "number":
+        return [name, f"{name}=?"] if column["missing"] else [name]
+    return [f"{name}={text}" for text in [*column["categories"], "?"]]
+
+
+def _of_numbers(scale: Scale, train: Examples, fitted: Fitted) -> Scale:
+    """Of numbers alone: categories and marks of holes stay 0 and 1."""
+    if scale.method not in FITTED:
+        return scale
+    numbers = {c["name"] for c in fitted if c["type"] == "number"}
+    kept = np.array([name in numbers for name in train.columns])
+    offset, factor = np.where(kept, scale.offset, 0.0), np.where(kept, scale.factor, 1.0)
+    return Scale(offset, factor, scale.method)

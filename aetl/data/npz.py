@@ -25,8 +25,9 @@ class Npz(Dataset):
     ``x`` with three axes are grey images [N, H, W]; with four, colour images, whose channels are
     the first or the last axis of an image (``layout: auto`` takes the one that is 1 to 4 long).
     Images are integers in 0..255, or floats in [0, 1], which are rounded to 256 levels; ``top`` is
-    the value of white in other ranges. ``x`` with two axes are vectors. ``kind: field`` takes images as the numbers
-    that they are, ``kind: series`` signals [N, C, L] or [N, L].
+    the value of white in other ranges. ``x`` with two axes are vectors.
+    ``kind: field`` takes images as the numbers that they are, ``kind: series`` signals [N, C, L] or
+    [N, L].
 
     ``y`` of integers, booleans or text are classes, of floats regression targets; a matrix of
     zeros and ones has several labels for each example, called by their columns. ``unlabelled`` is

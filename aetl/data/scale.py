@@ -31,7 +31,7 @@ class Scale:
     - ``robust``: the median to 0 and the distance between the quartiles to 1;
     - ``sample``: each example by itself to zero mean and unit variance (nothing is fitted);
     - ``whiten``: columns without correlation and of unit variance, by the symmetric square root
-      (ZCA: Bell and Sejnowski, 1997); ``factor`` is the matrix that ``x - offset`` is multiplied by;
+      (ZCA: Bell and Sejnowski, 1997); ``factor`` is the matrix;
     - ``log1p``: ``log(1 + x)`` of counts (nothing is fitted).
 
     Computed in float64. What is constant in the training part becomes 0.
@@ -69,23 +69,28 @@ class Scale:
                 raise UserError(
                     f"scale=log1p: is for counts, and the data reaches down to {float(x.min()):g}"
                 )
-            return x.log1p()
+            logs: Tensor = x.log1p()
+            return logs
         offset, factor = self._tensors(x)
         if self.method == "whiten":
-            return ((x.double() - offset) @ factor).float()
+            white: Tensor = ((x.double() - offset) @ factor).float()
+            return white
         scaled: Tensor = (x.double() - offset) / factor
         return scaled.float()
 
     def undone(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
         """What would be scaled to ``x``, rounded to float32."""
         if self.method == "log1p":
-            return x.expm1()
+            counts: Tensor = x.expm1()
+            return counts
         if self.method == "sample":  # scaled again, it is what it is
             return x
         offset, factor = self._tensors(x)
         if self.method == "whiten":
-            return (x.double() @ torch.linalg.pinv(factor) + offset).float()
-        return (x.double() * factor + offset).float()
+            back: Tensor = x.double() @ torch.linalg.pinv(factor) + offset
+        else:
+            back = x.double() * factor + offset
+        return back.float()
 
     def _tensors(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Offset and factor in the form of the examples, on their device."""

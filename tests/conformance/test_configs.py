@@ -128,7 +128,7 @@ def test_a_file_names_every_key_of_its_class_and_no_default_twice(file: Path) ->
     ],
 )
 def test_a_mistake_is_told_in_one_line(override: str, said: str) -> None:
-    from aetl.config import explain
+    from aetl.mistakes import explain
 
     with pytest.raises((ConfigError, HydraException, OmegaConfBaseException)) as caught:
         accept([override])

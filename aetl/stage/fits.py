@@ -9,16 +9,23 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from aetl.backbone.base import Backbone
 from aetl.config import locate, resolved
+from aetl.corruption.base import Corruption
 from aetl.data.base import Examples
 from aetl.loss.base import LossTerm
 from aetl.metric.base import Metric
 from aetl.stage.domains import Domain, Domains
 from aetl.task.base import Task, numpy
+from aetl.transfer.base import TransferStrategy
 from aetl.types import DoesNotFit, UserError
 
 PARTS = ("autoencoder", "loss", "transfer", "twin")
 """The nodes of a config that are given examples."""
+
+
+# Heads, metrics and selectors have kinds of tasks.
+TAKERS = (Backbone, Corruption, LossTerm, TransferStrategy)
 
 
 def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
@@ -55,11 +62,10 @@ def _targets(path: str, node: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _refuse_kind(path: str, made: Any, examples: Examples) -> None:
-    kinds = getattr(made, "kinds", None)
-    if not isinstance(made, type) or not kinds or examples.kind in kinds:
+    if not isinstance(made, type) or not issubclass(made, TAKERS) or examples.kind in made.kinds:
         return
     raise DoesNotFit(
-        f"{path} ({made.__name__}) takes {' or '.join(sorted(kinds))} data, and this data is "
+        f"{path} ({made.__name__}) takes {' or '.join(sorted(made.kinds))} data, and this data is "
         f"{examples.kind} of shape {examples.shape}"
     )
 

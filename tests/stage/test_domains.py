@@ -434,3 +434,10 @@ def test_vectors_in_0_to_1_fit_a_bernoulli_loss(tmp_path: Path) -> None:
     unit = {"x": np.random.default_rng(0).random((120, 3)).astype(np.float32)}
     domains = pair(tmp_path, unit, {"x": V}, "duplicates=keep")
     refuse_misfit(tiny_config(tmp_path, "loss=bernoulli"), domains, domains.source)
+
+
+def test_what_has_kinds_of_tasks_takes_any_examples(tmp_path: Path) -> None:
+    """A head names tasks by the attribute by which a backbone names examples."""
+    overrides = ["transfer=feature/linear_probe", "target.budget=12"]
+    domains = pair(tmp_path, {}, {}, *overrides)
+    refuse_misfit(tiny_config(tmp_path, *overrides), domains, domains.source)

@@ -11,13 +11,14 @@ MAKING := .venv/.making
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all test-matrix test-tracking test-slurm test-ray check demo bench clean
+.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray check demo bench clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
 	@echo 'make test-matrix every autoencoder trained on every backbone (4 minutes)'
+	@echo 'make test-faults 200 interruptions and 300 damages of runs and sweeps (20 minutes)'
 	@echo 'make test-tracking the real W&B client, sent to a stand-in server (3 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
 	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
@@ -48,11 +49,15 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not gpu and not slurm and not bench'
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder -m 'not fault and not gpu and not slurm and not bench'
 
 # All of it, slow or not; case by case, since a few take much longer than the others.
 test-matrix: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m 'slow or not slow' tests/conformance/test_training.py
+
+# Killed, signalled, filled up and damaged at seeded moments (20 minutes).
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'fault or not fault' tests/fault
 
 test-tracking: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m slow tests/tracking

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import io
 import json
 import math
@@ -30,11 +31,14 @@ def atomic(path: Path) -> Iterator[Path]:
     When the block fails (full disk, Ctrl-C) the temporary file is removed and ``path`` keeps what
     it held before.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary: Path | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix
+        )
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
@@ -43,7 +47,8 @@ def atomic(path: Path) -> Iterator[Path]:
             error.filename = str(path)
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -115,6 +120,22 @@ def copy(source: Path, target: Path) -> None:
             shutil.copyfileobj(old, new, 1 << 20)
 
 
+class Elsewhere(Exception):
+    """A folder that leads out of the place that is written to, told in one line."""
+
+    of_user = True
+
+
+def refuse_link(folder: Path) -> None:
+    """``Elsewhere`` for a link: a run's folder may come from anybody, and through one we would
+    write wherever it leads."""
+    if folder.is_symlink():
+        raise Elsewhere(
+            f"{folder}: is a link to {os.readlink(folder)}, and nothing is written through it; "
+            "remove it"
+        )
+
+
 class Damaged(ValueError):
     """A file of ours that is no longer what was written, told in one line."""
 
@@ -151,6 +172,34 @@ def read_json(path: Path) -> Any:
         raise Damaged(
             f"{path}: is cut off or not JSON ({error}); restore it from a copy, or remove it"
         ) from None
+
+
+def file_digest(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 32 hex digits."""
+    digest = hashlib.blake2b(digest_size=16)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A record with its own digest in it, under ``check``."""
+    bare = {k: v for k, v in record.items() if k != "check"}
+    plain = json.loads(json.dumps(_finite(bare), default=str))  # as it is read again
+    return {**plain, "check": _check(plain)}
+
+
+def is_altered(record: Any) -> bool:
+    """Whether a record that has its digest is not what was written."""
+    if not isinstance(record, dict) or "check" not in record:
+        return False
+    return bool(record["check"] != _check({k: v for k, v in record.items() if k != "check"}))
+
+
+def _check(plain: Mapping[str, Any]) -> str:
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
 def _umask() -> int:

@@ -42,7 +42,7 @@ def rerun(saved: Path, check: bool) -> int:
 
 def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
     """The jobs of a sweep in a new sweep's folder, over a store of its own there."""
-    from aetl.multirun.again import refuse_strange, run_jobs
+    from aetl.multirun.again import refuse_altered, refuse_strange, run_jobs
     from aetl.multirun.manifest import Claim, Manifest, SweepRefused, locked, now
 
     if at_once is not None and at_once < 1:
@@ -53,6 +53,7 @@ def rerun_sweep(saved: Path, check: bool, at_once: int | None) -> int:
         where = old.job_folder(missing[0]) if missing else saved
         raise SweepRefused(f"{where}: has no config.yaml to start from")
     refuse_strange(old, old.jobs)
+    refuse_altered(old, old.jobs)
     _warn(dict(_records(old)))
     output_dir = load_config(old.job_folder(old.jobs[0]) / "config.yaml").output_dir
     outputs = _outputs(saved, Path(old.cwd) / output_dir)

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from aetl.config import ConfigError
-from aetl.files import is_let_go
+from aetl.files import is_altered, is_let_go
 
 logger = logging.getLogger(__name__)
 
 RECORD = "run.json"
 VERSION = 1
+ALTERED = "is not what the run wrote (damaged, or edited); restore it, or aetl rerun"
 ALIVE = ".alive.lock"
 """The file in a run's folder that its process holds while it runs."""
 
@@ -139,6 +140,8 @@ def read_run(folder: Path) -> Run:
         raise RecordError(f"{RECORD} cannot be read ({error.strerror})") from None
     except ValueError as error:  # of JSON or of UTF-8
         raise RecordError(f"{RECORD} is cut off or not JSON ({error})") from None
+    if is_altered(record):
+        raise RecordError(f"{RECORD} {ALTERED}")
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         raise RecordError(f"{RECORD} is not the record of a run (no status)")
     if record.get("version", VERSION) != VERSION:
@@ -160,6 +163,8 @@ def load_record(folder: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         raise ConfigError(f"{path}: cannot be read as JSON") from None
+    if is_altered(record):
+        raise ConfigError(f"{path}: {ALTERED}")
     assert isinstance(record, dict)
     return record | {"status": status_now(path.parent, record)}
 

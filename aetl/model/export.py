@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from aetl.data.base import Examples
 from aetl.data.scale import FITTED
-from aetl.files import atomic, write_json, write_text
+from aetl.files import atomic, refuse_link, write_json, write_text
 from aetl.model.datasets import own_test
 from aetl.model.model import WEIGHTS, Model
 from aetl.stage.fitted import HEAD, NETWORK, SIZE
@@ -114,6 +114,7 @@ def export(
 
     Safetensors are the very files of the run, so there is nothing to compare.
     """
+    refuse_link(folder)
     folder.mkdir(parents=True, exist_ok=True)
     model.to("cpu")
     write_json(folder / "model.json", described(model, gives))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aetl import trust
+from aetl.files import file_digest
 from aetl.multirun.manifest import (
     ENDED,
     TASK,
@@ -83,6 +84,7 @@ def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
     from aetl.multirun.run import SweepFailed, backend_of, run_sweep
 
     refuse_strange(manifest, jobs)
+    refuse_altered(manifest, jobs)
     for job in jobs:
         if not (manifest.job_folder(job) / "config.yaml").exists():
             raise SweepRefused(f"{manifest.job_folder(job)}: the job's config.yaml is missing")
@@ -118,6 +120,18 @@ def refuse_strange(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
         folder = manifest.job_folder(job)
         trust.load_config(folder / "config.yaml")
         _refuse_strange_logging(folder / ".hydra" / "hydra.yaml")
+
+
+def refuse_altered(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
+    """A job goes on from the config that it was started with, or not at all."""
+    for job in jobs:
+        for name, digest in job.digests.items():
+            file = manifest.job_folder(job) / name
+            if file.exists() and file_digest(file) != digest:
+                raise SweepRefused(
+                    f"{file}: is not what the sweep wrote (damaged, or edited); restore it, or "
+                    "start this job as a run of its own"
+                )
 
 
 def _asked(manifest: Manifest) -> Iterator[str]:

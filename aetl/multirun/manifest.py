@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from aetl.config import ConfigError
-from aetl.files import read_json, write_json
+from aetl.files import is_altered, read_json, sealed, write_json
 
 State = Literal["waiting", "running", "done", "pruned", "refused", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
@@ -45,6 +45,7 @@ class JobEntry:
     ranks: int
     on_gpu: bool
     shares: str  # equal for the jobs that can share one pretraining
+    digests: dict[str, str] = field(default_factory=dict)  # of its configs, by path in its folder
     state: State = "waiting"
     tries: int = 0
     started: str | None = None
@@ -79,7 +80,7 @@ class Manifest:
     def save(self) -> None:
         values = {"version": 1} | asdict(self)
         del values["folder"]
-        write_json(self.folder / "manifest.json", values)
+        write_json(self.folder / "manifest.json", sealed(values))
 
     @staticmethod
     def load(folder: Path) -> Manifest:
@@ -97,7 +98,13 @@ class Manifest:
                     f"{folder}: the sweep ended before its jobs were checked"
                 ) from None
             raise SweepRefused(f"{path}: cannot be read as JSON") from None
-        del values["version"]
+        if is_altered(values):
+            raise SweepRefused(
+                f"{path}: is not what the sweep wrote (damaged, or edited); restore it, or start "
+                "the sweep again in another folder (what it has computed is in the store)"
+            )
+        for name in ("version", "check"):
+            values.pop(name, None)
         jobs = [JobEntry(**job) for job in values.pop("jobs")]
         return Manifest(folder=folder, jobs=jobs, **values)
 

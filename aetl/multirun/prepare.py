@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from aetl.config import ConfigError, check, register_resolvers, resolved
-from aetl.files import write_text
+from aetl.files import file_digest, write_text
 from aetl.mistakes import explain
 from aetl.multirun.job import Surroundings, die_with_parent
 from aetl.multirun.manifest import JobEntry
@@ -67,6 +67,9 @@ def prepare(
 
 
 _PLAN: Plan
+
+CONFIGS = ("config.yaml", ".hydra/hydra.yaml")
+"""What a job starts from."""
 
 
 def _begin(plan: Plan) -> None:
@@ -113,6 +116,7 @@ def _checked(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
         ranks=devices if isinstance(devices, int) and devices > 1 else 1,
         on_gpu=trainer["accelerator"] in ("auto", "gpu", "cuda"),
         shares=hashlib.blake2b(shared.encode(), digest_size=8).hexdigest(),
+        digests={name: file_digest(folder / name) for name in CONFIGS},
     )
 
 

@@ -14,7 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float, Int, Num
 
-from aetl.files import atomic
+from aetl.files import atomic, refuse_link
 from aetl.report.canvas import COLORS, GREY, INK, axes_grid, png, style
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def run_figures(folder: Path, metric: str, classes: Sequence[str] = ()) -> dict[
 
 def save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Path]:
     """The figures of a run as ``figures/*.png`` in its folder, by name."""
+    refuse_link(folder / "figures")
     paths = {name: folder / "figures" / f"{name}.png" for name in figures}
     for name, figure in figures.items():
         with atomic(paths[name]) as temporary:

@@ -8,8 +8,6 @@ alters bits by itself; ``aetl store verify`` reads everything again.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -17,24 +15,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from aetl.files import read_json, write_json
+from aetl.files import file_digest, is_altered, read_json, sealed, write_json
 
 RECORD = "entry.json"
 _SEEN = ".seen"
 _DAY = 86400.0
-_BLOCK = 1 << 20
 
 _known: dict[str, tuple[list[int], str]] = {}
 """By path: what the inode said, and the digest of the content then."""
-
-
-def file_digest(path: Path) -> str:
-    """BLAKE2b of a file's bytes, 32 hex digits."""
-    digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def files_of(folder: Path) -> dict[str, str]:
@@ -48,16 +36,9 @@ def files_of(folder: Path) -> dict[str, str]:
     return found
 
 
-def sealed(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A record with its own digest in it, under ``check``."""
-    return {**record, "check": _check(record)}
-
-
 def is_sealed(record: Any) -> bool:
     """Whether a record is what was written."""
-    return isinstance(record, dict) and record.get("check") == _check(
-        {k: v for k, v in record.items() if k != "check"}
-    )
+    return isinstance(record, dict) and "check" in record and not is_altered(record)
 
 
 def fault(folder: Path, *, again: bool = False) -> str | None:
@@ -132,8 +113,3 @@ def _note(folder: Path, files: Mapping[str, str]) -> None:
     with suppress(OSError):  # a store that others own is read again in every process
         stats = {name: _stat(folder / name) for name in files}
         write_json(folder / _SEEN, sealed({"at": time.time(), "files": stats}))
-
-
-def _check(record: Mapping[str, Any]) -> str:
-    text = json.dumps(record, sort_keys=True, default=str)
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -26,10 +26,10 @@ import torch
 from filelock import FileLock, Timeout
 
 from aetl import ranks
-from aetl.files import read_json, write_json
+from aetl.files import read_json, sealed, write_json
 from aetl.ranges import Text
 from aetl.store.code import code_digest
-from aetl.store.digests import RECORD, fault, files_of, sealed
+from aetl.store.digests import RECORD, fault, files_of
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,7 @@ class Store:
                 seconds = time.monotonic() - start
                 if ranks.rank() == 0:
                     record = {"stage": name, "digest": digest, "seconds": seconds, "key": dict(key)}
-                    # As JSON gives it back, so that its own digest is that of what is read.
-                    plain = json.loads(json.dumps(record | {"files": files_of(path)}, default=str))
-                    write_json(path / RECORD, sealed(plain))
+                    write_json(path / RECORD, sealed(record | {"files": files_of(path)}))
             ranks.agree(None)  # nobody reads on before the entry is written
         finally:
             if ranks.rank() == 0:

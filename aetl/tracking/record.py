@@ -22,9 +22,18 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from aetl import ranks, trust
-from aetl.comparison.run import ALIVE, status_now
+from aetl.comparison.run import ALIVE, ALTERED, status_now
 from aetl.ending import Failure, recorded
-from aetl.files import copy, hold, read_json, write_json, write_text
+from aetl.files import (
+    copy,
+    file_digest,
+    hold,
+    is_altered,
+    read_json,
+    sealed,
+    write_json,
+    write_text,
+)
 from aetl.secret import masked_words
 from aetl.store.code import package_digest
 from aetl.store.store import Entry
@@ -87,7 +96,7 @@ class Record:
         except FileExistsError:
             raise UserError(f"{self.folder}: belongs to another run already") from None
         self._alive = hold(self.folder / ALIVE)  # before a record says "running"
-        write_json(self.folder / "run.json", self.values)
+        write_json(self.folder / "run.json", sealed(self.values))
         text = OmegaConf.to_yaml(
             OmegaConf.masked_copy(job.cfg, [str(k) for k in job.cfg if k != "hydra"]), resolve=True
         )
@@ -101,7 +110,7 @@ class Record:
         seconds = self.values["seconds"] | values.pop("seconds", {})
         self.values |= values | {"seconds": seconds}
         if self.writes:
-            write_json(self.folder / "run.json", self.values)
+            write_json(self.folder / "run.json", sealed(self.values))
 
     def stage_done(self, stage: str, entry: Entry | None) -> None:
         """Note where a stage's result lies and how long it took; keep a copy of its weights."""
@@ -137,6 +146,8 @@ class Record:
 
     def _end(self, status: Status, error: str | None) -> None:
         total = time.monotonic() - self._start
+        if self.writes and status == "done":
+            self.values["digests"] = _digests(self.folder)
         self.update(status=status, error=error, ended=_now(), seconds={"total": total})
         if self.writes:
             (self.folder / ALIVE).unlink(missing_ok=True)
@@ -151,7 +162,28 @@ def read_record(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: not a run's folder (it has no run.json)") from None
     except ValueError:
         raise UserError(f"{folder / 'run.json'}: cannot be read as JSON") from None
+    refuse_altered(folder, record)
     return record | {"status": status_now(folder, record)}
+
+
+def refuse_altered(folder: Path, record: Mapping[str, Any]) -> None:
+    """``UserError`` that names the first file of a finished run that is not what it wrote."""
+    if is_altered(record):
+        raise UserError(f"{folder / 'run.json'}: {ALTERED}")
+    for name, digest in (record.get("digests") or {}).items():
+        try:
+            same = file_digest(folder / name) == digest
+        except FileNotFoundError:
+            continue  # who needs it says so; others may have taken it away to save room
+        if not same:
+            raise UserError(f"{folder / name}: {ALTERED}")
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    """Of the files of a run that others are computed from."""
+    names = ("config.yaml", "model.json", "*.npz", "checkpoints/*")
+    found = sorted(path for name in names for path in folder.glob(name) if path.is_file())
+    return {str(path.relative_to(folder)): file_digest(path) for path in found}
 
 
 def environment() -> dict[str, Any]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from aetl.cli import main
+from aetl.files import sealed, write_json
 from aetl.multirun.manifest import Manifest
 
 TINY = ["pretrain.max_steps=5", "finetune.max_steps=5", "logger=none", "trainer=cpu"]
@@ -28,7 +29,7 @@ def test_a_rerun_of_changed_scores_is_noticed(tmp_path: Path) -> None:
     (file,) = tmp_path.glob("2*/*/run.json")
     record = json.loads(file.read_text())
     record["scores"]["accuracy"] += 1e-9
-    file.write_text(json.dumps(record))
+    write_json(file, sealed(record))
     assert main(["rerun", str(file.parent), "--check"]) == 1
 
 
@@ -40,7 +41,7 @@ def test_a_rerun_says_which_code_is_not_as_it_was(
     record = json.loads(file.read_text())
     now = record["versions"]["sources"]
     record["versions"]["sources"] = "0123456789abcdef"
-    file.write_text(json.dumps(record))
+    write_json(file, sealed(record))
     assert main(["rerun", str(file.parent)]) == 0
     said = capsys.readouterr().err
     assert f"differs: versions.sources: 0123456789abcdef before, {now} now" in said
@@ -87,6 +88,6 @@ def test_a_sweep_is_done_again_in_a_folder_of_its_own(
     file = sweep / "1" / "run.json"
     record = json.loads(file.read_text())
     record["twin"]["accuracy"] += 1e-9
-    file.write_text(json.dumps(record))
+    write_json(file, sealed(record))
     assert main(["rerun", str(sweep), "--check"]) == 1
     assert "1: twin.accuracy: " in capsys.readouterr().out

@@ -165,7 +165,8 @@ def load_record(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: cannot be read as JSON") from None
     if is_altered(record):
         raise ConfigError(f"{path}: {ALTERED}")
-    assert isinstance(record, dict)
+    if not isinstance(record, dict) or not isinstance(record.get("status"), str):
+        raise ConfigError(f"{path}: is not the record of a run (no status)")
     return record | {"status": status_now(path.parent, record)}
 
 

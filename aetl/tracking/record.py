@@ -157,11 +157,13 @@ class Record:
 def read_record(folder: Path) -> dict[str, Any]:
     """The record in a run's folder."""
     try:
-        record: dict[str, Any] = read_json(folder / "run.json")
+        record: Any = read_json(folder / "run.json")
     except FileNotFoundError:
         raise UserError(f"{folder}: not a run's folder (it has no run.json)") from None
     except ValueError:
         raise UserError(f"{folder / 'run.json'}: cannot be read as JSON") from None
+    if not isinstance(record, dict) or not isinstance(record.get("status"), str):
+        raise UserError(f"{folder / 'run.json'}: is not the record of a run (no status)")
     refuse_altered(folder, record)
     return record | {"status": status_now(folder, record)}
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aetl.multirun.preload  # noqa: F401  (once here, and not in every process that is forked)
 import numpy as np
 
+import aetl.multirun.preload  # noqa: F401  (once here, and not in every process that is forked)
 from aetl.files import read_json
 from tests.tiny import MLP, SMALL
 

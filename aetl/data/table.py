@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from annotated_types import Ge, Le
+from annotated_types import Ge, Interval, Le
 
 from aetl.data.arrays import shown
 from aetl.data.base import Dataset, Examples, stats_of
@@ -63,7 +63,7 @@ class Table(Dataset):
     encoding: str
     max_categories: Annotated[int, Ge(2)]
     min_overlap: Annotated[float, Ge(0), Le(1)]
-    unlabelled: int | str | None
+    unlabelled: Annotated[int, Interval(ge=-(2**63), lt=2**63)] | str | None
 
     def read(self) -> tuple[Examples, Examples | None]:
         frame, notes = self._frame(Path(self.path).expanduser())

@@ -26,6 +26,7 @@ from aetl.comparison.statistics import MIN_SEEDS
 from aetl.config import ConfigError, check_target
 from aetl.files import write_json, write_text
 from aetl.multirun.manifest import ENDED, JobEntry, names_of
+from aetl.ranges import Count
 
 NAME = "race.json"
 _NOTED = ("source", "target", "transfer", "budget", "metric")
@@ -55,7 +56,7 @@ class RaceSweeper(Sweeper):
     """Runs a grid look by look; needs one of aetl's own launchers, whose manifest it goes by."""
 
     def __init__(
-        self, *, looks: Annotated[list[int], Len(1)], rho: Annotated[float, Gt(0)],
+        self, *, looks: Annotated[list[Count], Len(1)], rho: Annotated[float, Gt(0)],
         futility: Annotated[float, Interval(ge=0, lt=0.5)], params: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
         self.looks, self.rho, self.futility = looks, rho, futility

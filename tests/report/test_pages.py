@@ -307,7 +307,7 @@ def test_the_commands_print_what_is_asked_for(
     assert "feature/linear_probe" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="known: accuracy"):
         compare.main([folder, "--metric", "f1"])
-    with pytest.raises(SystemExit):
+    with pytest.raises(ConfigError, match="--csv: not allowed with argument --json"):
         compare.main([folder, "--json", "--csv"])
 
 

@@ -97,9 +97,9 @@ def test_a_matrix_of_zeros_and_ones_is_several_labels(tmp_path: Path, world: Wor
 @pytest.mark.parametrize(
     "y, line",
     [
-        (np.array([[0, 1], [2, 1], [1, 0]]), "y holds 0 to 2; several labels must be 0 or 1 each"),
-        (np.zeros((3, 2)), r"y is of shape \(3, 2\); must be \(3,\)"),
-        (np.zeros((2, 2), int), r"y is of shape \(2, 2\); must be \(3, 2\)"),
+        (np.array([[0, 1], [2, 1], [1, 0]]), "holds 0 to 2; several labels must be 0 or 1 each"),
+        (np.full((3, 2), 0.5), r"y is of shape \(3, 2\)"),
+        (np.zeros((2, 2), int), r"y is of shape \(2, 2\); must be \(3,\)"),
     ],
 )
 def test_other_matrices_are_refused(y: np.ndarray, line: str, tmp_path: Path) -> None:
@@ -107,7 +107,13 @@ def test_other_matrices_are_refused(y: np.ndarray, line: str, tmp_path: Path) ->
     own = Npz(
         path=str(tmp_path / "own.npz"),
         scale="none",
+        scale_by="own",
         layout="auto",
+        kind="auto",
+        top=None,
+        unlabelled="auto",
+        folds=None,
+        fold=0,
         shift=None,
         size=None,
         budget="all",

@@ -16,6 +16,7 @@ from torch import Tensor
 from aetl.autoencoder.msda import MSDA
 from aetl.head.base import Head
 from aetl.head.chosen import Chosen
+from aetl.ranges import Depth, Positive, Probability
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 from aetl.transfer.network import Network
@@ -31,7 +32,7 @@ class Msda(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
-    def __init__(self, *, head: Head, layers: int, noise: float, ridge: float) -> None:
+    def __init__(self, *, head: Head, layers: Depth, noise: Probability, ridge: Positive) -> None:
         self.choice, self.layers, self.noise, self.ridge = head, layers, noise, ridge
 
     def head(self, task: Task) -> Any:

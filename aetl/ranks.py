@@ -29,17 +29,31 @@ VARIABLES = (
 )
 
 
+_one = False
+
+
+@contextmanager
+def as_one() -> Iterator[None]:
+    """Inside, each rank is the only one: it computes on the whole joint batch by itself."""
+    global _one
+    before, _one = _one, True
+    try:
+        yield
+    finally:
+        _one = before
+
+
 def rank() -> int:
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() and not _one else 0
 
 
 def world() -> int:
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if dist.is_initialized() and not _one else 1
 
 
 def agree(value: T) -> T:
     """Rank 0's value, on every rank."""
-    if not dist.is_initialized():
+    if world() == 1:
         return value
     box = [value]
     dist.broadcast_object_list(box, src=0)

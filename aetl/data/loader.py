@@ -119,6 +119,6 @@ class Loader:
         return Batch(x, self._y.index_select(0, index), index, weight)
 
 
-def smallest_batch(modules: Iterable[nn.Module], world: int) -> int:
-    """The fewest examples of a joint batch: batch normalisation needs two on each process."""
-    return 2 * world if any(isinstance(m, _BatchNorm) for m in modules) else 1
+def smallest_batch(modules: Iterable[nn.Module]) -> int:
+    """The fewest examples of a joint batch: batch normalisation needs two."""
+    return 2 if any(isinstance(m, _BatchNorm) for m in modules) else 1

@@ -50,10 +50,8 @@ class AdversarialTC(Adversarial):
 
 def permuted(z: Float[Tensor, "B Z"], rng: Rng) -> Float[Tensor, "B Z"]:
     """Each column in a random order of its own over the joint batch; this rank's rows of that."""
-    by_rank = joint_batch(z).everyone
-    total = len(by_rank)
-    places = torch.cat([torch.arange(rank, total, rng.world) for rank in range(rng.world)])
-    in_order = by_rank[places.argsort().to(z.device)]
+    in_order = joint_batch(z).everyone
+    total = len(in_order)
     orders = [rng.fork(j).permutation(total).to(z.device) for j in range(z.shape[1])]
     columns = [column[order] for column, order in zip(in_order.unbind(1), orders, strict=True)]
     return torch.stack(columns, 1)[rng.rank :: rng.world]

@@ -1,4 +1,4 @@
-"""The joint batch of all ranks, for terms that compare the examples of a batch with each other."""
+"""The joint batch of all ranks, for what compares the examples of a batch with each other."""
 
 from __future__ import annotations
 
@@ -6,34 +6,47 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor
 
 from aetl import ranks
 
 
 class JointBatch(NamedTuple):
-    """The values of every rank, one rank after the other, and where this rank's own stand."""
+    """The values of all ranks in the order of a single process, and where this rank's stand."""
 
-    everyone: Float[Tensor, "J ..."]
+    everyone: Shaped[Tensor, "J ..."]
     own: slice
 
 
-def joint_batch(values: Float[Tensor, "B ..."]) -> JointBatch:
+def joint_batch(values: Shaped[Tensor, "B ..."]) -> JointBatch:
     """Gather over the ranks, with the gradient that each rank's loss has for every rank's values.
 
-    A mean over the examples of several ranks' gradients is then the one of a single process.
+    A mean over the examples of several ranks' gradients is then the one of a single process. A
+    rank holds the part ``rank::world`` of the joint batch, which may be empty.
     """
-    if ranks.world() == 1:
+    world = ranks.world()
+    if world == 1:
         return JointBatch(values, slice(0, len(values)))
-    sizes = [torch.zeros((), dtype=torch.int64, device=values.device) for _ in range(ranks.world())]
+    sizes = [torch.zeros((), dtype=torch.int64, device=values.device) for _ in range(world)]
     dist.all_gather(sizes, torch.tensor(len(values), device=values.device))
     numbers = [int(size) for size in sizes]
     padding = values.new_zeros((max(numbers) - len(values), *values.shape[1:]))
     stacked: Tensor = _Gather.apply(torch.cat([values, padding]))
-    parts = [part[:number] for part, number in zip(stacked, numbers, strict=True)]
-    start = sum(numbers[: ranks.rank()])
-    return JointBatch(torch.cat(parts), slice(start, start + len(values)))
+    parts = torch.cat([part[:number] for part, number in zip(stacked, numbers, strict=True)])
+    places = [torch.arange(rank, len(parts), world) for rank in range(world)]
+    assert [len(place) for place in places] == numbers
+    return JointBatch(
+        parts[torch.cat(places).argsort().to(parts.device)], slice(ranks.rank(), None, world)
+    )
+
+
+def joint_sum(value: Tensor) -> Tensor:
+    """The sum over the ranks, with the gradient of every rank's loss."""
+    if ranks.world() == 1:
+        return value
+    total: Tensor = _Sum.apply(value)
+    return total
 
 
 class _Gather(torch.autograd.Function):
@@ -41,12 +54,26 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
-        parts = [torch.empty_like(values) for _ in range(ranks.world())]
+        parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, values.contiguous())
         return torch.stack(parts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].contiguous()
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        return total[ranks.rank()]
+        return total[dist.get_rank()]
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total

@@ -27,6 +27,7 @@ from aetl.files import write_torch
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
+from aetl.stage.joint_norms import joint_norms
 from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain
 from aetl.stage.schedule import Schedule
 from aetl.store import sealed
@@ -446,7 +447,7 @@ def run_fit(
     # Lightning does it too, but after it has put the checkpoint's weights into the old ones.
     built.precision_plugin.convert_module(module)
     module.plain = isinstance(batches, Packs) and is_plain(built)
-    with warnings.catch_warnings(), sealed.plain():
+    with warnings.catch_warnings(), sealed.plain(), joint_norms(module):
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
         try:
             built.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)

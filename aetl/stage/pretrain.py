@@ -257,7 +257,7 @@ def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) ->
     autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
     objective = objective_of(cfg)
     settings = instantiate(cfg.pretrain)
-    least = smallest_batch(autoencoder.modules(), ranks.world())
+    least = smallest_batch(autoencoder.modules())
     loaders = [
         Loader(
             source.pool,

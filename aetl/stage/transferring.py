@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from aetl import ranks
 from aetl.data.base import Examples
 from aetl.data.loader import Loader, smallest_batch
+from aetl.loss.joint_batch import joint_batch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.arm import Strategies
@@ -21,7 +22,7 @@ from aetl.stage.fit import Training
 from aetl.stage.receipt import frozen_modules, tensors
 from aetl.stage.selection import Selection, epochs_of, is_candidate
 from aetl.task.base import Task
-from aetl.transfer.base import Group, Part, Step, Stream, Undeclared, View
+from aetl.transfer.base import Group, Part, Step, Stream, TransferStrategy, Undeclared, View
 from aetl.transfer.codec import objective_of_each
 from aetl.transfer.network import Network
 from aetl.types import Batch, UserError
@@ -98,7 +99,7 @@ def streams_of(
             weight=weights.get(part),
             # The others are at least as long as the first, which says how long an epoch is.
             min_batches=len(next(iter(loaders.values()))) if loaders else MIN_BATCHES,
-            smallest=smallest_batch(network.modules(), ranks.world()),
+            smallest=smallest_batch(network.modules()),
         )
         loaders[name].rank, loaders[name].world = ranks.rank(), ranks.world()
     return Streams(loaders)
@@ -132,7 +133,7 @@ class Transferring(Training):
     def _refuse_lonely(self) -> None:
         """Batch normalisation over one example has nothing to normalise by."""
         training = [m for m in self.network.modules() if m.training]
-        least = smallest_batch(training, ranks.world())
+        least = smallest_batch(training)
         for name, loader in self.streams.loaders.items():
             if loader.smallest_joint < least:
                 raise UserError(
@@ -156,13 +157,15 @@ class Transferring(Training):
             values[name] = each.sum() * (ranks.world() / sizes[name])
         for family, strategy in self.strategies.items():
             seen = {name: s for name, s in streams.items() if STREAM_PART[name] in strategy.uses}
-            keyed = rng.fork(family)
+            if type(strategy).penalty is not TransferStrategy.penalty:
+                seen = {name: joint(stream) for name, stream in seen.items()}
             step = Step(
-                self.network, self.task, self.initial, seen, progress, keyed,
+                self.network, self.task, self.initial, seen, progress, rng.fork(family),
                 self._reconstruction_loss(family),
             )  # fmt: skip
             module = self.beside[family] if family in self.beside else None  # noqa: SIM401
-            penalty = strategy.penalty(step, module)
+            with ranks.as_one():  # the streams are whole: the same penalty, on every rank
+                penalty = strategy.penalty(step, module)
             if penalty is not None:
                 values[family] = penalty
         return {"loss": torch.stack([v.float() for v in values.values()]).sum()} | {
@@ -210,6 +213,11 @@ class Transferring(Training):
         for module in self.frozen:
             module.eval()
 
+    def on_fit_start(self) -> None:
+        # As the trainer's precision has made the network.
+        now = tensors(self.network)
+        self.initial = {name: t.to(now[name].dtype) for name, t in self.initial.items()}
+
     def begin_batch(self) -> None:
         if any(callable(group.scale) for group in self.groups):
             self._put_to_sleep()
@@ -241,6 +249,14 @@ class Transferring(Training):
         super().on_load_checkpoint(checkpoint)
         if self.selection is not None:
             self.selection.load_state(checkpoint["aetl_selection"])
+
+
+def joint(stream: Stream) -> Stream:
+    """The stream of the joint batch, in the order that one process would have it in.
+
+    A penalty may compare examples, or draw for each in turn: of parts it could not be put together.
+    """
+    return Stream(*(joint_batch(tensor).everyone for tensor in stream))
 
 
 def _undeclared(family: str, x: Tensor, rng: Rng) -> Tensor:

@@ -223,7 +223,10 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
         return None
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor | None:
-        """A scalar that is added to the loss."""
+        """A scalar that is added to the loss.
+
+        Under several processes each sees the joint batch's streams and computes the same.
+        """
         return None
 
     def combine(

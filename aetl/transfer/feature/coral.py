@@ -15,10 +15,7 @@ from aetl.transfer.base import Part, Step, TransferStrategy
 
 
 class Coral(TransferStrategy):
-    """``weight / (4 F^2)`` times the squared Frobenius distance of the batches' covariances.
-
-    Under several processes each compares its own part of the batch.
-    """
+    """``weight / (4 F^2)`` times the squared Frobenius distance of the batches' covariances."""
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 

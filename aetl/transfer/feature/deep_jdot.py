@@ -23,7 +23,7 @@ class DeepJdot(TransferStrategy):
 
     A pair costs ``alpha |z_s - z_t|^2`` plus ``weight`` times the loss of the source's label under
     the target's prediction. The plan is exact, between uniform masses, and held constant in the
-    gradient. Under several processes each plans for its own part of the batch.
+    gradient.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})

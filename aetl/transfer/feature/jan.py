@@ -19,8 +19,7 @@ class Jan(TransferStrategy):
     """``weight`` times the squared MMD under the product of two kernels.
 
     One is on the features, one on the probabilities (on the output itself for regression).
-    The quadratic statistic is used, not the paper's linear-time one. Under several processes each
-    compares its own part of the batch.
+    The quadratic statistic is used, not the paper's linear-time one.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})

@@ -22,7 +22,6 @@ class Mmd(TransferStrategy):
 
     The bandwidths are ``scales`` times the mean squared distance within the joint batch, which is
     held constant in the gradient. The paper learns the kernels' weights; here they are equal.
-    Under several processes each compares its own part of the batch.
     """
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})

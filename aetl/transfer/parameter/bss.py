@@ -15,7 +15,7 @@ from aetl.transfer.base import Step, TransferStrategy
 class Bss(TransferStrategy):
     """``weight`` times the sum of the squares of the ``smallest`` singular values (equation 4).
 
-    Of the labelled batch's feature matrix [B, F]; under several processes of each one's part.
+    Of the labelled batch's feature matrix [B, F].
     """
 
     def __init__(self, *, weight: NonNegative, smallest: Size) -> None:

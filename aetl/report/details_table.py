@@ -50,18 +50,22 @@ def detail_texts(panel: Panel, detail: Detail) -> list[str]:
 
 def detail_table(panel: Panel, details: Sequence[Detail]) -> RenderableType:
     """A line for each arm and budget of the panel."""
+    from rich.console import Group
     from rich.table import Table
 
     several = len(panel.budgets) > 1
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("what stands behind it", max_width=44, overflow="fold")
-    for name in COLUMNS:
+    names = [name for name in COLUMNS if name != "head"]  # a sentence, for which no column is wide
+    for name in names:
         table.add_column(name, no_wrap=True, justify="right")
+    heads = []
     for detail in details:
         label = panel.arms[detail.row.arm]
         label += f", {budget_text(detail.row.budget)}" if several else ""
-        table.add_row(label, *detail_texts(panel, detail))
-    return table
+        table.add_row(label, *detail_texts(panel, detail)[: len(names)])
+        heads += [f"{label}: {detail.head}"] if detail.head else []
+    return Group(table, *heads) if heads else table
 
 
 def correlation_text(one: Correlation) -> str:

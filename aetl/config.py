@@ -14,9 +14,11 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from aetl.place import folder_of, writable
 from aetl.ranges import STAGES_SET, NonNegative, Seed, Text, Threads, described, foreign
@@ -25,6 +27,7 @@ from aetl.trust import load_config
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
+    from pydantic import TypeAdapter
 
 ROOT: dict[str, Any] = {
     "seed": Seed,
@@ -41,6 +44,32 @@ ROOT: dict[str, Any] = {
     "duplicates": Literal["refuse", "drop", "keep"],
 }
 """The run-wide values of config.yaml; all other top-level keys are nodes."""
+
+PARTS = {
+    "store": "aetl.store.store.Store",
+    "source": "aetl.data.base.Dataset",
+    "target": "aetl.data.base.Dataset",
+    "pretrain": "aetl.stage.pretrain.PretrainingFit",
+    "representation": "aetl.transfer.network.Representation",
+    "finetune": "aetl.stage.fit.Fit",
+    "task": "aetl.task.base.Task",
+    "autoencoder": "aetl.autoencoder.base.Autoencoder",
+    "twin": "aetl.transfer.base.TransferStrategy",
+    "selector": "aetl.selector.base.Selector",
+    "optimizer": "torch.optim.Optimizer",
+    "scheduler": "aetl.stage.schedule.Schedule",
+    "trainer": "pytorch_lightning.Trainer",
+}
+"""The nodes of which every run has one, and what each builds."""
+SLOTS = {
+    "loss": "aetl.loss.base.LossTerm",
+    "metric": "aetl.metric.base.Metric",
+    "transfer": "aetl.transfer.base.TransferStrategy",
+    "score": "aetl.score.base.Score",
+    "logger": "aetl.tracking.base.Tracker",
+    "callback": "pytorch_lightning.Callback",
+}
+"""The nodes of named parts, which null leaves out; of the first three one is needed."""
 
 HYDRA_KEYS = {"_target_", "_partial_", "_convert_", "_args_", "_recursive_"}
 
@@ -150,7 +179,40 @@ def check(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         _check_keys(plain)
     except _Unknown as error:
         raise UnknownKey(error.key, _nearest_in(plain, error)) from None
+    _check_whole(plain)
     _check_fit(plain, choices)
+
+
+def _check_whole(plain: Mapping[str, Any]) -> None:
+    """Refuse a config in which a part is missing."""
+    for name in ROOT:
+        if name not in plain:
+            raise ConfigError(f"{name}: missing; set {name}=...")
+    for part in PARTS:
+        if not plain.get(part):
+            raise ConfigError(f"{part}: empty, and every run has one; choose {part}=...")
+        _refuse_other(part, plain[part], PARTS[part])
+    for group in SLOTS:
+        parts = _filled(plain.get(group))
+        if not parts and group in ("loss", "metric", "transfer"):
+            raise ConfigError(f"{group}: at least one is needed, e.g. {group}=...")
+        for slot, node in parts.items():
+            _refuse_other(f"{group}.{slot}", node, SLOTS[group])
+    if plain.get("callback") is None:
+        raise ConfigError("callback: cannot be empty; callback.NAME=null leaves one out")
+
+
+def _refuse_other(path: str, node: Any, base: str) -> None:
+    """Refuse a class that is not what its place asks for; a function may be anything."""
+    if "_target_" not in node:
+        raise ConfigError(f"{path}: has no _target_, the class that it is built from")
+    target = locate(path, node["_target_"])
+    if inspect.isclass(target) and not issubclass(target, locate(path, base)):
+        raise ConfigError(f"{path}._target_={node['_target_']}: is no {base.rpartition('.')[2]}")
+
+
+def _filled(group: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {name: node for name, node in (group or {}).items() if node}
 
 
 class _Unknown(Exception):
@@ -206,7 +268,6 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
 def check_target(path: str, node: Mapping[str, Any]) -> None:
     """Refuse a node that does not fit the constructor that it names."""
     target = locate(path, node["_target_"])
-    constructor = target.__init__ if inspect.isclass(target) else target
     parameters = {
         name: p for name, p in inspect.signature(target).parameters.items() if name != "self"
     }
@@ -224,7 +285,7 @@ def check_target(path: str, node: Mapping[str, Any]) -> None:
         required = p.kind is p.KEYWORD_ONLY and p.default is p.empty
         if required and name not in given:
             raise ConfigError(f"{path}.{name}: missing; set {path}.{name}=...")
-    hints = _hints(constructor) | foreign(node["_target_"])
+    hints = parameters_of(node["_target_"], target)
     for key, value in given.items():
         if node["_target_"] == "pytorch_lightning.Trainer" and key in STAGES_SET:
             raise ConfigError(f"{path}.{key}: each stage sets it itself; {STAGES_SET[key]}")
@@ -235,12 +296,42 @@ def _check_part(path: str, value: Any, hint: Any) -> None:
     """A value of a node, or the nodes within it."""
     if isinstance(value, Mapping) and "_target_" in value:
         check_target(path, value)
+        if not _admits(hint, locate(path, value["_target_"])):
+            raise ConfigError(f"{path}={value['_target_']}: expected {described(hint)}")
     elif _holds_nodes(value):
         for key, part in _parts(value):
             _check_part(f"{path}.{key}", part, Any)
     else:
         _refuse_infinite(path, value)
         _check_value(path, value, hint)
+
+
+def _admits(hint: Any, target: Any) -> bool:
+    """Whether what ``target`` builds may stand where the hint is: by its class, where both say."""
+    kinds = set(_kinds(hint))
+    if Any in kinds or not inspect.isclass(target):
+        return Any in kinds or bool(kinds - SCALARS)
+    classes = tuple(kind for kind in kinds - SCALARS if inspect.isclass(kind))
+    return bool(kinds - SCALARS) and (not classes or issubclass(target, classes))
+
+
+SCALARS = {int, float, bool, str, NoneType}
+
+
+def _kinds(hint: Any) -> Iterable[Any]:
+    """The types within a hint."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        yield str
+    elif origin is Annotated:
+        yield from _kinds(args[0])
+    elif origin is Callable:
+        yield Any  # a part that the code completes, which says itself what does not fit
+    elif args:
+        for arg in args:
+            yield from _kinds(arg)
+    else:
+        yield hint
 
 
 def _parts(value: Any) -> Iterable[tuple[Any, Any]]:
@@ -265,6 +356,8 @@ def _refuse_infinite(path: str, value: Any) -> None:
 
 def locate(path: str, target: str) -> Any:
     """The class or function that a ``_target_`` names."""
+    if not isinstance(target, str):
+        raise ConfigError(f"{path}._target_={target}: expected the name of a class")
     module, _, name = target.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
@@ -273,28 +366,40 @@ def locate(path: str, target: str) -> Any:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({reason})") from None
 
 
-def _hints(constructor: Any) -> dict[str, Any]:
+def parameters_of(name: str, target: Any) -> dict[str, Any]:
+    """The hints of what the constructor called ``name`` takes, with the ranges of its numbers."""
     from typing import get_type_hints
 
+    constructor = target.__init__ if inspect.isclass(target) else target
     try:
-        return get_type_hints(constructor, include_extras=True)
+        return get_type_hints(constructor, include_extras=True) | foreign(name)
     except Exception:  # a library's hints that cannot be resolved here check nothing
-        return {}
+        return foreign(name)
+
+
+@cache
+def _adapter(hint: Any) -> TypeAdapter[Any] | None:
+    from pydantic import ConfigDict, TypeAdapter
+    from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+    settings = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    try:
+        try:
+            return TypeAdapter(hint, config=settings)
+        except PydanticUserError:  # the type brings its own settings
+            return TypeAdapter(hint)
+    except PydanticSchemaGenerationError:
+        return None
 
 
 def _check_value(path: str, value: Any, hint: Any) -> None:
-    from pydantic import ConfigDict, TypeAdapter, ValidationError
-    from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+    from pydantic import ValidationError
 
-    try:
-        settings = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
-        try:
-            adapter: TypeAdapter[Any] = TypeAdapter(hint, config=settings)
-        except PydanticUserError:  # the type brings its own settings
-            adapter = TypeAdapter(hint)
-        adapter.validate_python(value)
-    except PydanticSchemaGenerationError:
+    adapter = _adapter(hint)
+    if adapter is None:
         return
+    try:
+        adapter.validate_python(value)
     except ValidationError:
         shown = repr(value) if len(repr(value)) < 60 else f"a {type(value).__name__}"
         wanted = described(hint)
@@ -311,9 +416,6 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     from aetl.loss.objective import refuse_misfit
     from aetl.types import UserError
 
-    for group in ("loss", "metric", "transfer"):
-        if not plain.get(group):
-            raise ConfigError(f"{group}: at least one is needed, e.g. {group}=...")
     try:
         terms = {k: locate(f"loss.{k}", v["_target_"]) for k, v in plain["loss"].items() if v}
         refuse_misfit(
@@ -333,11 +435,11 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     if plain["target"]["budget"] == 0:
         _check_unsupervised(plain)
     for name in plain.get("rope") or {}:
-        if name not in plain["metric"]:
+        if not plain["metric"].get(name):
             raise ConfigError(
-                f"rope.{name}: no metric of this run; {nearest(name, plain['metric'])}"
+                f"rope.{name}: no metric of this run; {nearest(name, _filled(plain['metric']))}"
             )
-    for name, node in plain["metric"].items():
+    for name, node in _filled(plain["metric"]).items():
         metric = locate(f"metric.{name}", node["_target_"])
         if kind not in metric.kinds:
             allowed = " or ".join(sorted(metric.kinds))

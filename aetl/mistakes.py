@@ -123,6 +123,11 @@ def explain(error: BaseException) -> str | None:
         return _no_option(str(error.missing_cfg_file), error.options or [])
     if isinstance(error, MissingMandatoryValue) and error.full_key:
         return f"{error.full_key}: is missing; set {error.full_key}=..."
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        return (
+            "null: no choice of loss, metric, transfer or score, which take lists: score=[] is "
+            "none, and the others need at least one"
+        )
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _explain_override(error)
     return None

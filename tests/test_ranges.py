@@ -12,9 +12,22 @@ import pytest
 from annotated_types import Ge, Gt, Interval, Le, Lt
 from typing_extensions import Doc
 
-from aetl.config import ROOT, ConfigError, check, check_target, compose, conf_dir, resolved
+from aetl.backbone.conv import Conv
+from aetl.backbone.conv1d import Conv1d
+from aetl.backbone.conv_pool import ConvPool
+from aetl.config import (
+    ROOT,
+    ConfigError,
+    check,
+    check_target,
+    compose,
+    conf_dir,
+    resolved,
+)
+from aetl.mistakes import explain
 from aetl.multirun.plugin import register
 from aetl.ranges import STAGES_SET, Count, Probability, Size, Text, described, foreign
+from aetl.types import DoesNotFit
 
 # ruff: noqa: E501  (a case is read on one line)
 
@@ -171,3 +184,39 @@ def test_the_launcher_has_ranges_too(key: str) -> None:
     check_target("hydra.launcher", node)
     with pytest.raises(ConfigError, match=f"hydra.launcher.{key}=-1: expected integer from"):
         check_target("hydra.launcher", node | {key: -1})
+
+
+EMPTY = [
+    ("loss=null", "null: no choice of loss, metric, transfer or score"),
+    ("transfer=null", "and the others need at least one"),
+    ("metric=[]", "metric: at least one is needed"),
+    ("score=null", "score=[] is none"),
+    ("~task", "task: empty, and every run has one; choose task=..."),
+    (
+        "task._target_=aetl.metric.accuracy.Accuracy",
+        "task._target_=aetl.metric.accuracy.Accuracy: is no Task",
+    ),
+]
+
+
+@pytest.mark.parametrize(("override", "line"), EMPTY, ids=[o for o, _ in EMPTY])
+def test_a_part_that_is_missing_or_another_is_told(override: str, line: str) -> None:
+    try:
+        found = refusal(override)
+    except Exception as error:
+        found = explain(error)
+    assert line in (found or "accepted")
+
+
+@pytest.mark.parametrize(
+    ("backbone", "shape"), [(Conv, (1, 8, 8)), (ConvPool, (1, 8, 8)), (Conv1d, (1, 9))]
+)
+def test_a_kernel_larger_than_the_examples_does_not_fit(backbone: Any, shape: Any) -> None:
+    settings = {"upsample": "nearest"} if backbone is ConvPool else {}
+    settings |= {} if backbone is not Conv else {"tied": False}
+    built = backbone(
+        channels=[4], kernel_size=99, activation="relu", norm="none", dropout=0.0,
+        spectral_norm="none", **settings,
+    )  # fmt: skip
+    with pytest.raises(DoesNotFit, match="kernel_size=99: too large for examples of"):
+        built.encoder(shape)

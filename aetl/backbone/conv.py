@@ -13,7 +13,13 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
-from aetl.backbone.feature_map import after_convolution, from_latent, halved, require_image
+from aetl.backbone.feature_map import (
+    after_convolution,
+    from_latent,
+    halved,
+    refuse_kernel,
+    require_image,
+)
 from aetl.backbone.tied import TiedConvTranspose2d
 from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import PICTURES, ExampleKind, UserError
@@ -49,6 +55,7 @@ class Conv(Backbone):
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         sizes = self._sizes(shape)
+        refuse_kernel(self.kernel_size, shape)
         blocks = [
             nn.Sequential(
                 nn.Conv2d(a, b, self.kernel_size, stride=2, padding=self.kernel_size // 2),

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
-from aetl.backbone.feature_map import groups_of
+from aetl.backbone.feature_map import groups_of, refuse_kernel
 from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import DoesNotFit, ExampleKind, UserError
 
@@ -40,6 +40,7 @@ class Conv1d(Backbone):
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         channels, lengths = self._lengths(shape)
+        refuse_kernel(self.kernel_size, (channels, lengths[0]))
         blocks: list[nn.Module] = [
             nn.Sequential(
                 nn.Conv1d(a, b, self.kernel_size, stride=2, padding=self.kernel_size // 2),

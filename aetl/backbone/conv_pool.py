@@ -12,7 +12,13 @@ from typing import ClassVar, Literal
 from torch import nn
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
-from aetl.backbone.feature_map import after_convolution, from_latent, halved, require_image
+from aetl.backbone.feature_map import (
+    after_convolution,
+    from_latent,
+    halved,
+    refuse_kernel,
+    require_image,
+)
 from aetl.backbone.switches import SwitchDecoder, SwitchEncoder, Unpool
 from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import PICTURES, ExampleKind, UserError
@@ -47,6 +53,7 @@ class ConvPool(Backbone):
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         require_image(shape, "conv_pool")
+        refuse_kernel(self.kernel_size, shape)
         inputs = (shape[0], *self.channels)
         blocks = [
             nn.Sequential(self._convolution(a, b), *self._after(b), nn.MaxPool2d(2, ceil_mode=True))

@@ -23,6 +23,21 @@ def require_image(shape: Shape, backbone: str) -> None:
         )
 
 
+SMALL_KERNEL = 7
+"""Kernels to this size are common, and cost little on whatever they go over."""
+
+
+def refuse_kernel(kernel_size: int, shape: Shape) -> None:
+    """Raise ``DoesNotFit`` for a kernel whose outer weights would only ever see the padding."""
+    most = max(SMALL_KERNEL, 2 * max(shape[1:]) - 1)
+    if kernel_size > most:
+        extent = " x ".join(str(side) for side in shape[1:])
+        raise DoesNotFit(
+            f"backbone.kernel_size={kernel_size}: too large for examples of {extent}, at "
+            f"most {most}"
+        )
+
+
 def halved(size: tuple[int, int], times: int) -> list[tuple[int, int]]:
     """The sizes from the image downwards, each half of the one before, rounded up."""
     sizes = [size]

@@ -10,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from aetl.head.chosen import dealt
-from aetl.ranges import Folds, NonNegative
+from aetl.ranges import Folds, Positive
 from aetl.score.base import Evidence, Kind, Score
 
 
@@ -24,7 +24,7 @@ class ADistance(Score):
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression"})
     higher_is_better: ClassVar[bool] = False
 
-    def __init__(self, *, folds: Folds, l2: NonNegative) -> None:
+    def __init__(self, *, folds: Folds, l2: Positive) -> None:
         self.folds, self.l2 = folds, l2
 
     def __call__(self, evidence: Evidence) -> float:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float
 
-from aetl.ranges import NonNegative
+from aetl.ranges import Positive
 from aetl.selector.base import Candidate, Selector
 from aetl.selector.importance_weighted import latent_ratio
 from aetl.transfer.base import Part
@@ -22,7 +22,7 @@ class DEV(Selector):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "source_inputs", "target_inputs"})
 
-    def __init__(self, *, l2: NonNegative) -> None:
+    def __init__(self, *, l2: Positive) -> None:
         self.l2 = l2
 
     def score(self, candidate: Candidate) -> float:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from aetl.ranges import NonNegative
+from aetl.ranges import Positive
 from aetl.selector.base import Candidate, Selector
 from aetl.task.base import numpy
 from aetl.transfer.base import Part
@@ -25,7 +25,7 @@ class ImportanceWeighted(Selector):
 
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "source_inputs", "target_inputs"})
 
-    def __init__(self, *, space: Literal["input", "latent"], l2: NonNegative) -> None:
+    def __init__(self, *, space: Literal["input", "latent"], l2: Positive) -> None:
         self.space, self.l2 = space, l2
 
     def score(self, candidate: Candidate) -> float:

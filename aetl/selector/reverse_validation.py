@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from aetl.ranges import NonNegative
+from aetl.ranges import Positive
 from aetl.selector.base import Candidate, Selector
 from aetl.transfer.base import Part
 
@@ -21,7 +21,7 @@ class ReverseValidation(Selector):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     uses_metric: ClassVar[bool] = True
 
-    def __init__(self, *, l2: NonNegative) -> None:
+    def __init__(self, *, l2: Positive) -> None:
         self.l2 = l2
 
     def score(self, candidate: Candidate) -> float:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from aetl.ranges import Inner, NonNegative, Positive
+from aetl.ranges import Inner, Positive
 from aetl.task.base import Kind, numpy
 from aetl.task.classification import Classification
 from aetl.transfer.base import Part, TransferStrategy, View
@@ -31,7 +31,7 @@ class Bbse(TransferStrategy):
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, space: Space, held_out: Inner, clip: Positive, l2: NonNegative) -> None:
+    def __init__(self, *, space: Space, held_out: Inner, clip: Positive, l2: Positive) -> None:
         self.space, self.held_out, self.clip, self.l2 = space, held_out, clip, l2
 
     def weigh(self, view: View) -> Float[Tensor, " N"]:

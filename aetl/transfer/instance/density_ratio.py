@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from aetl.ranges import Fraction, NonNegative, Positive
+from aetl.ranges import Fraction, Positive
 from aetl.rng import Rng
 from aetl.transfer.instance.base import ImportanceWeights, Space
 
@@ -22,7 +22,7 @@ from aetl.transfer.instance.base import ImportanceWeights, Space
 class DensityRatio(ImportanceWeights):
     """By logistic regression with a penalty of strength ``l2`` on standardised features."""
 
-    def __init__(self, *, space: Space, clip: Positive, mix: Fraction, l2: NonNegative) -> None:
+    def __init__(self, *, space: Space, clip: Positive, mix: Fraction, l2: Positive) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.l2 = l2
 

@@ -6,9 +6,10 @@ et al. (2020), From variational to deterministic autoencoders, arXiv:1903.12436,
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -35,7 +36,7 @@ class Generated(Synthetic):
     def __init__(
         self,
         *,
-        per_class: Natural,
+        per_class: Annotated[int, Interval(ge=0, le=65_536)],
         weight: NonNegative,
         components: Size,
         prior: NonNegative,

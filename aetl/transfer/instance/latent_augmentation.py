@@ -6,13 +6,14 @@ DeVries and Taylor (2017), Dataset augmentation in feature space, arXiv:1702.055
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from aetl.ranges import Natural, NonNegative
+from aetl.ranges import NonNegative
 from aetl.rng import Rng
 from aetl.transfer.base import Part
 from aetl.transfer.instance.synthetic import Synthetic
@@ -28,7 +29,12 @@ class LatentAugmentation(Synthetic):
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
 
     def __init__(
-        self, *, per_class: Natural, weight: NonNegative, reach: NonNegative, noise: NonNegative
+        self,
+        *,
+        per_class: Annotated[int, Interval(ge=0, le=65_536)],
+        weight: NonNegative,
+        reach: NonNegative,
+        noise: NonNegative,
     ) -> None:
         super().__init__(per_class=per_class, weight=weight)
         self.reach, self.noise = reach, noise

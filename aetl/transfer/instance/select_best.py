@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from aetl.ranges import Fraction, NonNegative, Positive, Share
+from aetl.ranges import Fraction, Positive, Share
 from aetl.rng import Rng
 from aetl.transfer.instance.base import ImportanceWeights, Space
 from aetl.transfer.instance.density_ratio import density_ratio
@@ -20,7 +20,7 @@ class SelectBest(ImportanceWeights):
     """The ``fraction`` of largest density ratio counts alike, the others not at all."""
 
     def __init__(
-        self, *, space: Space, clip: Positive, mix: Fraction, fraction: Share, l2: NonNegative
+        self, *, space: Space, clip: Positive, mix: Fraction, fraction: Share, l2: Positive
     ) -> None:
         super().__init__(space=space, clip=clip, mix=mix)
         self.fraction, self.l2 = fraction, l2

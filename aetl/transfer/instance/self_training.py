@@ -6,14 +6,15 @@ Balanced over the classes as in class-balanced self-training (Zou et al., ECCV 2
 from __future__ import annotations
 
 import copy
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Bool, Float
 
 from aetl.head.base import Head
 from aetl.head.chosen import Chosen
-from aetl.ranges import Depth, Fraction, Natural, NonNegative
+from aetl.ranges import Depth, Fraction, NonNegative
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Sample, Samples, TransferStrategy
 
@@ -35,7 +36,7 @@ class SelfTraining(TransferStrategy):
         *,
         rounds: Depth,
         threshold: Fraction,
-        per_class: Natural,
+        per_class: Annotated[int, Interval(ge=0, le=65_536)],
         weight: NonNegative,
         head: Head,
     ) -> None:

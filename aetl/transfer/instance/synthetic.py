@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from aetl.data.base import Examples
-from aetl.ranges import Natural, NonNegative
+from aetl.ranges import NonNegative
 from aetl.rng import Rng
 from aetl.task.base import Kind
 from aetl.transfer.base import Added, TransferStrategy, View
@@ -26,7 +27,9 @@ class Synthetic(TransferStrategy):
     uses_codec: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 
-    def __init__(self, *, per_class: Natural, weight: NonNegative) -> None:
+    def __init__(
+        self, *, per_class: Annotated[int, Interval(ge=0, le=65_536)], weight: NonNegative
+    ) -> None:
         self.per_class, self.weight = per_class, weight
 
     @abstractmethod

@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from torch import Tensor
 
 from aetl.head.fitted import joined, parts_of, put_back, state_of
-from aetl.ranges import Depth, Inner, NonNegative
+from aetl.ranges import Depth, Inner, Positive
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import Part, Sample, Samples, State, TransferStrategy
 from aetl.transfer.instance.base import Space, represented
@@ -46,7 +46,7 @@ class Tradaboost(TransferStrategy):
         iterations: Depth,
         target_share: Inner | None,
         depth: Depth | None,
-        l2: NonNegative,
+        l2: Positive,
     ) -> None:
         self.space, self.iterations, self.target_share = space, iterations, target_share
         self.depth, self.l2 = depth, l2

@@ -34,13 +34,24 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
 
 
 def settings_digest(plain: Mapping[str, Any]) -> str:
-    """A digest of everything but the seed, the budget and where things lie."""
+    """A digest of everything but the seed, the fold, the budget and where things lie."""
     kept = {key: value for key, value in plain.items() if key not in NOT_SETTINGS}
     for domain in ("source", "target"):
-        ignored = {"budget", "data_dir", "download", "per_class"}
+        ignored = {"budget", "data_dir", "download", "per_class", "fold"}
         kept[domain] = {k: v for k, v in plain[domain].items() if k not in ignored}
+    if counted := callbacks_that_count(plain.get("callback") or {}):
+        kept["callback"] = counted
     text = json.dumps(kept, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The callbacks that may change a result: all but our own, which save and show."""
+    return {
+        name: callback
+        for name, callback in node.items()
+        if callback and not callback["_target_"].startswith("aetl.stage.")
+    }
 
 
 def _several(choice: Any, node: Mapping[str, Any], with_family: bool = False) -> str:

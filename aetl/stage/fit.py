@@ -510,15 +510,6 @@ def _by_name(batch: Any) -> Any:
     return batch._asdict() if hasattr(batch, "_asdict") else batch
 
 
-def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The callbacks that may change a result: all but our own, which save and show."""
-    return {
-        name: callback
-        for name, callback in node.items()
-        if callback and not callback["_target_"].startswith("aetl.stage.")
-    }
-
-
 def seeded(module: Callable[[], nn.Module], *key: int | str) -> Any:
     """Build a module with initial weights that follow from a key alone."""
     with torch.random.fork_rng(devices=[]):

@@ -22,13 +22,14 @@ from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.config import resolved
 from aetl.data.loader import Loader, smallest_batch
 from aetl.files import write_torch
+from aetl.label import callbacks_that_count
 from aetl.loss.objective import Objective
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng
 from aetl.stage.checkpoint import bring, read_weights
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
-from aetl.stage.fit import Fit, Training, callbacks_that_count, run_fit, seeded
+from aetl.stage.fit import Fit, Training, run_fit, seeded
 from aetl.stage.labels import with_known_labels
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history

@@ -19,6 +19,7 @@ from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.files import atomic, write_json
+from aetl.label import callbacks_that_count
 from aetl.loss.objective import Objective
 from aetl.selector.base import Selector
 from aetl.stage.arm import (
@@ -34,7 +35,7 @@ from aetl.stage.arm import (
     weights_of,
 )
 from aetl.stage.domains import Domain, Domains
-from aetl.stage.fit import callbacks_that_count, seeded
+from aetl.stage.fit import seeded
 from aetl.stage.fitted import ClosedForm, FittedArm
 from aetl.stage.gradient import Arm, first_metric, train
 from aetl.stage.head import closed_form_head, fit_head

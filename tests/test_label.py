@@ -1,0 +1,46 @@
+"""What must agree inside one row of a table."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aetl.config import resolved
+from aetl.label import settings_digest
+from tests.tiny import tiny_config
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    folder: Path = tmp_path_factory.mktemp("label")
+    return resolved(tiny_config(folder))
+
+
+STOP = {"_target_": "pytorch_lightning.callbacks.EarlyStopping", "monitor": "loss"}
+OWN = {"_target_": "aetl.stage.fit.ResumePoint", "every_n_steps": 7}
+
+
+@pytest.mark.parametrize(
+    "place, value, same",
+    [
+        (("seed",), 7, True),
+        (("target", "budget"), 7, True),
+        (("target", "fold"), 1, True),
+        (("callback", "resume_point"), OWN, True),
+        (("callback", "stop"), STOP, False),
+        (("pretrain", "epochs"), 7, False),
+        (("target", "folds"), 5, False),
+    ],
+)
+def test_what_may_change_a_result_is_in_the_digest(
+    place: tuple[str, ...], value: Any, same: bool, plain: dict[str, Any]
+) -> None:
+    other = copy.deepcopy(plain)
+    node = other
+    for name in place[:-1]:
+        node = node[name]
+    node[place[-1]] = value
+    assert (settings_digest(other) == settings_digest(plain)) is same

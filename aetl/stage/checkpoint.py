@@ -98,7 +98,7 @@ def _loaded(file: Path) -> Any:
 
 def _unwrapped(content: Any) -> Mapping[Any, Any]:
     if not isinstance(content, Mapping):
-        return {}
+        return {"": content}
     for name in WRAPPERS:
         if isinstance(content.get(name), Mapping):
             return _unwrapped(content[name])

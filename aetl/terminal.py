@@ -87,12 +87,17 @@ def print_table(table: Table) -> int:
 
 
 def print_fitted(columns: Mapping[str, Sequence[str]]) -> int:
-    """A table of one line a row: names that are too long for the width lose their middle."""
+    """A table of one line a row: names that are too long for the width lose their middle.
+
+    Where that is not enough a line is longer than the width: a number that lost its end would be
+    another number.
+    """
     from rich.table import Table
 
     out = console()
     texts = {name: [one_line(value) for value in values] for name, values in columns.items()}
     widths = fitted(texts, out.width, _GAP)
+    out.width = max(out.width, sum(max(widths[n], len(n)) + _GAP for n in widths))
     table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
     for name in texts:
         table.add_column(name, no_wrap=True, min_width=min(widths[name], len(name)))

@@ -27,7 +27,7 @@ import aetl
 from aetl.comparison.rows import rows
 from aetl.comparison.run import Run, find_runs
 from aetl.config import ConfigError, compose
-from aetl.files import atomic
+from aetl.files import atomic, is_altered, sealed, write_json
 from aetl.model.card import card
 from aetl.model.spec import SPEC, Spec
 from aetl.report.table import render_table
@@ -101,7 +101,10 @@ def _carried(top: Path, file: Path) -> bytes:
     if file.name == "config.yaml" or file.parent.name == ".hydra":
         return _portable(top, content)
     if file.name in ("run.json", "manifest.json"):
-        return _without_paths(content)
+        config = file.with_name("config.yaml")
+        return _without_paths(
+            content, _portable(top, config.read_bytes()) if config.exists() else b""
+        )
     return content
 
 
@@ -133,7 +136,8 @@ def _moved(value: Any, places: Mapping[str, str]) -> Any:
     return value
 
 
-def _without_paths(content: bytes) -> bytes:
+def _without_paths(content: bytes, config: bytes) -> bytes:
+    """A record without paths of this machine, of a run whose config is ``config`` now."""
     try:
         values = json.loads(content)
     except ValueError:
@@ -142,7 +146,18 @@ def _without_paths(content: bytes) -> bytes:
         values["paths"] = []
     if "cwd" in values:
         values["cwd"] = "."
+    if "check" in values and not is_altered(json.loads(content)):
+        values = _resealed(values, config)
     return (json.dumps(values, indent=1) + "\n").encode()
+
+
+def _resealed(record: dict[str, Any], config: bytes) -> dict[str, Any]:
+    """The record with the digests of what was changed for another place."""
+    digests = dict(record.get("digests") or {})
+    if "config.yaml" in digests:
+        digests["config.yaml"] = hashlib.blake2b(config, digest_size=16).hexdigest()
+        record = record | {"digests": digests}
+    return sealed(record)
 
 
 def _card_of(path: Path, run: Run) -> str:
@@ -264,3 +279,7 @@ def _settle(folder: Path) -> None:
         if isinstance(values, dict) and values.get("data_dir") == "data":
             values["data_dir"] = str(own.data_dir)
             config.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+            record = config.with_name("run.json")
+            held = json.loads(record.read_bytes()) if record.exists() else {}
+            if "check" in held and not is_altered(held):
+                write_json(record, _resealed(held, config.read_bytes()))

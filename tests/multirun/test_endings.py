@@ -11,7 +11,7 @@ import pytest
 
 from aetl.cli import main
 from aetl.comparison.run import ALIVE, read_run
-from aetl.files import read_json
+from aetl.files import read_json, sealed, write_json
 from aetl.multirun.manifest import Manifest
 from tests.multirun.test_recovery import TINY, fault, start, wait_for
 
@@ -129,7 +129,7 @@ def test_done_is_written_after_the_page(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_run_of_an_older_version_without_a_lock_is_believed(tmp_path: Path) -> None:
     assert main([*TINY, f"output_dir={tmp_path}/out", f"hydra.run.dir={tmp_path}/run"]) == 0
     record = tmp_path / "run" / "run.json"
-    record.write_text(record.read_text().replace('"status": "done"', '"status": "running"'))
+    write_json(record, sealed(read_json(record) | {"status": "running"}))
     (record.parent / ALIVE).touch()
     assert read_run(record.parent).status == "killed"
     (record.parent / ALIVE).unlink()

@@ -60,7 +60,8 @@ def test_a_job_that_was_killed_goes_on_in_its_run(
     done = run(server, tmp_path, "aetl", "-m", *TINY, *fault, "seed=0", sweep, WANDB_MODE=mode)
     assert done.returncode == 1
     place = json.loads((tmp_path / "sweep" / "0" / "wandb.json").read_text())
-    done = run(server, tmp_path, "aetl", "sweep", "resume", "sweep", WANDB_MODE=mode)
+    again = ["resume", "sweep", "--trust", "tests.multirun.fault.Fault"]
+    done = run(server, tmp_path, "aetl", "sweep", *again, WANDB_MODE=mode)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "sweep" / "0" / "wandb.json").read_text())["id"] == place["id"]
     if mode == "offline":

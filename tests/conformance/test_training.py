@@ -67,6 +67,8 @@ def test_training_beats_the_untrained_on_held_out_digits(
     if config(autoencoder, backbone) is None:
         assert backbone != own_backbone(autoencoder)
         pytest.skip("the autoencoder and the backbone do not go together")
+    if backbone == "timm" and autoencoder != "undercomplete":
+        pytest.skip("takes a minute, and is a model like torchvision's")
     if (autoencoder, backbone) in LEFT_OUT:
         pytest.skip(LEFT_OUT[autoencoder, backbone])
     here = world.but(*overrides(autoencoder, backbone))

@@ -126,7 +126,8 @@ def full_after(number: int) -> Callable[[], object]:
         def mkstemp(*arguments: Any, **keys: Any) -> Any:
             left[0] -= 1
             if left[0] < 0:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                where = os.path.join(keys.get("dir") or tempfile.gettempdir(), "full")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), where)
             return real(*arguments, **keys)
 
         tempfile.mkstemp = mkstemp

@@ -73,7 +73,7 @@ def cases(what: str, number: int, share: int = 0) -> list[object]:
 
 @pytest.mark.parametrize(
     "what, seed",
-    [*cases("run", 160, 2), *cases("sweep", 32), *cases("two", 12)],
+    [*cases("run", 160, 1), *cases("sweep", 32), *cases("two", 12)],
 )
 def test_a_command_that_was_stopped_goes_on_to_the_undisturbed_bits(
     what: str, seed: int, undisturbed: dict[str, Undisturbed], tmp_path: Path,
@@ -130,7 +130,7 @@ READERS = {
 }
 
 
-@pytest.mark.parametrize("what, seed", cases("run", 80, 2))
+@pytest.mark.parametrize("what, seed", cases("run", 80, 1))
 def test_a_run_that_was_damaged_reads_as_before_or_names_the_file(
     what: str, seed: int, undisturbed: dict[str, Undisturbed], tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,

@@ -72,8 +72,9 @@ def test_resume_after_faults_equals_an_undisturbed_sweep(
     for job in "012":
         assert "from step 2" in (folder / job / "run.log").read_text(), "it went on, not anew"
 
+    # With the same callback, which is part of the settings, and has done what it was to do.
     calm = tmp_path / "calm"
-    assert main([*sweep, f"hydra.sweep.dir={calm}", f"output_dir={tmp_path}/b"]) == 0
+    assert main([*sweep, faults, f"hydra.sweep.dir={calm}", f"output_dir={tmp_path}/b"]) == 0
     assert results(folder) == results(calm)
     for entry in jobs:
         for name in ("predictions.npz", "metrics.csv"):

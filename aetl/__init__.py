@@ -13,13 +13,11 @@ Nothing heavy is imported before one of them is called.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aetl.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    from aetl.front import best, check, compare, load, run, runs, sweep
-
+# Their types are in __init__.pyi: imported here, every module would import the whole in a circle.
 __all__ = ["best", "check", "compare", "load", "run", "runs", "sweep"]
 
 

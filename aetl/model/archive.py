@@ -23,7 +23,6 @@ from zlib import error as zlib_error
 
 import yaml
 
-import aetl
 from aetl.comparison.rows import rows
 from aetl.comparison.run import Run, find_runs
 from aetl.config import ConfigError, compose
@@ -32,6 +31,7 @@ from aetl.model.card import card
 from aetl.model.spec import SPEC, Spec
 from aetl.report.table import render_table
 from aetl.types import UserError
+from aetl.version import __version__
 
 LIST = "archive.json"
 FORMAT = "aetl archive"
@@ -63,7 +63,7 @@ def pack(path: Path, file: Path, *, weights: bool = True) -> Path:
             listed[name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         about = {
             "format": FORMAT, "version": VERSION, "kind": kind, "name": path.name,
-            "aetl": aetl.__version__, "versions": runs[0].record.get("versions", {}),
+            "aetl": __version__, "versions": runs[0].record.get("versions", {}),
             "weights": weights, "files": listed,
         }  # fmt: skip
         text = json.dumps(about, indent=1)

@@ -17,7 +17,8 @@ NOT_SETTINGS = {
 def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]:
     """``source``, ``target``, ``autoencoder``, ``loss``, ``transfer``, ``selector``, ``budget``.
 
-    And ``baseline``: the control that gains are measured against.
+    And ``baseline``: the control that gains are measured against; ``fold``: which part of the
+    target is the test set, where it has folds.
     """
     target = plain["target"]
     budget = target["budget"]
@@ -30,6 +31,7 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
         "baseline": _several(None, {"control": plain["twin"]}, with_family=True),
         "selector": choices.get("selector", "?"),
         "budget": f"{budget} per class" if target["per_class"] and budget != "all" else budget,
+        "fold": target.get("fold") if target.get("folds") else None,
     }
 
 
@@ -37,7 +39,10 @@ def settings_digest(plain: Mapping[str, Any]) -> str:
     """A digest of everything but the seed, the fold, the budget and where things lie."""
     kept = {key: value for key, value in plain.items() if key not in NOT_SETTINGS}
     for domain in ("source", "target"):
-        ignored = {"budget", "data_dir", "download", "per_class", "fold"}
+        ignored = {"budget", "data_dir", "download", "per_class"}
+        # The source's fold follows the target's where both are cut alike; alone it is a setting.
+        if plain[domain].get("folds") == plain["target"].get("folds"):
+            ignored.add("fold")
         kept[domain] = {k: v for k, v in plain[domain].items() if k not in ignored}
     if counted := callbacks_that_count(plain.get("callback") or {}):
         kept["callback"] = counted

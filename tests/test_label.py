@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aetl.config import resolved
-from aetl.label import settings_digest
+from aetl.label import names_of, settings_digest
 from tests.tiny import tiny_config
 
 
@@ -33,6 +33,7 @@ OWN = {"_target_": "aetl.stage.fit.ResumePoint", "every_n_steps": 7}
         (("callback", "stop"), STOP, False),
         (("pretrain", "epochs"), 7, False),
         (("target", "folds"), 5, False),
+        (("source", "fold"), 1, True),
     ],
 )
 def test_what_may_change_a_result_is_in_the_digest(
@@ -44,3 +45,21 @@ def test_what_may_change_a_result_is_in_the_digest(
         node = node[name]
     node[place[-1]] = value
     assert (settings_digest(other) == settings_digest(plain)) is same
+
+
+def test_a_fold_of_the_source_alone_is_a_setting(plain: dict[str, Any]) -> None:
+    """Where both are cut alike it follows the target's, and is none."""
+    alone = copy.deepcopy(plain)
+    alone["source"]["folds"] = 5
+    both = copy.deepcopy(alone)
+    both["target"]["folds"] = 5
+    for node, same in ((alone, False), (both, True)):
+        other = copy.deepcopy(node)
+        other["source"]["fold"] = 1
+        assert (settings_digest(other) == settings_digest(node)) is same
+
+
+def test_a_run_notes_its_fold_where_there_are_folds(plain: dict[str, Any]) -> None:
+    assert names_of(plain, {})["fold"] is None
+    folds = {**plain, "target": {**plain["target"], "folds": 5, "fold": 3}}
+    assert names_of(folds, {})["fold"] == 3

@@ -9,8 +9,8 @@ drawn. Tensors, of n test examples in the order of the run's ``predictions.npz``
     value.METRIC.arm, .twin       uint8 or float32 [n], the example's loss or correctness; of a
                                   metric that is no mean (or of groups) [units], pseudo-values
 
-run.json names the file, its digest and that of the identities, by which runs on the same test
-examples are known without reading them.
+run.json names the file, its digest and that of the identities (and groups), by which runs on the
+same test examples are known without reading them.
 """
 
 from __future__ import annotations
@@ -42,11 +42,14 @@ def write_examples(folder: Path, arrays: Mapping[str, np.ndarray[Any, Any]]) -> 
     with atomic(folder / NAME) as temporary:
         temporary.write_bytes(content)
     identity = arrays["identity"]
+    group = arrays.get("group")
+    grouped = {} if group is None else {"groups": len(set(group.tolist()))}
     return {
         "file": NAME,
         "digest": _digest(content),
         "count": len(identity),
-        "identity": _digest(identity.tobytes()),
+        **grouped,
+        "identity": _digest(identity.tobytes() + (b"" if group is None else group.tobytes())),
     }
 
 

@@ -66,8 +66,8 @@ class Gain:
         return more_seeds(self.crossed, self.mean, self.rope)
 
     @cached_property
-    def more_examples(self) -> int | None:
-        """How many further test examples would, with these seeds."""
+    def more_units(self) -> int | None:
+        """How many further test examples (or groups of them) would, with these seeds."""
         if self.crossed is None or self.verdict != "undecided":
             return None
         return more_examples(self.crossed, self.mean, self.rope)
@@ -170,6 +170,15 @@ def by_seed(runs: Iterable[Run]) -> list[list[Run]]:
     for run in sorted(runs, key=lambda run: (run.seed, run.fold)):
         found.setdefault(run.seed, []).append(run)
     return list(found.values())
+
+
+def whole_seeds(runs: Iterable[Run]) -> list[Run]:
+    """The runs of the seeds that have all folds which any seed has: a mean over fewer of them would
+    be of another test set. All, where no seed has all (each then stands for itself)."""
+    seeds = by_seed(runs)
+    folds = {run.fold for seed in seeds for run in seed}
+    whole = [seed for seed in seeds if {run.fold for run in seed} == folds]
+    return [run for seed in (whole or seeds) for run in seed]
 
 
 def mean_over_folds(seed: Sequence[Run], metric: str) -> float:

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aetl.comparison.gain import by_seed, mean_over_folds
 from aetl.comparison.rows import Row
 from aetl.comparison.run import Run
 from aetl.comparison.statistics import CONFIDENCE, MIN_SEEDS
@@ -77,15 +78,18 @@ Curve = Mapping[int, Mapping[int, float]]
 def _twins(budgets: Sequence[Row]) -> Curve:
     curve: dict[int, dict[int, float]] = defaultdict(dict)
     for row in budgets:
-        for run in row.runs:
-            labels, score = labels_of(run), run.twin.get(row.metric)
-            if labels and score is not None and math.isfinite(score):
-                curve[labels][run.seed] = score * run.better(row.metric)
+        for seed in by_seed(row.runs):
+            labels = labels_of(seed[0])
+            scores = [run.twin.get(row.metric, math.nan) for run in seed]
+            if labels and all(map(math.isfinite, scores)):
+                mean = math.fsum(scores) / len(scores)
+                curve[labels][seed[0].seed] = mean * seed[0].better(row.metric)
     return dict(sorted(curve.items()))
 
 
 def _needed(row: Row, curve: Curve) -> LabelsNeeded:
-    own = {run.seed: run.scores[row.metric] * run.better(row.metric) for run in row.runs}
+    sign = 1 if row.higher_is_better else -1
+    own = {s[0].seed: sign * mean_over_folds(s, row.metric) for s in by_seed(row.runs)}
     least, *_, most = curve
     value = _matching(own, curve, [*{*own, *(s for scores in curve.values() for s in scores)}])
     shared = sorted(set(own).intersection(*curve.values()))

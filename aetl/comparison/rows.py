@@ -23,6 +23,7 @@ from aetl.comparison.gain import (
     gain_of,
     mean_over_folds,
     read_values,
+    whole_seeds,
 )
 from aetl.comparison.run import Run
 from aetl.comparison.search import SHOWN_AS_ARMS, overrides_of
@@ -45,7 +46,15 @@ JSON_KEYS = (
 CSV_KEYS = (
     *JSON_KEYS,
     *("p_value", "interval_over", "rope", "more_examples", "better_on_a_new_seed", "effect_size"),
-    *("test_examples", "control", "control_mean", "control_p_value", "beaten"),
+    *(
+        "test_examples",
+        "test_groups",
+        "more_groups",
+        "control",
+        "control_mean",
+        "control_p_value",
+        "beaten",
+    ),
     *("effective_sample_size", "steps", "twin_steps"),
 )
 
@@ -128,8 +137,20 @@ class Row:
 
     @property
     def more_examples(self) -> int | None:
-        """How many further test examples would, with the seeds that there are."""
-        return self.gain.more_examples if self.gain else None
+        """How many further test examples would, with the seeds that there are; None of grouped
+        ones, of which ``more_groups`` says it."""
+        return None if self.test_groups else self._more(self.test_examples)
+
+    @property
+    def more_groups(self) -> int | None:
+        return self._more(self.test_groups)
+
+    def _more(self, number: int | None) -> int | None:
+        """In examples or groups, of which a unit of the interval may be several."""
+        found = self.gain and self.gain.crossed
+        if not number or not found or not self.gain or self.gain.more_units is None:
+            return None
+        return math.ceil(self.gain.more_units * number / found.units)
 
     @property
     def better_on_a_new_seed(self) -> float | None:
@@ -141,9 +162,18 @@ class Row:
 
     @property
     def test_examples(self) -> int | None:
-        """How many the run's test set has."""
-        count = (self.runs[0].record.get("examples") or {}).get("count")
-        return count if isinstance(count, int) else None
+        """How many the test set has, or those of all folds."""
+        return self._tested("count")
+
+    @property
+    def test_groups(self) -> int | None:
+        """How many groups (patients, speakers) these are of, where the data says so."""
+        return self._tested("groups")
+
+    def _tested(self, what: str) -> int | None:
+        noted = [run.record.get("examples") or {} for run in by_seed(self.runs)[0]]
+        counts = [c for one in noted if isinstance(c := one.get(what), int)]
+        return sum(counts) if counts and len(counts) == len(noted) else None
 
     @property
     def is_control(self) -> bool:
@@ -259,6 +289,12 @@ def _row(transfer: str, metric: str, group: list[Run]) -> Row | None:
         )
     if not runs:
         return None
+    if fewer := len(by_seed(runs)) - len(by_seed(whole := whole_seeds(runs))):
+        logger.warning(
+            "%s: left out %d of %d seeds without a result on every fold",
+            *(_title(runs[0]), fewer, len(by_seed(runs))),
+        )
+    runs = tuple(whole)
     first = runs[0]
     score = interval([mean_over_folds(seed, metric) for seed in by_seed(runs)])
     return Row(
@@ -326,7 +362,7 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
         key
         for key in dict.fromkeys(key for config in configs.values() for key in config)
         if key.partition(".")[0] not in NOT_SETTINGS
-        and key not in {"target.budget", "target.per_class"}
+        and key not in {"target.budget", "target.per_class", "target.fold", "source.fold"}
         and len({_short(config.get(key)) for config in configs.values()}) > 1
     ]
     # A preset takes its parts by interpolation: autoencoder.bottleneck.x repeats bottleneck.x.

@@ -15,9 +15,9 @@ MIN_VALUES = 4
 
 SHOWN_AS_ARMS = {
     *("transfer", "autoencoder", "loss", "selector", "target.budget", "target.per_class"),
-    *("dataset@source", "dataset@target"),
+    *("dataset@source", "dataset@target", "target.fold", "source.fold"),
 }
-"""What panels and budgets show already."""
+"""What panels and budgets show already, and folds, over which a seed is one."""
 _NOT_SEARCHED = {"seed", "experiment", "paper", "debug", "sweep", "logger", "callback", "tags"}
 
 

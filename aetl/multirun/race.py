@@ -19,7 +19,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from aetl.comparison.gain import Gain, gain_of, read_values
+from aetl.comparison.gain import Gain, by_seed, gain_of, read_values, whole_seeds
 from aetl.comparison.race import Arm, Plan, judge
 from aetl.comparison.run import Run, read_run
 from aetl.comparison.statistics import MIN_SEEDS
@@ -34,12 +34,21 @@ _NOTED = ("source", "target", "transfer", "budget", "metric")
 
 @dataclass
 class Entrant:
-    """An arm with all that makes it besides its seed: its overrides."""
+    """An arm with all that makes it besides its seed and fold: its overrides."""
 
     overrides: tuple[str, ...]
     name: str
     """What differs between the arms, as a person would say it."""
+    folds: tuple[tuple[str, ...], ...] = ((),)
+    """The overrides of each fold, all of which a seed runs."""
     runs: list[Run] = field(default_factory=list)
+
+    def jobs(self, seed: int) -> list[list[str]]:
+        return [[*self.overrides, *fold, f"seed={seed}"] for fold in self.folds]
+
+    @property
+    def seeds(self) -> int:
+        return len(by_seed(self.runs))
 
     @property
     def is_baseline(self) -> bool:
@@ -123,15 +132,18 @@ class RaceSweeper(Sweeper):
             raise ConfigError(f"seed={first}: expected a whole number")
         others = [one for one in parsed if one.get_key_element() != "seed"]
         (grid,) = BasicSweeper.split_arguments(others, None)
-        names = names_of(grid, self.groups)
-        return [Entrant(tuple(one), name) for one, name in zip(grid, names, strict=True)], first
+        folds: dict[tuple[str, ...], list[tuple[str, ...]]] = defaultdict(list)
+        for one in grid:
+            folds[tuple(o for o in one if not _is_fold(o))].append(tuple(filter(_is_fold, one)))
+        names = names_of([list(arm) for arm in folds], self.groups)
+        arms = zip(folds.items(), names, strict=True)
+        return [Entrant(arm, name, tuple(of_arm)) for (arm, of_arm), name in arms], first
 
     def _run(self, wanted: Sequence[tuple[Entrant, int]]) -> None:
         """Those of the jobs that are not done yet: new ones, and what was cut off."""
         known = self._known()
         new, again = [], []
-        for entrant, seed in wanted:
-            overrides = [*entrant.overrides, f"seed={seed}"]
+        for overrides in (job for entrant, seed in wanted for job in entrant.jobs(seed)):
             job = known.get(frozenset(overrides))
             if job is None:
                 new.append(overrides)
@@ -148,9 +160,9 @@ class RaceSweeper(Sweeper):
     def _read(self, entrants: Sequence[Entrant], seeds: range) -> None:
         known = self._known()
         for one in entrants:
-            jobs = [known.get(frozenset([*one.overrides, f"seed={seed}"])) for seed in seeds]
+            jobs = [known.get(frozenset(job)) for seed in seeds for job in one.jobs(seed)]
             done = [job for job in jobs if job is not None and job.state == "done"]
-            one.runs = [read_run(self.run.manifest.job_folder(job)) for job in done]
+            one.runs = whole_seeds(read_run(self.run.manifest.job_folder(job)) for job in done)
 
     def _judged(
         self, entrants: Sequence[Entrant], arms: Mapping[str, Arm], going: Sequence[Entrant],
@@ -180,6 +192,10 @@ class RaceSweeper(Sweeper):
         write_json(self.run.manifest.folder / NAME, values)
 
 
+def _is_fold(override: str) -> bool:
+    return override.partition("=")[0] in ("target.fold", "source.fold")
+
+
 def _gain(entrant: Entrant) -> Gain | None:
     metric = entrant.runs[0].metric
     values = read_values(entrant.runs, metric)
@@ -201,7 +217,7 @@ def _noted(one: Entrant, arm: Arm | None) -> dict[str, Any]:
             name: getattr(run, name)
             for name in ("source", "target", "transfer", "budget", "metric")
         },
-        "seeds": len(one.runs),
+        "seeds": one.seeds,
         "gain": gain.mean if gain else None,
         "outcome": arm.outcome if arm else "baseline",
         "look": None if arm is None or arm.look is None else arm.look + 1,
@@ -217,8 +233,9 @@ def _told(entrants: Sequence[Entrant], arms: Mapping[str, Arm], plan: Plan) -> l
     for one in entrants:
         arm = arms.get(one.name)
         said = "the twin" if arm is None else _outcome_text(arm, plan)
-        lines.append(f"  {one.name:<{width}}  {len(one.runs):>3} seeds  {said}")
-    runs, most = sum(len(one.runs) for one in entrants), len(entrants) * plan.looks[-1]
+        lines.append(f"  {one.name:<{width}}  {one.seeds:>3} seeds  {said}")
+    runs = sum(len(one.runs) for one in entrants)
+    most = sum(len(one.folds) for one in entrants) * plan.looks[-1]
     return [*lines, f"{runs} runs in place of {most} ({runs / max(1, most):.0%})"]
 
 

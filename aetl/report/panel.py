@@ -138,8 +138,12 @@ def symbol(row: Row) -> str:
 
 
 def needed(row: Row) -> str:
-    """What would decide an undecided gain: ``+4 seeds``, ``+900 test examples``, or nothing."""
-    for number, what in ((row.more_seeds, "seed"), (row.more_examples, "test example")):
+    """What would decide an undecided gain: ``+4 seeds``, ``+900 test examples``, ``+12 test
+    groups``, or nothing."""
+    numbers = {
+        "seed": row.more_seeds, "test example": row.more_examples, "test group": row.more_groups,
+    }  # fmt: skip
+    for what, number in numbers.items():
         if number is not None:
             return f"+{number:,} {what}{'s' if number > 1 else ''}"
     return ""

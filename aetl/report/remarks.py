@@ -21,8 +21,11 @@ def remarks(table: Sequence[Row]) -> list[str]:
 
 def interval_text(table: Iterable[Row]) -> str:
     """What the intervals of the gains are over: ``seeds and test examples``."""
-    over = {row.interval_over for row in table if not row.is_baseline and row.gain}
-    return "seeds alone" if over == {SEEDS} else "seeds and test examples"
+    rows = [row for row in table if not row.is_baseline and row.gain]
+    if rows and all(row.interval_over == SEEDS for row in rows):
+        return "seeds alone"
+    grouped = any(row.test_groups for row in rows)
+    return f"seeds and {'groups of ' if grouped else ''}test examples"
 
 
 def _over_seeds_alone(rows: Sequence[Row]) -> Iterator[str]:
@@ -40,7 +43,7 @@ def _over_seeds_alone(rows: Sequence[Row]) -> Iterator[str]:
 def _small_test_sets(rows: Sequence[Row]) -> Iterator[str]:
     for panel in panels(rows):
         known = [
-            (row.gain.best_reach, row.gain.rope, row.test_examples)
+            (row.gain.best_reach, row.gain.rope, _test_set(row))
             for row in panel.rows
             if row.gain and row.gain.best_reach is not None and row.gain.rope
         ]
@@ -50,9 +53,14 @@ def _small_test_sets(rows: Sequence[Row]) -> Iterator[str]:
         if reach > rope:
             least = signed(reach, panel.decimals).lstrip("+")
             yield (
-                f"{panel.target}: with its {known[0][2]} test examples no number of seeds can tell "
+                f"{panel.target}: with its {known[0][2]} no number of seeds can tell "
                 f"a gain of {rope:g} in {panel.metric} from none (±{least} would stay)"
             )
+
+
+def _test_set(row: Row) -> str:
+    of_groups = f" of {row.test_groups:,} groups" if row.test_groups else ""
+    return f"{row.test_examples or 0:,} test examples{of_groups}"
 
 
 def _longer(rows: Sequence[Row]) -> Iterator[str]:

@@ -133,7 +133,7 @@ def evaluate(
         else None
     )
     receipt = read_json(arms["transfer"].path / "receipt.json")
-    layout = Layout(domains.target.test.identity)
+    layout = Layout(domains.target.test.identity, domains.target.test.group)
     of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
     if not len(domains.target.split.labelled):
         of_heads += _unlike(arms)

@@ -39,6 +39,9 @@ class Setting:
     example_sd: float
     gap: float = 0.0
     """Of the arm's level over the twin's, in standard deviations of the difficulty."""
+    group: int = 1
+    """Examples of a group (a patient, a speaker), which share their difficulty and what is
+    particular to one of the two; the groups are the units of the interval."""
 
 
 NULL = [
@@ -73,14 +76,26 @@ EFFECT = [
     for s in NULL
     if s.metric in ("accuracy", "nll", "mse") and s.examples <= 2000
 ]
+GROUPED = [
+    Setting(metric, seeds, examples, 0.05, 0.3, group=group)
+    for metric, seeds, examples, group in (
+        ("accuracy", 3, 360, 12),
+        ("accuracy", 10, 360, 12),
+        ("accuracy", 20, 2000, 50),
+        ("nll", 10, 360, 12),
+        ("auroc", 3, 240, 8),
+        ("auroc", 10, 240, 8),
+    )
+]
 
 
 def levels(s: Setting, trials: int, random: np.random.Generator) -> Draw:
     """Latent outputs of arm and twin [trials, seeds, examples], and the common difficulty."""
     shape = (trials, s.seeds, s.examples)
     single = np.float32
-    difficulty = random.normal(1.0, 1.0, (trials, 1, s.examples)).astype(single)
-    own = random.normal(0.0, s.example_sd, (trials, 1, s.examples)).astype(single)
+    units = (trials, 1, s.examples // s.group)
+    difficulty = random.normal(1.0, 1.0, units).astype(single).repeat(s.group, 2)
+    own = random.normal(0.0, s.example_sd, units).astype(single).repeat(s.group, 2)
     seeds = random.normal(0.0, s.seed_sd, (2, trials, s.seeds, 1)).astype(single)
     noise = random.standard_normal((2, *shape), dtype=single) * single(0.7)
     arm = s.gap + seeds[0] + difficulty + own + noise[0]
@@ -94,6 +109,8 @@ def simulate(s: Setting, trials: int, random: np.random.Generator) -> Draw:
         return _of_a_metric_that_is_no_mean(s, arm, twin, difficulty, random)
     value = {"accuracy": _right, "nll": _surprise, "mse": _squared}[s.metric]
     gains = value(arm) - value(twin)
+    if s.group > 1:  # of groups of one size, the pseudo-values of a mean are the groups' means
+        gains = gains.reshape(*gains.shape[:2], -1, s.group).mean(3)
     return gains, gains.mean((1, 2)), np.array([true_gain(s)])
 
 
@@ -130,8 +147,10 @@ def _of_a_metric_that_is_no_mean(
     truth = difficulty[:, 0].astype(np.float64)
     if s.metric != "r2":
         truth = (truth + random.normal(0.0, 1.0, truth.shape) > 1.0).astype(np.int64)
-    layout = Layout(np.arange(s.examples, dtype=np.uint64))
-    gains, scores = np.empty(arm.shape), np.empty(arm.shape[:2])
+    group = np.arange(s.examples) // s.group if s.group > 1 else None
+    layout = Layout(np.arange(s.examples, dtype=np.uint64), group)
+    gains = np.empty((*arm.shape[:2], s.examples // s.group))
+    scores = np.empty(arm.shape[:2])
     for t, y in enumerate(truth):
         for seed in range(s.seeds):
             a, b = (_prediction(s.metric, level[t, seed].astype(float)) for level in (arm, twin))
@@ -173,7 +192,7 @@ INTERVALS: dict[str, Interval] = {"seeds": over_seeds, "seeds and examples": ove
 
 def misses(s: Setting, trials: int, seed: int = 0) -> dict[str, tuple[float, float]]:
     """Of each interval how often the true gain lies outside, and its mean half width."""
-    random = np.random.default_rng([seed, s.seeds, s.examples])
+    random = np.random.default_rng([seed, s.seeds, s.examples, *([s.group] if s.group > 1 else [])])
     outside = dict.fromkeys(INTERVALS, 0)
     widths = dict.fromkeys(INTERVALS, 0.0)
     at_once = max(1, min(trials, 4_000_000 // (s.seeds * s.examples)))
@@ -227,12 +246,12 @@ def main() -> None:
         "| metric | seeds | examples | seed sd | example sd | gap | seeds alone | both | widths |"
     )
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
-    for s in [*NULL, *EFFECT]:
+    for s in [*NULL, *GROUPED, *EFFECT]:
         found = misses(s, trials_of(s))
         (old, old_width), (new, new_width) = found.values()
         rows.append((s, old, new))
         print(
-            f"| {s.metric} | {s.seeds} | {s.examples} | {s.seed_sd} | {s.example_sd} | {s.gap} "
+            f"| {s.metric} | {s.seeds} | {_examples(s)} | {s.seed_sd} | {s.example_sd} | {s.gap} "
             f"| {old:.3f} | {new:.3f} | {old_width:.4f} {new_width:.4f} |",
             flush=True,
         )
@@ -243,6 +262,10 @@ def main() -> None:
         draw(rows, Path(sys.argv[1]))
 
 
+def _examples(s: Setting) -> str:
+    return f"{s.examples // s.group} x {s.group}" if s.group > 1 else f"{s.examples:,}"
+
+
 def draw(rows: list[tuple[Setting, float, float]], path: Path) -> None:
     from aetl.report.canvas import COLORS, axes_grid, png, style
 
@@ -250,7 +273,7 @@ def draw(rows: list[tuple[Setting, float, float]], path: Path) -> None:
         figure, axes = axes_grid(7.2, 0.24 * len(rows) + 1.0)
         ax = axes[0, 0]
         names = [
-            f"{s.metric}, {s.seeds} seeds, {s.examples:,} examples" + (", a gain" if s.gap else "")
+            f"{s.metric}, {s.seeds} seeds, {_examples(s)} examples" + (", a gain" if s.gap else "")
             for s, *_ in rows
         ]
         for y, (_, old, new) in enumerate(rows):

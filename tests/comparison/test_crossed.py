@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from aetl.comparison.crossed import Crossed, crossed
-from tests.comparison.coverage import NULL, Setting, holm_errors, misses, trials_of
+from tests.comparison.coverage import (
+    GROUPED,
+    NULL,
+    Setting,
+    holm_errors,
+    levels,
+    misses,
+    over_both,
+    trials_of,
+)
 
 LAYOUTS = arrays.arrays(
     np.float64,
@@ -113,7 +122,9 @@ def test_a_foretold_error_is_that_of_as_many_seeds_and_examples() -> None:
     assert one.least_error == pytest.approx(math.sqrt(0.2 / 100))
 
 
-QUICK = [s for s in NULL if s.examples <= 360 and s.metric in ("accuracy", "nll", "mse")]
+QUICK = [
+    s for s in [*NULL, *GROUPED] if s.examples <= 360 and s.metric in ("accuracy", "nll", "mse")
+]
 
 
 @pytest.mark.parametrize("setting", QUICK, ids=str)
@@ -128,8 +139,18 @@ def test_the_interval_over_seeds_alone_is_the_surer_of_itself_the_more_seeds_the
     assert outside > 0.4
 
 
+def test_examples_of_few_groups_are_no_units_of_their_own() -> None:
+    """What a patient's pictures have in common is one observation."""
+    setting = GROUPED[1]
+    arm, twin, _ = levels(setting, 300, np.random.default_rng(0))
+    gains = (arm > 0).astype(np.float64) - (twin > 0)
+    alone = (np.abs(gains.mean((1, 2))) > over_both(gains)).mean()
+    assert alone > 0.15
+    assert misses(setting, 300)["seeds and examples"][0] < 0.09
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", NULL, ids=str)
+@pytest.mark.parametrize("setting", [*NULL, *GROUPED], ids=str)
 def test_intervals_miss_the_truth_in_at_most_six_of_a_hundred(setting: Setting) -> None:
     trials = trials_of(setting)
     outside, _ = misses(setting, trials)["seeds and examples"]

@@ -193,6 +193,55 @@ def test_of_folds_each_example_belongs_to_one_and_a_seed_is_their_mean(tmp_path:
     assert (row.gain_ci_low, row.gain_ci_high) == pytest.approx((expected.low, expected.high))
 
 
+def test_a_seed_that_lacks_a_fold_is_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for seed in range(4):
+        for fold in range(2 if seed else 1):
+            mine = slice(100 * fold, 100 * fold + 100)
+            identity = np.arange(200, dtype=np.uint64)[mine]
+            arm, twin = (values[mine] for values in answers(seed, lift=0.4))
+            run_with(tmp_path / f"{seed}-{fold}", arm, twin, identity, seed=seed, fold=fold)
+    (row,) = table(tmp_path)
+    assert (row.n, row.test_examples, row.interval_over) == (3, 200, "seeds and examples")
+    assert "left out 1 of 4 seeds without a result on every fold" in caplog.text
+
+
+def test_a_seed_for_each_fold_is_over_seeds_alone_and_said_to_be(tmp_path: Path) -> None:
+    for seed in range(4):
+        mine = slice(50 * seed, 50 * seed + 50)
+        arm, twin = (values[mine] for values in answers(seed))
+        identity = np.arange(200, dtype=np.uint64)[mine]
+        run_with(tmp_path / str(seed), arm, twin, identity, seed=seed, fold=seed)
+    (row,) = table(tmp_path)
+    assert (row.n, row.interval_over) == (4, "seeds")
+
+
+def test_groups_are_told_where_the_units_are_groups(tmp_path: Path) -> None:
+    """Forty patients with five pictures each; what lacks is patients."""
+    for seed in range(4):
+        arm, twin = answers(seed, lift=0.05)
+        means = {"arm": arm.reshape(40, 5).mean(1), "twin": twin.reshape(40, 5).mean(1)}
+        folder = write_run(tmp_path / str(seed), seed=seed, score=float(arm.mean()),
+                           twin_score=float(twin.mean()), rope={"accuracy": 0.01})  # fmt: skip
+        arrays = {"identity": np.arange(200, dtype=np.uint64), "group": np.arange(200) // 5}
+        arrays |= {f"value.accuracy.{side}": values for side, values in means.items()}
+        record = json.loads((folder / "run.json").read_text())
+        record["examples"] = write_examples(folder, arrays)
+        (folder / "run.json").write_text(json.dumps(record))
+    (row,) = table(tmp_path)
+    assert (row.test_examples, row.test_groups) == (200, 40)
+    assert row.gain is not None
+    assert row.gain.crossed is not None
+    assert row.gain.crossed.units == 40
+    assert row.more_examples is None
+    assert row.more_groups == row.gain.more_units is not None
+    text = " ".join(render_table([row]).split())
+    assert f"○ undecided, +{row.more_groups} test groups" in text
+    assert "95 % over seeds and groups of test examples" in text
+    assert "with its 200 test examples of 40 groups no number of seeds" in text
+
+
 def test_an_undecided_gain_says_what_would_decide_in_every_format(tmp_path: Path) -> None:
     for seed in range(3):
         run_with(tmp_path / str(seed), *answers(seed, n=4000, lift=0.05), seed=seed)

@@ -29,22 +29,28 @@ def task(cfg: Any) -> float:
     stop = os.environ.get("AETL_STUB_STOPS_AT")
     if stop == f"{arm} {cfg.seed}":
         raise KeyboardInterrupt
-    return write_result(folder, arm, int(cfg.seed))
+    fold = int(cfg.target.fold) if cfg.target.folds else None
+    return write_result(folder, arm, int(cfg.seed), fold=fold)
 
 
-def write_result(folder: Path, arm: str, seed: int, examples: int = 400) -> float:
-    """What a run would leave: right or wrong on examples of common difficulty."""
+def write_result(
+    folder: Path, arm: str, seed: int, examples: int = 400, fold: int | None = None
+) -> float:
+    """What a run would leave: right or wrong on examples of common difficulty; of a fold, half."""
     from aetl.comparison.examples import write_examples
 
     difficulty = np.random.default_rng(1).normal(0.5, 1.0, examples)
     random, lift = np.random.default_rng([seed, len(arm)]), LIFTS[arm]
     twin = difficulty + np.random.default_rng(seed).normal(0, 0.5, examples) > 0
     right = twin if lift is None else difficulty + lift + random.normal(0, 0.5, examples) > 0
-    arrays = {"identity": np.arange(examples, dtype=np.uint64), "value.accuracy.arm": right * 1.0,
+    identity = np.arange(examples, dtype=np.uint64)
+    if fold is not None:
+        right, twin, identity = (values[fold::2] for values in (right, twin, identity))
+    arrays = {"identity": identity, "value.accuracy.arm": right * 1.0,
               "value.accuracy.twin": twin * 1.0}  # fmt: skip
     values = record(
         seed=seed, transfer=arm, score=float(right.mean()), twin_score=float(twin.mean()),
-        settings=arm, rope={"accuracy": 0.01}, examples=write_examples(folder, arrays),
+        fold=fold, settings=arm, rope={"accuracy": 0.01}, examples=write_examples(folder, arrays),
     )  # fmt: skip
     (folder / "run.json").write_text(json.dumps(values))
     return float(right.mean())

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from aetl.cli import main
+from aetl.comparison.rows import rows
+from aetl.comparison.run import find_runs
 from aetl.multirun.manifest import Manifest
 from tests.multirun.race_stub import LIFTS, TASK
 
@@ -64,6 +66,20 @@ def test_decided_arms_stop_and_the_undecided_get_further_seeds(
     assert "positive at look" in out
     assert "in place of 24" in out
     assert "in a race" in " ".join(out.split()), "the comparison says what its rows come from"
+
+
+@pytest.mark.slow
+def test_the_folds_of_an_arm_race_as_one(race: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "race"
+    more = ["target.folds=2", "target.fold=0,1", "hydra.sweeper.looks=[3]"]
+    assert race(*more) == 0
+    noted = json.loads((folder / "race.json").read_text())["arms"]
+    assert [(arm["transfer"], arm["seeds"]) for arm in noted] == [(arm, 3) for arm in LIFTS]
+    assert len(Manifest.load(folder).jobs) == 4 * 2 * 3
+    (row,) = (r for r in rows(find_runs([folder]).done) if r.transfer == "feature/linear_probe")
+    assert (row.n, row.test_examples, row.interval_over) == (3, 400, "seeds and examples")
+    positive = next(arm for arm in noted if arm["transfer"] == "feature/linear_probe")
+    assert positive["p_values"] == [row.gain.p_value if row.gain else None]
 
 
 def test_a_race_that_was_cut_off_goes_on_to_the_same_end(

@@ -51,6 +51,11 @@ def main(arguments: list[str]) -> int:
         default="budget",
         help="what p is corrected for (Holm): the arms of a source, target and budget, or all rows",
     )
+    parser.add_argument(
+        "--mixed-sources",
+        action="store_true",
+        help="also gains over runs between which the code changed",
+    )
     parser.add_argument("--output", "-o", type=Path, help="write to this file")
     formats = parser.add_mutually_exclusive_group()
     for name, what in FORMATS.items():
@@ -68,6 +73,7 @@ def main(arguments: list[str]) -> int:
         details=options.details,
         rope=options.rope,
         family=options.family,
+        mixed_sources=options.mixed_sources,
     )
 
 

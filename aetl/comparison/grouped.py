@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aetl.comparison.run import Run
+from aetl.comparison.sources import changed
 from aetl.comparison.statistics import Interval, interval
 from aetl.comparison.verdict import Verdict, verdict
 from aetl.config import ConfigError, nearest
@@ -36,6 +37,8 @@ class GroupRow:
     score: Interval
     gain: Interval | None
     verdict: Verdict
+    changed: tuple[str, ...] = ()
+    """What of the code is not the same in all runs."""
 
     def values(self) -> dict[str, Any]:
         gain = self.gain or Interval(math.nan, None, None)
@@ -45,10 +48,13 @@ class GroupRow:
         return self.group | {"metric": self.metric} | dict(zip(KEYS, found, strict=True))
 
 
-def group_rows(runs: Iterable[Run], keys: Sequence[str], metric: str | None) -> list[GroupRow]:
+def group_rows(
+    runs: Iterable[Run], keys: Sequence[str], metric: str | None, mixed_sources: bool = False
+) -> list[GroupRow]:
     """A row for each combination of the keys' values and each metric, ordered by the keys.
 
-    Raises ConfigError for a key that no run has.
+    Runs between which the code changed have no gain together, but with ``mixed_sources``. Raises
+    ConfigError for a key that no run has.
     """
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
     known: set[str] = set(NAMES)
@@ -63,16 +69,19 @@ def group_rows(runs: Iterable[Run], keys: Sequence[str], metric: str | None) -> 
     for key in keys:
         if key not in known:
             raise ConfigError(f"--by {key}: no run has this key; {nearest(key, known)}")
-    rows = [_row(dict(zip(keys, key, strict=False)), key[-1], g) for key, g in groups.items()]
+    rows = [
+        _row(dict(zip(keys, key, strict=False)), key[-1], group, mixed_sources)
+        for key, group in groups.items()
+    ]
     return sorted(rows, key=lambda row: [_order(v) for v in (row.metric, *row.group.values())])
 
 
-def _row(group: dict[str, Any], metric: str, runs: Sequence[Run]) -> GroupRow:
-    scores, gains = defaultdict(list), defaultdict(list)
+def _row(group: dict[str, Any], metric: str, runs: Sequence[Run], mixed_sources: bool) -> GroupRow:
+    scores, gains, mixed = defaultdict(list), defaultdict(list), changed(runs)
     for run in runs:
         scores[run.seed].append(run.scores[metric])
         gain = run.gain(metric)
-        if gain is not None and math.isfinite(gain):
+        if gain is not None and math.isfinite(gain) and (mixed_sources or not mixed):
             gains[run.seed].append(gain)
     each = [_mean(values) for values in gains.values()]
     return GroupRow(
@@ -83,6 +92,7 @@ def _row(group: dict[str, Any], metric: str, runs: Sequence[Run]) -> GroupRow:
         score=interval([_mean(values) for values in scores.values()]),
         gain=interval(each) if each else None,
         verdict=verdict(interval(each) if each else None, len(each), None),
+        changed=mixed,
     )
 
 

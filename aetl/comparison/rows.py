@@ -13,6 +13,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal
 
 from aetl.comparison.gain import (
@@ -27,6 +28,7 @@ from aetl.comparison.gain import (
 )
 from aetl.comparison.run import Run
 from aetl.comparison.search import SHOWN_AS_ARMS, overrides_of
+from aetl.comparison.sources import changed
 from aetl.comparison.statistics import ALPHA, holm, interval
 from aetl.comparison.verdict import Verdict
 from aetl.label import NOT_SETTINGS
@@ -55,7 +57,7 @@ CSV_KEYS = (
         "control_p_value",
         "beaten",
     ),
-    *("effective_sample_size", "steps", "twin_steps"),
+    *("effective_sample_size", "steps", "twin_steps", "changed_code", "warnings"),
 )
 
 Family = Literal["budget", "page"]
@@ -94,6 +96,24 @@ class Row:
     control_mean: float | None = None
     control_p_value: float | None = None
     """That the strongest control is no better, times the number of controls it is chosen from."""
+
+    @cached_property
+    def changed(self) -> tuple[str, ...]:
+        """What of the code is not the same in all runs: a gain over them is told if asked for."""
+        return changed(self.runs)
+
+    @property
+    def changed_code(self) -> str | None:
+        return ", ".join(self.changed) or None
+
+    @cached_property
+    def warned(self) -> dict[str, int]:
+        """What its runs warn of, and how many of them do."""
+        return dict(Counter(line for run in self.runs for line in dict.fromkeys(run.warnings)))
+
+    @property
+    def warnings(self) -> str | None:
+        return "; ".join(self.warned) or None
 
     @property
     def gain_mean(self) -> float | None:
@@ -253,11 +273,13 @@ def rows(
     *,
     rope: float | None = None,
     family: Family = "budget",
+    mixed_sources: bool = False,
 ) -> list[Row]:
     """The comparison's rows in reading order: pair, autoencoder, controls first, budget.
 
-    ``metric`` None takes each run's own, ``rope`` None what the runs note. Raises ValueError where
-    no run has the metric.
+    ``metric`` None takes each run's own, ``rope`` None what the runs note. Runs between which the
+    code changed have no gain together, and are beaten by no control, but with ``mixed_sources``.
+    Raises ValueError where no run has the metric.
     """
     runs = list(runs)
     groups: dict[tuple[Any, ...], list[Run]] = defaultdict(list)
@@ -270,7 +292,7 @@ def rows(
         raise ValueError(f"no run has the metric '{metric}'; known: {known}")
     labels = _labels(groups)
     found = [_row(labels[key], key[-2], group) for key, group in groups.items()]
-    table = _beside([row for row in found if row], rope)
+    table = _beside([row for row in found if row], rope, mixed_sources)
     return sorted(_corrected(table, family), key=_order)
 
 
@@ -412,27 +434,31 @@ def _short(value: Any) -> str:
     return json.dumps(value) if isinstance(value, list | dict | None | bool) else str(value)
 
 
-def _beside(table: list[Row], rope: float | None) -> list[Row]:
+def _beside(table: list[Row], rope: float | None, mixed_sources: bool) -> list[Row]:
     """The rows with their gains and the strongest control of their pair and budget."""
     cells: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in table:
         cells[(row.source, row.target, row.budget, row.metric)].append(row)
-    return [row for cell in cells.values() for row in _cell(cell, rope)]
+    return [row for cell in cells.values() for row in _cell(cell, rope, mixed_sources)]
 
 
-def _cell(cell: list[Row], rope: float | None) -> list[Row]:
+def _cell(cell: list[Row], rope: float | None, mixed_sources: bool) -> list[Row]:
     # One cell at a time: the values of all examples of all runs are not held at once.
     read = {id(row): read_values(row.runs, row.metric) for row in cell}
     controls = [row for row in cell if row.is_control]
     result = []
     for row in cell:
-        gain = gain_of(row.runs, row.metric, read[id(row)], rope, of_itself=row.is_baseline)
-        lead = _strongest(row, controls, read)
+        gain = None
+        if mixed_sources or row.is_baseline or not row.changed:
+            gain = gain_of(row.runs, row.metric, read[id(row)], rope, of_itself=row.is_baseline)
+        lead = _strongest(row, controls, read, mixed_sources)
         result.append(replace(row, gain=gain, p_value=gain.p_value if gain else None, **lead))
     return result
 
 
-def _strongest(row: Row, controls: Sequence[Row], read: Mapping[int, Read]) -> dict[str, Any]:
+def _strongest(
+    row: Row, controls: Sequence[Row], read: Mapping[int, Read], mixed_sources: bool
+) -> dict[str, Any]:
     """The best control by its mean, and how sure it is that it surpasses the arm."""
     sign = 1 if row.higher_is_better else -1
     known: list[tuple[float, str, Row | None]] = [(c.mean, c.transfer, c) for c in controls]
@@ -443,7 +469,8 @@ def _strongest(row: Row, controls: Sequence[Row], read: Mapping[int, Read]) -> d
         return {}
     mean, name, control = max(known, key=lambda c: sign * c[0])
     p_value = None
-    if not row.is_control and sign * (mean - row.mean) > 0:
+    alike = mixed_sources or not changed([*row.runs, *(control.runs if control else ())])
+    if alike and not row.is_control and sign * (mean - row.mean) > 0:
         theirs = None if control is None else (control.runs, read[id(control)])
         p_value = better_p_value(row.runs, read[id(row)], theirs, row.metric)
     adjusted = None if p_value is None else min(1.0, p_value * len(known))

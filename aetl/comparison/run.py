@@ -70,6 +70,11 @@ class Run:
         """Which part of the data was the test set, where there are folds."""
         return int(self.record.get("fold") or 0)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the run warned of, a line each."""
+        return tuple(map(str, self.record.get("warnings") or ()))
+
     def better(self, metric: str) -> int:
         """+1 where a higher score is better, -1 where a lower one is."""
         return 1 if self.higher_is_better[metric] else -1

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from aetl.comparison.gain import Gain, by_seed, gain_of, read_values, whole_seeds
 from aetl.comparison.race import Arm, Plan, judge
 from aetl.comparison.run import Run, read_run
+from aetl.comparison.sources import changed
 from aetl.comparison.statistics import MIN_SEEDS
 from aetl.config import ConfigError, check_target
 from aetl.files import write_json, write_text
@@ -163,6 +164,12 @@ class RaceSweeper(Sweeper):
             jobs = [known.get(frozenset(job)) for seed in seeds for job in one.jobs(seed)]
             done = [job for job in jobs if job is not None and job.state == "done"]
             one.runs = whole_seeds(read_run(self.run.manifest.job_folder(job)) for job in done)
+            if mixed := changed(one.runs):
+                raise ConfigError(
+                    f"{self.run.manifest.folder}: the code ({', '.join(mixed)}) changed between "
+                    f"the seeds of {one.name}, which has no gain over both; start the race anew "
+                    "(what is as before is taken from the store)"
+                )
 
     def _judged(
         self, entrants: Sequence[Entrant], arms: Mapping[str, Arm], going: Sequence[Entrant],

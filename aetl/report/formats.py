@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from aetl.comparison.rows import CSV_KEYS, Family, Row, rows
 from aetl.comparison.run import Found, find_runs
 from aetl.config import ConfigError
 from aetl.files import write_text
+from aetl.report.remarks import changed_code, changed_groups
 from aetl.report.spreadsheet import csv_of
 
 logger = logging.getLogger(__name__)
@@ -33,19 +34,20 @@ def compare(
     details: bool = False,
     rope: float | None = None,
     family: Family = "budget",
+    mixed_sources: bool = False,
 ) -> int:
     """What ``aetl compare`` does: print the comparison, or write it to ``output``.
 
     With ``by``, a row for each combination of these keys' values in place of one for each arm.
     With ``details``, also what stands behind each row: in tables, as further keys of CSV, and of
-    JSON, which then is an object of ``rows`` and ``correlations``. ``rope`` and ``family`` are
-    those of ``rows``.
+    JSON, which then is an object of ``rows`` and ``correlations``. ``rope``, ``family`` and
+    ``mixed_sources`` are those of ``rows``.
 
     Returns the exit code. Raises ConfigError for a missing path, metric or result.
     """
     try:
         found = find_runs(paths)
-        table = rows(found.done, metric, rope=rope, family=family)
+        table = rows(found.done, metric, rope=rope, family=family, mixed_sources=mixed_sources)
     except (FileNotFoundError, ValueError) as error:
         raise ConfigError(str(error)) from None
     if not table:
@@ -53,7 +55,7 @@ def compare(
     if left_out := found.left_out():
         logger.warning("left out: %s", left_out)
     if by:
-        _print_groups(found, by, format, metric, output)
+        _print_groups(found, by, format, metric, output, mixed_sources)
     elif format == "html":
         from aetl.report.sweep_page import default_path, write_comparison
 
@@ -65,17 +67,25 @@ def compare(
 
         print_table(table, details)
     else:
+        if format != "table":  # which has them below itself
+            _warn(changed_code(table))
         _emit(_render(table, format, details), output)
     return 0
 
 
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        logger.warning("%s", line)
+
+
 def _print_groups(
     found: Found, by: Sequence[str], format: Format, metric: str | None,
-    output: str | Path | None,
+    output: str | Path | None, mixed_sources: bool,
 ) -> None:  # fmt: skip
     from aetl.report import grouped
 
-    table = group_rows(found.done, by, metric)
+    table = group_rows(found.done, by, metric, mixed_sources)
+    _warn(changed_groups(table))
     if format == "table":
         from aetl.report.table import print_renderable
 

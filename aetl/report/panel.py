@@ -89,9 +89,9 @@ class Panel:
         return f"{value:.{self.decimals}f}"
 
     def mean(self, row: Row) -> str:
-        """``0.812 ±0.010``, with a dagger where a control does better."""
+        """``0.812 ±0.010``, † where a control does better, ⚠ where its runs warn of something."""
         reach = "" if row.ci_high is None else f" ±{self.score(row.ci_high - row.mean)}"
-        return self.score(row.mean) + reach + ("†" if row.beaten else "")
+        return self.score(row.mean) + reach + ("†" if row.beaten else "") + warning(row)
 
     def gain(self, row: Row) -> str:
         """``+0.031``, ``baseline`` for what gains are over; ‡ where it trained longer."""
@@ -130,6 +130,11 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
 def baseline_text(rows: Iterable[Row]) -> str:
     """``scratch``, or the other controls that were chosen as twins."""
     return " or ".join(sorted({row.baseline.replace("_", " ") for row in rows})) or "scratch"
+
+
+def warning(row: Row) -> str:
+    """The mark of a row whose runs warn of something, which the remarks tell."""
+    return "⚠" if row.warned else ""
 
 
 def symbol(row: Row) -> str:

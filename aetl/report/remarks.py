@@ -8,15 +8,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from aetl.comparison.gain import SEEDS
+from aetl.comparison.grouped import GroupRow
 from aetl.comparison.rows import Row
+from aetl.comparison.run import Run
+from aetl.comparison.sources import changed
 from aetl.files import read_json
 from aetl.report.panel import panels, signed
 
 
 def remarks(table: Sequence[Row]) -> list[str]:
-    """Intervals over seeds alone, test sets that are too small, arms that trained longer."""
+    """Intervals over seeds alone, test sets that are too small, arms that trained longer, code that
+    changed, and what the runs warned of."""
     rows = [row for row in table if not row.is_baseline]
-    return [*_over_seeds_alone(rows), *_small_test_sets(rows), *_longer(rows), *_of_races(rows)]
+    return [
+        *_over_seeds_alone(rows), *_small_test_sets(rows), *_longer(rows), *_of_races(rows),
+        *changed_code(table), *_warned(table),
+    ]  # fmt: skip
 
 
 def interval_text(table: Iterable[Row]) -> str:
@@ -71,6 +78,80 @@ def _longer(rows: Sequence[Row]) -> Iterator[str]:
             f"‡ trained more steps than its twin ({row.transfer} at {row.budget}: {row.steps:,.0f} "
             f"against {row.twin_steps:,.0f}); finetune.max_steps=... makes them equal"
         )
+
+
+def changed_code(table: Sequence[Row]) -> Iterator[str]:
+    """Rows whose runs are of more than one code, and cells whose rows are."""
+    mixed = [row for row in table if row.changed]
+    if mixed:
+        told = any(row.gain and not row.is_baseline for row in mixed)
+        yield (
+            f"the code ({_joined(name for row in mixed for name in row.changed)}) changed between "
+            f"the runs of {_few([_named(row) for row in mixed])}: "
+            + ("their gains mix both (--mixed-sources)" if told else _NO_GAIN)
+        )
+    cells: dict[tuple[str, str, str, str], list[Run]] = {}
+    for row in table:
+        cell = (row.source, row.target, str(row.budget), row.metric)
+        cells.setdefault(cell, []).extend(() if row.changed else row.runs)
+    apart = [(cell, found) for cell, runs in cells.items() if (found := changed(runs))]
+    if apart:
+        where = _few([f"{cell[0]} -> {cell[1]} at {cell[2]}" for cell, _ in apart])
+        yield (
+            f"the code ({_joined(name for _, found in apart for name in found)}) changed between "
+            f"rows of {where}: each gain is over one code, rows are not one experiment"
+        )
+
+
+def changed_groups(table: Sequence[GroupRow]) -> Iterator[str]:
+    """The same of rows that are grouped by keys."""
+    mixed = [row for row in table if row.changed]
+    if mixed:
+        named = [", ".join(f"{k}={v}" for k, v in row.group.items()) for row in mixed]
+        told = any(row.gain for row in mixed)
+        yield (
+            f"the code ({_joined(name for row in mixed for name in row.changed)}) changed between "
+            f"the runs of {_few(named)}: "
+            + ("their gains mix both (--mixed-sources)" if told else _NO_GAIN)
+        )
+
+
+_NO_GAIN = (
+    "they have no gain together; aetl rerun makes them anew with the code of now, --mixed-sources "
+    "takes them as they are"
+)
+
+
+def _warned(table: Sequence[Row]) -> Iterator[str]:
+    """What the runs warned of, each line once with the rows that it is about."""
+    lines: dict[str, list[Row]] = {}
+    for row in table:
+        for line in row.warned:
+            lines.setdefault(line, []).append(row)
+    for line, rows in list(lines.items())[:_MOST_WARNINGS]:
+        runs, of = sum(row.warned[line] for row in rows), sum(len(row.runs) for row in rows)
+        which = "all rows" if len(rows) == len(table) else _few([_named(row) for row in rows])
+        yield f"⚠ {which} ({runs} of {of} runs): {line}"
+    if len(lines) > _MOST_WARNINGS:
+        yield f"⚠ {len(lines) - _MOST_WARNINGS} further warnings: aetl show RUN"
+
+
+_MOST_WARNINGS = 8
+
+
+def _named(row: Row) -> str:
+    return f"{row.transfer} at {row.budget}"
+
+
+def _few(names: Sequence[str], most: int = 3) -> str:
+    """``a, b, c and 4 more``, each name once."""
+    each = list(dict.fromkeys(names))
+    more = f" and {len(each) - most} more" if len(each) > most else ""
+    return ", ".join(each[:most]) + more
+
+
+def _joined(names: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(names))
 
 
 def _of_races(rows: Sequence[Row]) -> Iterator[str]:

@@ -43,6 +43,7 @@ from aetl.report.panel import (
     signed,
     symbol,
     symbols,
+    warning,
 )
 from aetl.report.remarks import interval_text, remarks
 from aetl.report.search_figures import importance_bars, parallel_coordinates
@@ -313,7 +314,7 @@ def _common(row: Row, names: Sequence[str]) -> Html:
 def _cells(panel: Panel, row: Row, differ: Sequence[str]) -> list[Cell]:
     reach = None if row.ci_high is None else row.ci_high - row.mean
     gain = "" if row.gain_mean is None or row.is_baseline else row.gain_mean
-    arm = join([row.transfer, _dagger(panel, row)])
+    arm = join([row.transfer, _dagger(panel, row), _warning(row)])
     return [
         Cell(arm, row.transfer),
         *(Cell(getattr(row, name)) for name in differ),
@@ -339,6 +340,11 @@ def _dagger(panel: Panel, row: Row) -> Html | None:
     """The mark of an arm that a control surpasses, which says which one."""
     said = f"{_strongest(panel, row)} is better"
     return tag("span", "†", title=said) if row.beaten else None
+
+
+def _warning(row: Row) -> Html | None:
+    """The mark of a row whose runs warn of something, which says of what."""
+    return tag("span", warning(row), title=row.warnings) if row.warned else None
 
 
 def _strongest(panel: Panel, row: Row) -> str:

@@ -20,6 +20,7 @@ _PACKAGE = Path(__file__).parent.parent
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")})
 _DOES_NOT_COMPUTE = ("aetl.config", "aetl.files", "aetl.store", "aetl.tracking")
 """What stages import to read configs, to write files and to report; no result depends on it."""
+_ONLY_SHOWS = ("command", "comparison", "report")
 
 
 def code_digest(module: str, key: Any) -> str:
@@ -34,11 +35,22 @@ def code_digest(module: str, key: Any) -> str:
 
 
 def package_digest() -> str:
-    """A digest of all of aetl's sources, for the record of a run."""
+    """A digest of aetl's sources but for those that only show results, for the record of a run."""
     digest = hashlib.blake2b(digest_size=8)
     for file in sorted(_PACKAGE.rglob("*.py")):
+        if file.relative_to(_PACKAGE).parts[0] in _ONLY_SHOWS:
+            continue
         digest.update(str(file.relative_to(_PACKAGE)).encode() + file.read_bytes())
     return digest.hexdigest()
+
+
+def own_code(config: Any) -> dict[str, str]:
+    """Digests of the modules of the user's own that the ``_target_`` classes of a config reach."""
+    return {
+        name: hashlib.blake2b(file.read_bytes(), digest_size=8).hexdigest()
+        for name, file in sorted(reached(_targets(config)).items())
+        if not name.startswith("aetl.")
+    }
 
 
 def reached(modules: Iterable[str]) -> dict[str, Path]:

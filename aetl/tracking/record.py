@@ -35,7 +35,7 @@ from aetl.files import (
     write_text,
 )
 from aetl.secret import masked_words
-from aetl.store.code import package_digest
+from aetl.store.code import own_code, package_digest
 from aetl.store.store import Entry
 from aetl.tracking.base import Status, status_of
 from aetl.tracking.history import Listener
@@ -83,6 +83,7 @@ class Record:
             "seconds": {},
             "paths": trust.paths(),
             **environment(),
+            "own_code": own_code(_settings(job.cfg)),
             "error": None,
         }
         if self.writes:
@@ -97,10 +98,7 @@ class Record:
             raise UserError(f"{self.folder}: belongs to another run already") from None
         self._alive = hold(self.folder / ALIVE)  # before a record says "running"
         write_json(self.folder / "run.json", sealed(self.values))
-        text = OmegaConf.to_yaml(
-            OmegaConf.masked_copy(job.cfg, [str(k) for k in job.cfg if k != "hydra"]), resolve=True
-        )
-        write_text(self.folder / "config.yaml", text)
+        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(_own(job.cfg), resolve=True))
         diff = _git_output("diff", "HEAD")
         if diff:
             write_text(self.folder / "git.diff", diff)
@@ -152,6 +150,15 @@ class Record:
         if self.writes:
             (self.folder / ALIVE).unlink(missing_ok=True)
             self._alive.close()
+
+
+def _own(cfg: DictConfig) -> DictConfig:
+    """Without what is hydra's."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def _settings(cfg: DictConfig) -> Any:
+    return OmegaConf.to_container(_own(cfg), resolve=True)
 
 
 def read_record(folder: Path) -> dict[str, Any]:

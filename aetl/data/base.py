@@ -21,6 +21,7 @@ from torch import Tensor
 from aetl.data.arrays import Format
 from aetl.data.scale import Method, Scale
 from aetl.data.shift import Shift
+from aetl.data.sparse import hashes_of, parts_of, rows_of
 from aetl.data.stratify import held_groups, parts_of_groups, stratified_order
 from aetl.ranges import Count, Inner, Natural, Probability, Seed
 from aetl.rng import Rng
@@ -36,12 +37,18 @@ _KINDS: dict[tuple[bool, int], ExampleKind] = {
 }
 
 
+PER_EXAMPLE = ("group", "rows", "files", "factors")
+"""The arrays of ``Examples`` that have an entry for each, where they are there."""
+
+
 def identity_of(x: Tensor) -> UInt64[np.ndarray, " N"]:
     """A 64-bit BLAKE2b hash of the shape and the values of each example.
 
     A colour image whose channels agree hashes as the grey image that it is, so that the same
     picture is known again whichever way it was stored.
     """
+    if x.is_sparse:
+        return hashes_of(x)
     rows = x.contiguous().numpy()
     if rows.dtype == np.float32:
         rows = rows + np.float32(0)  # -0.0 and 0.0 are one value with two bit patterns
@@ -70,7 +77,7 @@ class Examples:
     """Examples held in memory.
 
     ``x`` is of one ``kind``: uint8 [N, C, H, W] (image), float32 [N, C, H, W] (field), float32
-    [N, C, L] (series), float32 [N, D] (vector) or int64 [N, L] (tokens). ``y`` is int64 [N] (row of
+    [N, C, L] (series), float32 [N, D] (vector, which may be sparse until a batch is made) or int64 [N, L] (tokens). ``y`` is int64 [N] (row of
     ``classes``), int64 [N, K] of zeros and ones (any of the K ``classes``), float32 [N] with
     ``classes == ()`` (regression), or int64 [N] full of -1 with ``classes == ()`` (no labels). An
     example without a label among others that have one is -1, or NaN of a regression (see
@@ -79,7 +86,8 @@ class Examples:
     vector's entries, ``group`` says for each example what it belongs to (a patient, a recording):
     no group is on both sides of a split. ``notes`` are lines for the user: what was read otherwise
     than it may have been meant. ``rows`` are the positions in what was read, ``files`` the paths of
-    examples that have a file each. ``form`` and ``scale`` say how raw arrays became ``x``, so that
+    examples that have a file each, ``factors`` what each was made from (integers in the order of
+    ``reading["factors"]``), where a generator knows. ``form`` and ``scale`` say how raw arrays became ``x``, so that
     new ones can become the same; ``scale`` is fitted on the training rows. ``reading`` are JSON
     values that a set of tables or texts keeps besides: types, categories, means.
     """
@@ -93,6 +101,7 @@ class Examples:
     notes: tuple[str, ...] = ()
     rows: Int[np.ndarray, " N"] | None = None
     files: np.ndarray | None = None
+    factors: Int[np.ndarray, "N K"] | None = None
     form: Format | None = None
     scale: Scale | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -146,12 +155,12 @@ class Examples:
         where = rows.numpy()
         return replace(
             self,
-            x=self.x[rows],
+            x=rows_of(self.x, rows),
             y=self.y[rows],
             identity=self.identity[where],
             **{
                 name: array[where]
-                for name in ("group", "rows", "files")
+                for name in PER_EXAMPLE
                 if (array := getattr(self, name)) is not None
             },
         )
@@ -164,7 +173,9 @@ class Examples:
         self, index: Index | None = None, device: torch.device | str | None = None
     ) -> Float[Tensor, "n ..."]:
         """The examples as a network sees them: images in [0, 1], vectors as they are."""
-        rows = self.x if index is None else self.x[torch.as_tensor(index, dtype=torch.int64)]
+        rows = self.x
+        if index is not None:
+            rows = rows_of(rows, torch.as_tensor(index, dtype=torch.int64))
         return to_unit(rows.to(device))
 
     def fingerprint(self) -> str:
@@ -174,7 +185,7 @@ class Examples:
     @cached_property
     def _fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
-        for tensor in (self.x, self.y):
+        for tensor in (*parts_of(self.x), self.y):
             digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
             digest.update(tensor.contiguous().numpy().data)
         digest.update(repr(self.classes).encode())
@@ -198,7 +209,9 @@ def stats_of(files: Iterable[Path], root: Path) -> list[tuple[str, int, int, int
 
 
 def to_unit(x: Tensor) -> Float[Tensor, "n ..."]:
-    """uint8 images to float32 in [0, 1]; float vectors as they are."""
+    """uint8 images to float32 in [0, 1]; float vectors as they are, of sparse ones all values."""
+    if x.is_sparse:
+        return x.to_dense()
     return x.float().div_(255) if x.dtype == torch.uint8 else x
 
 

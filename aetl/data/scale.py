@@ -43,8 +43,12 @@ class Scale:
 
     @staticmethod
     def fit(x: Float[Tensor, "N ..."], method: Method) -> "Scale":
-        if method in ("sample", "log1p"):
+        if method == "log1p" or (method == "sample" and not x.is_sparse):
             return Scale(np.zeros(0), np.ones(0), method)
+        if x.is_sparse:
+            raise UserError(
+                f"scale={method}: sparse vectors would be dense afterwards; use scale=log1p or none"
+            )
         if method == "whiten":
             return _whitening(x)
         # Rows of columns, or of channels: every place of a series or field is a row.
@@ -65,9 +69,10 @@ class Scale:
             moved = (flat - flat.mean(1, keepdim=True)) / torch.where(spread > 0, spread, 1.0)
             return moved.float().view_as(x)
         if self.method == "log1p":
-            if len(x) and float(x.min()) < 0:
+            values = x.values() if x.is_sparse else x
+            if values.numel() and float(values.min()) < 0:
                 raise UserError(
-                    f"scale=log1p: is for counts, and the data reaches down to {float(x.min()):g}"
+                    f"scale=log1p: is for counts, and the data reaches down to {values.min():g}"
                 )
             logs: Tensor = x.log1p()
             return logs

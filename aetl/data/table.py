@@ -16,7 +16,7 @@ from aetl.data.arrays import shown
 from aetl.data.base import Dataset, Examples, stats_of
 from aetl.data.labels import labels_of
 from aetl.data.scale import FITTED, Scale
-from aetl.data.where import columns_of, rows_where, texts
+from aetl.data.where import as_texts, columns_of, rows_where
 from aetl.ranges import Text
 from aetl.types import UserError
 
@@ -83,7 +83,7 @@ class Table(Dataset):
             raw, x, identity = self._raw(part, features)
             group = None
             if self.group is not None:
-                named = texts(self._column(part, self.group, "group")).to_numpy(str)
+                named = texts(self._column(part, self.group, "group"))
                 group = np.unique(named, return_inverse=True)[1].astype(np.int64)
             sets.append(Examples(
                 torch.from_numpy(x), labels.targets[name], labels.classes, identity, group=group,
@@ -131,7 +131,8 @@ class Table(Dataset):
         """The rows of a file that ``where`` chooses."""
         frame, notes = read_frame(path, self.separator, self.decimal, self.encoding, self.missing)
         if self.where is not None:
-            frame = frame[rows_where(frame, self.where, str(path))].reset_index(drop=True)
+            named = {n: _plain(frame[n]) for n in columns_of(self.where) if n in frame}
+            frame = frame[rows_where(named, self.where, str(path))].reset_index(drop=True)
         return frame, notes
 
     def _column(self, frame: "pd.DataFrame", name: str, key: str) -> "pd.Series[Any]":
@@ -152,10 +153,10 @@ class Table(Dataset):
         whole = numeric and (column.dropna() % 1 == 0).all()
         has_holes = bool(column.isna().any())
         if given == "category":
-            return np.asarray(texts(column), str)
+            return texts(column)
         if numeric and not (whole and (column.dtype.kind != "f" or has_holes)):
             return np.asarray(column, np.float64)
-        return np.asarray(texts(column), str) if has_holes or not numeric else np.asarray(column)
+        return texts(column) if has_holes or not numeric else np.asarray(column)
 
     def _features(self, frame: "pd.DataFrame") -> tuple[dict[str, ColumnType], list[str]]:
         """The columns that are inputs with their types, and what is told of others."""
@@ -211,7 +212,7 @@ class Table(Dataset):
                 x[:, place], hashed[name] = numbers, numbers
                 raw.append({"name": name, "type": type_})
             else:
-                named = texts(column)
+                named = pd.Series(texts(column))
                 counts = named[named != ""].value_counts()
                 kept = sorted(counts.index[: self.max_categories])
                 x[:, place] = pd.Index(kept).get_indexer(named)
@@ -317,6 +318,18 @@ def _checked(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
     if not len(frame):
         raise UserError(f"{path}: has a header ({shown(frame)}) and no rows")
     return frame
+
+
+def texts(column: "pd.Series[Any]") -> npt.NDArray[Any]:
+    """A column as text, whole numbers without a point, and nothing where a value is missing."""
+    return as_texts(_plain(column))
+
+
+def _plain(column: "pd.Series[Any]") -> npt.NDArray[Any]:
+    """Numbers as they are, all else as text."""
+    if column.dtype.kind in "iufb":
+        return column.to_numpy()
+    return column.astype(str).mask(column.isna(), "").to_numpy(str)
 
 
 def _numbers(path: str, column: "pd.Series[Any]") -> "pd.Series[Any]":

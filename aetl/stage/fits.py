@@ -13,6 +13,7 @@ from aetl.backbone.base import Backbone
 from aetl.config import locate, resolved
 from aetl.corruption.base import Corruption
 from aetl.data.base import Examples
+from aetl.data.sparse import rows_of
 from aetl.loss.base import LossTerm
 from aetl.metric.base import Metric
 from aetl.stage.domains import Domain, Domains
@@ -74,7 +75,8 @@ def _refuse_values(path: str, made: type[LossTerm], learnt: Domain) -> None:
     if made.support == "real" or learnt.pool.is_image:
         return
     rows = torch.as_tensor(learnt.split.train)
-    x = learnt.pool.x[rows]
+    x = rows_of(learnt.pool.x, rows)
+    x = torch.cat([x.values(), x.values().new_zeros(1)]) if x.is_sparse else x
     low, high = float(x.min()), float(x.max())
     if low < 0 or (made.support == "unit" and high > 1):
         wanted = "[0, 1]" if made.support == "unit" else "from 0 on"

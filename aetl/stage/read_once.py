@@ -13,9 +13,12 @@ import numpy as np
 import torch
 
 from aetl.data.arrays import Format
-from aetl.data.base import Dataset, Examples
+from aetl.data.base import PER_EXAMPLE, Dataset, Examples
+from aetl.data.sparse import of_parts, parts_of
 from aetl.files import atomic, read_json, write_json
 from aetl.store.store import Store, content_digest, digest_of
+
+KEPT = tuple(name for name in PER_EXAMPLE if name != "rows")
 
 
 def load(
@@ -38,16 +41,17 @@ def load(
 def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
     for name, part in (("pool", pool), ("test", test)):
         if part is not None:
-            write_array(folder / f"{name}-x.npy", part.x.numpy())
+            for place, tensor in enumerate(parts_of(part.x)):
+                write_array(folder / f"{name}-x{place or ''}.npy", tensor.numpy())
             write_array(folder / f"{name}-y.npy", part.y.numpy())
             write_array(folder / f"{name}-identity.npy", part.identity)
-            for array in ("group", "files"):
+            for array in KEPT:
                 if (values := getattr(part, array)) is not None:
                     write_array(folder / f"{name}-{array}.npy", values)
             about: dict[str, Any] = {
                 "classes": part.classes, "columns": part.columns, "notes": part.notes,
                 "form": None if part.form is None else asdict(part.form),
-                "reading": dict(part.reading),
+                "reading": dict(part.reading), "sparse": list(part.x.shape) if part.x.is_sparse else [],
             }  # fmt: skip
             write_json(folder / f"{name}.json", about)
 
@@ -62,16 +66,20 @@ def _part(folder: Path, name: str) -> Examples:
         np.load(folder / f"{name}-{array}.npy", mmap_mode="c") for array in ("x", "y", "identity")
     )
     plain = read_json(folder / f"{name}.json")
-    form, reading = plain.pop("form"), plain.pop("reading")
+    form, reading, sparse = (plain.pop(key) for key in ("form", "reading", "sparse"))
     about: dict[str, Any] = {key: tuple(value) for key, value in plain.items()}
     about |= {"form": None if form is None else Format(**form), "reading": reading}
     beside = {
         array: np.load(file, allow_pickle=False)
-        for array in ("group", "files")
+        for array in KEPT
         if (file := folder / f"{name}-{array}.npy").exists()
     }
     y = torch.from_numpy(y)
-    return Examples(torch.from_numpy(x), y, identity=np.asarray(identity), **beside, **about)
+    tensor = torch.from_numpy(x)
+    if sparse:
+        values = torch.from_numpy(np.load(folder / f"{name}-x1.npy", mmap_mode="c"))
+        tensor = of_parts(tensor, values, sparse)
+    return Examples(tensor, y, identity=np.asarray(identity), **beside, **about)
 
 
 def write_array(path: Path, array: np.ndarray[Any, Any]) -> None:

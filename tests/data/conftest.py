@@ -21,7 +21,7 @@ Build = Callable[..., Dataset]
 def build() -> Build:
     """``build("digits", size=10, **{"shift.invert": True})``: the data set of that YAML."""
 
-    def make(name: str, **overrides: Any) -> Dataset:
+    def make(name: str, /, **overrides: Any) -> Dataset:
         folder = conf_dir() / "dataset"
         node = OmegaConf.merge(
             OmegaConf.load(folder / "_base.yaml"), OmegaConf.load(folder / f"{name}.yaml")

@@ -18,7 +18,8 @@ def ensure_files(
 
     ``fetch`` writes all files somewhere below the folder that it is given. It works in a temporary
     folder and the files are moved in place one by one, so that a failure leaves nothing behind and
-    two jobs can fetch at once. ``source`` says where a set is that is fetched by hand. Raises ``UserError`` that names the first missing file.
+    two jobs can fetch at once. ``source`` says where a set is that is fetched by hand. Raises
+    ``UserError`` that names the first missing file.
     """
     paths = [folder / name for name in names]
     missing = [path for path in paths if not path.is_file()]

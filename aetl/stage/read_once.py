@@ -51,7 +51,8 @@ def _write(folder: Path, pool: Examples, test: Examples | None) -> None:
             about: dict[str, Any] = {
                 "classes": part.classes, "columns": part.columns, "notes": part.notes,
                 "form": None if part.form is None else asdict(part.form),
-                "reading": dict(part.reading), "sparse": list(part.x.shape) if part.x.is_sparse else [],
+                "reading": dict(part.reading),
+                "sparse": list(part.x.shape) if part.x.is_sparse else [],
             }  # fmt: skip
             write_json(folder / f"{name}.json", about)
 

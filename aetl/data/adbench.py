@@ -35,9 +35,7 @@ class Adbench(Dataset):
         x, y = np.asarray(arrays["X"], np.float32), arrays["y"].reshape(-1)
         if x.ndim != 2 or len(x) != len(y) or not np.isin(y, (0, 1)).all():
             raise UserError(f"{path}: X must be rows of numbers, and y 0 or 1 for each")
-        return Examples.of(
-            torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)), CLASSES
-        ), None
+        return Examples.of(torch.from_numpy(x), torch.from_numpy(y.astype(np.int64)), CLASSES), None
 
     def _file(self) -> Path:
         folder = Path(self.data_dir).expanduser() / "ADBench"

@@ -87,9 +87,10 @@ class Examples:
     no group is on both sides of a split. ``notes`` are lines for the user: what was read otherwise
     than it may have been meant. ``rows`` are the positions in what was read, ``files`` the paths of
     examples that have a file each, ``factors`` what each was made from (integers in the order of
-    ``reading["factors"]``), where a generator knows. ``form`` and ``scale`` say how raw arrays became ``x``, so that
-    new ones can become the same; ``scale`` is fitted on the training rows. ``reading`` are JSON
-    values that a set of tables or texts keeps besides: types, categories, means.
+    ``reading["factors"]``), where a generator knows. ``form`` and ``scale`` say how raw arrays became
+    ``x``, so that new ones can become the same; ``scale`` is fitted on the training rows.
+    ``reading`` are JSON values that a set of tables or texts keeps besides: types, categories,
+    means.
     """
 
     x: Tensor

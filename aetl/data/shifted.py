@@ -79,9 +79,7 @@ class Shifted(Dataset):
             return SCALE * x + OFFSET, y
         return self._chosen(rng)
 
-    def _mixture(
-        self, rng: np.random.Generator, second: int, number: int | None = None
-    ) -> Points:
+    def _mixture(self, rng: np.random.Generator, second: int, number: int | None = None) -> Points:
         """``second`` points of the second class, all others of the first."""
         first = (number or self.number) - second
         angle, radius = 2 * np.pi * rng.random(first), np.sqrt(rng.random(first))

@@ -48,9 +48,7 @@ class SvmLight(Dataset):
             self.unlabelled,
         )
         sets = [
-            Examples.of(
-                tensor_of(part.matrix(start, width)), labels.targets[name], labels.classes
-            )
+            Examples.of(tensor_of(part.matrix(start, width)), labels.targets[name], labels.classes)
             for name, part in parts.items()
         ]
         return sets[0].told(*labels.notes), sets[1] if test is not None else None
@@ -164,4 +162,3 @@ def _lines(path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
             if 3 * len(pairs) != 2 * (len(words) - 1):
                 raise UserError(f"{path}: line {number} is no list of column:value")
             yield number, label, values
-

@@ -86,9 +86,7 @@ def test_covariate_shift_is_the_weight_that_it_says(build) -> None:
     weight = np.exp(-GAMMA * ((source - CENTRE) ** 2).sum(1))
     near = np.average(source, axis=0, weights=weight)
     np.testing.assert_allclose(target.mean(0), near, atol=0.05)
-    np.testing.assert_allclose(
-        y_target.mean(), np.average(y_source, weights=weight), atol=0.05
-    )
+    np.testing.assert_allclose(y_target.mean(), np.average(y_source, weights=weight), atol=0.05)
     assert abs(source.mean(0) - target.mean(0)).max() > 0.5
 
 

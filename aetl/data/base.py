@@ -76,21 +76,21 @@ def _hashes(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:
 class Examples:
     """Examples held in memory.
 
-    ``x`` is of one ``kind``: uint8 [N, C, H, W] (image), float32 [N, C, H, W] (field), float32
-    [N, C, L] (series), float32 [N, D] (vector, which may be sparse until a batch is made) or int64 [N, L] (tokens). ``y`` is int64 [N] (row of
-    ``classes``), int64 [N, K] of zeros and ones (any of the K ``classes``), float32 [N] with
-    ``classes == ()`` (regression), or int64 [N] full of -1 with ``classes == ()`` (no labels). An
-    example without a label among others that have one is -1, or NaN of a regression (see
-    ``known``). ``identity`` is a hash of each example before any shift, resizing or scaling, by
-    which the same example is known again in another domain. ``columns`` are the names of a
-    vector's entries, ``group`` says for each example what it belongs to (a patient, a recording):
-    no group is on both sides of a split. ``notes`` are lines for the user: what was read otherwise
-    than it may have been meant. ``rows`` are the positions in what was read, ``files`` the paths of
-    examples that have a file each, ``factors`` what each was made from (integers in the order of
-    ``reading["factors"]``), where a generator knows. ``form`` and ``scale`` say how raw arrays became
-    ``x``, so that new ones can become the same; ``scale`` is fitted on the training rows.
-    ``reading`` are JSON values that a set of tables or texts keeps besides: types, categories,
-    means.
+    ``x`` is of one ``kind``: uint8 [N, C, H, W] (image), float32 [N, C, H, W] (field), float32 [N,
+    C, L] (series), float32 [N, D] (vector, which may be sparse until a batch is made) or int64 [N,
+    L] (tokens). ``y`` is int64 [N] (row of ``classes``), int64 [N, K] of zeros and ones (any of the
+    K ``classes``), float32 [N] with ``classes == ()`` (regression), or int64 [N] full of -1 with
+    ``classes == ()`` (no labels). An example without a label among others that have one is -1, or
+    NaN of a regression (see ``known``). ``identity`` is a hash of each example before any shift,
+    resizing or scaling, by which the same example is known again in another domain. ``columns`` are
+    the names of a vector's entries, ``group`` says for each example what it belongs to (a patient,
+    a recording): no group is on both sides of a split. ``notes`` are lines for the user: what was
+    read otherwise than it may have been meant. ``rows`` are the positions in what was read,
+    ``files`` the paths of examples that have a file each, ``factors`` what each was made from
+    (integers in the order of ``reading["factors"]``), where a generator knows. ``form`` and
+    ``scale`` say how raw arrays became ``x``, so that new ones can become the same; ``scale`` is
+    fitted on the training rows. ``reading`` are JSON values that a set of tables or texts keeps
+    besides: types, categories, means.
     """
 
     x: Tensor

@@ -114,9 +114,10 @@ class Shifted(Dataset):
         return place @ (np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)), y
 
     def _truth(self) -> dict[str, Any]:
-        return {
+        truths: dict[str, dict[str, Any]] = {
             "covariate": {"log_weight": {"gamma": GAMMA, "centre": CENTRE.tolist()}},
             "label": {"first_class": {"source": 0.5, "target": self.ratio}},
             "concept": {"scale": SCALE, "offset": OFFSET},
             "subspace": {"shared": [np.sqrt(0.5), np.sqrt(0.5)]},
-        }[self.form]  # fmt: skip
+        }
+        return truths[self.form]

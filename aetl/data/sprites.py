@@ -79,15 +79,15 @@ Plane = Float[np.ndarray, "N S S"]
 
 
 def _square(p: Plane, q: Plane) -> np.ndarray:
-    return np.maximum(np.abs(p), np.abs(q)) <= 0.9
+    return np.asarray(np.maximum(np.abs(p), np.abs(q)) <= 0.9)
 
 
 def _ellipse(p: Plane, q: Plane) -> np.ndarray:
-    return p * p + 4 * q * q <= 1.3
+    return np.asarray(p * p + 4 * q * q <= 1.3)
 
 
 def _heart(p: Plane, q: Plane) -> np.ndarray:
     """``(a^2 + b^2 - 1)^3 <= a^2 b^3``, its point below."""
     a, b = np.square(1.15 * p), -1.15 * q
     rest = a + b * b - 1
-    return rest * rest * rest <= a * b * b * b
+    return np.asarray(rest * rest * rest <= a * b * b * b)

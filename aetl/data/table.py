@@ -328,8 +328,8 @@ def texts(column: "pd.Series[Any]") -> npt.NDArray[Any]:
 def _plain(column: "pd.Series[Any]") -> npt.NDArray[Any]:
     """Numbers as they are, all else as text."""
     if column.dtype.kind in "iufb":
-        return column.to_numpy()
-    return column.astype(str).mask(column.isna(), "").to_numpy(str)
+        return np.asarray(column)
+    return np.asarray(column.astype(str).mask(column.isna(), ""), str)
 
 
 def _numbers(path: str, column: "pd.Series[Any]") -> "pd.Series[Any]":

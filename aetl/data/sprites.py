@@ -72,7 +72,7 @@ def drawn(factors: Int[np.ndarray, "N 5"], side: int) -> UInt8[np.ndarray, "N S 
         a, b, c, s = u[of], v[of], cos[of], sin[of]
         inside[of] = covers(c * a + s * b, c * b - s * a)
     covered = inside.reshape(len(factors), side, 4, side, 4).sum((2, 4), dtype=np.uint8)
-    return np.round(covered * (255 / 16)).astype(np.uint8)
+    return np.asarray(np.round(covered * (255 / 16)), np.uint8)
 
 
 Plane = Float[np.ndarray, "N S S"]

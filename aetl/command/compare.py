@@ -32,7 +32,9 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--metric", help="a metric other than each run's first one")
     parser.add_argument(
-        "--by", metavar="KEY,...", help="average over all but these keys of the config"
+        "--by",
+        metavar="KEY,...",
+        help="average over all but these keys of the config, on the cells that all groups have",
     )
     parser.add_argument(
         "--details",

@@ -10,13 +10,14 @@ from aetl.comparison.foretold import Correlation, correlations
 from aetl.comparison.rows import Row
 from aetl.report.details_table import COLUMNS, correlation_text, detail_texts, explained
 from aetl.report.markup import Cell, Html, live_table, section
-from aetl.report.panel import Panel, panels
+from aetl.report.panel import Panel, p_text, panels
 
 _FORETOLD = (
     "Kendall's tau between the transferability score that was computed before the transfer and the "
     "gain that was measured, over sources, encoders and layers within one target, strategy and "
     "budget: 1 where the score put them in the right order, 0 where it says nothing. In brackets "
-    "the 95 % interval of a bootstrap over encoders."
+    "the 95 % interval of a bootstrap over encoders, of which fewer than five are too few; p is "
+    "of a permutation of the encoders."
 )
 
 
@@ -63,12 +64,13 @@ def _cells(panel: Panel, detail: Detail) -> list[Cell]:
 
 def _correlations(found: Sequence[Correlation]) -> Html:
     columns = [("target", False), ("strategy", False), ("metric", False), ("score", False)]
-    columns += [("tau [95 %]", True), ("encoders", True)]
+    columns += [("tau [95 %]", True), ("p", True), ("encoders", True)]
     body = [
         (
             [
                 *(Cell(name) for name in (one.target, one.transfer, one.metric, one.score)),
                 Cell(correlation_text(one), one.tau, number=True),
+                Cell(p_text(one.p_value), one.p_value, number=True),
                 Cell(one.encoders, number=True),
             ],
             "",

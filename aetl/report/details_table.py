@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from aetl.comparison.details import Detail
 from aetl.comparison.foretold import Correlation
-from aetl.report.panel import NO_VALUE, Panel, baseline_text, budget_text, signed
+from aetl.report.panel import NO_VALUE, Panel, baseline_text, budget_text, p_text, signed
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -69,9 +69,9 @@ def detail_table(panel: Panel, details: Sequence[Detail]) -> RenderableType:
 
 
 def correlation_text(one: Correlation) -> str:
-    """``+0.67 [0.10, 1.00]``."""
+    """``+0.67 [0.10, 1.00]``, or ``+0.33 (too few)``."""
     if one.ci_low is None or one.ci_high is None:
-        return f"{one.tau:+.2f}"
+        return f"{one.tau:+.2f} (too few)"
     return f"{one.tau:+.2f} [{one.ci_low:+.2f}, {one.ci_high:+.2f}]"
 
 
@@ -81,9 +81,11 @@ def correlation_table(found: Sequence[Correlation]) -> RenderableType:
 
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("target, strategy", max_width=44, overflow="fold")
-    for name in ("score", "tau [95 %]", "encoders"):
+    for name in ("score", "tau [95 %]", "p", "encoders"):
         table.add_column(name, no_wrap=True, justify="left" if name == "score" else "right")
     for one in found:
         label = f"{one.target}, {one.transfer}"
-        table.add_row(label, one.score, correlation_text(one), str(one.encoders))
+        table.add_row(
+            label, one.score, correlation_text(one), p_text(one.p_value), str(one.encoders)
+        )
     return table

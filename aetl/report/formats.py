@@ -55,7 +55,7 @@ def compare(
     if left_out := found.left_out():
         logger.warning("left out: %s", left_out)
     if by:
-        _print_groups(found, by, format, metric, output, mixed_sources)
+        _print_groups(found, by, format, metric, output, rope, mixed_sources)
     elif format == "html":
         from aetl.report.sweep_page import default_path, write_comparison
 
@@ -80,12 +80,15 @@ def _warn(lines: Iterable[str]) -> None:
 
 def _print_groups(
     found: Found, by: Sequence[str], format: Format, metric: str | None,
-    output: str | Path | None, mixed_sources: bool,
+    output: str | Path | None, rope: float | None, mixed_sources: bool,
 ) -> None:  # fmt: skip
     from aetl.report import grouped
 
-    table = group_rows(found.done, by, metric, mixed_sources)
-    _warn(changed_groups(table))
+    table = group_rows(found.done, by, metric, rope=rope, mixed_sources=mixed_sources)
+    if not table.rows:
+        raise ConfigError(f"--by {','.join(by)}: no seed has a result in every cell of a group")
+    _warn(changed_groups(table.rows))
+    _warn(table.notes if format in ("json", "csv") else ())
     if format == "table":
         from aetl.report.table import print_renderable
 

@@ -12,12 +12,14 @@ from aetl.comparison.details import Detail, details
 from aetl.comparison.foretold import correlations
 from aetl.comparison.rows import Arm, Row
 from aetl.comparison.standing import Standing, standing_text, standings
+from aetl.comparison.verdict import Verdict
 from aetl.files import write_text
 from aetl.printable import printable
 from aetl.report.aggregate_table import aggregate_table
 from aetl.report.details_table import correlation_table, detail_table, explained
 from aetl.report.panel import (
     NO_VALUE,
+    SYMBOLS,
     Panel,
     baseline_text,
     budget_text,
@@ -212,6 +214,11 @@ def _verdict(row: Row) -> str | Text:
     if row.is_baseline:
         return ""
     return styled((said(row), _STYLES[row.verdict]))
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """``▲ positive`` in its colour."""
+    return styled((f"{SYMBOLS[verdict]} {verdict}", _STYLES[verdict]))
 
 
 def _legend(rows: Sequence[Row]) -> str:

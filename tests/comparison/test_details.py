@@ -14,7 +14,7 @@ import scipy.stats
 
 from aetl.cli import main
 from aetl.comparison.details import details
-from aetl.comparison.foretold import correlations, kendall
+from aetl.comparison.foretold import bounds, correlations, kendall, permutation_p_value
 from aetl.comparison.rows import CSV_KEYS, JSON_KEYS, rows
 from aetl.comparison.run import find_runs
 from aetl.report.sweep_page import write_sweep_page
@@ -56,7 +56,7 @@ def test_tau_is_scipys_over_the_sources(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sign, tau", [(1, 1.0), (-1, -1.0)])
 def test_a_score_in_the_gains_order_has_tau_one(tmp_path: Path, sign: int, tau: float) -> None:
-    encoders(tmp_path, [0.0, 0.1, 0.2, 0.3], [sign * v for v in (1.0, 2.0, 3.0, 4.0)])
+    encoders(tmp_path, [0.0, 0.1, 0.2, 0.3, 0.4], [sign * v for v in (1.0, 2.0, 3.0, 4.0, 5.0)])
     one = correlations(table(tmp_path))[0]
     assert (one.tau, one.ci_low, one.ci_high) == pytest.approx((tau, tau, tau))
 
@@ -66,6 +66,52 @@ def test_budgets_are_pooled_and_never_compared_with_each_other(tmp_path: Path) -
     encoders(tmp_path, [0.1, 0.2, 0.3], [11.0, 12.0, 13.0], budget=10)
     encoders(tmp_path, [0.4, 0.5, 0.6], [1.0, 2.0, 3.0], budget=1000)
     assert correlations(table(tmp_path))[0].tau == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("number", [3, 4, 5, 6])
+def test_the_p_value_is_scipys_exact_one(tmp_path: Path, number: int) -> None:
+    draw = np.random.default_rng(number)
+    gains, values = draw.normal(size=number), draw.normal(size=number)
+    encoders(tmp_path, list(0.01 * gains), list(values))
+    one = correlations(table(tmp_path))[0]
+    expected = scipy.stats.kendalltau(gains, values, method="exact")
+    assert one.p_value == pytest.approx(expected.pvalue)
+    assert (one.ci_low is None) is (number < 5), "no interval of three or four encoders"
+
+
+def test_many_encoders_are_permuted_at_random(tmp_path: Path) -> None:
+    draw = np.random.default_rng(1)
+    gains = draw.normal(size=12)
+    values = gains + 1.5 * draw.normal(size=12)
+    encoders(tmp_path, list(0.01 * gains), list(values))
+    expected = scipy.stats.kendalltau(gains, values, method="exact").pvalue
+    found = correlations(table(tmp_path))[0].p_value
+    assert abs(found - expected) < 4 * np.sqrt(expected * (1 - expected) / 2000) + 1e-3
+
+
+def test_budgets_of_one_encoder_are_permuted_together(tmp_path: Path) -> None:
+    """Three encoders at four budgets are three, not twelve."""
+    for budget in (10, 20, 50, 100):
+        encoders(tmp_path, [0.1, 0.2, 0.3], [1.0, 2.0, 3.0], budget=budget)
+    one = correlations(table(tmp_path))[0]
+    assert (one.tau, one.encoders) == (pytest.approx(1.0), 3)
+    assert one.p_value == pytest.approx(2 / 6)
+
+
+@pytest.mark.slow
+def test_nothing_is_seldom_called_something() -> None:
+    draw = np.random.default_rng(0)
+    called = np.zeros(2)
+    for _ in range(200):
+        first, second = draw.normal(size=(2, 5)).tolist()
+        cell = dict(enumerate(zip(first, second, strict=True)))
+        tau = kendall([cell], dict.fromkeys(cell, 1))
+        assert tau is not None
+        low, high = bounds([cell], list(cell), 10)
+        assert low is not None
+        p_value = permutation_p_value([cell], list(cell), tau, 1000)
+        called += [low > 0 or high < 0, p_value < 0.05]
+    assert called.max() <= 200 * 0.05 + 4 * np.sqrt(200 * 0.05 * 0.95)
 
 
 def test_the_interval_is_a_bootstrap_over_encoders(tmp_path: Path) -> None:
@@ -160,7 +206,7 @@ def test_details_and_foretold_gains_are_on_the_page(tmp_path: Path) -> None:
     assert "What stands behind the rows" in page
     assert "0.987" in page
     assert "Did a score foretell it?" in page
-    assert "+1.00 [+1.00, +1.00]" in page
+    assert "+1.00 (too few)" in page, "three encoders"
 
 
 def test_runs_that_note_nothing_get_no_empty_tables(tmp_path: Path) -> None:

@@ -112,11 +112,11 @@ def test_a_grouped_gain_over_changed_code_is_refused_unless_asked_for(tmp_path: 
 
     folder = sweep(tmp_path, {"parameter/finetune": ["a", "b", "b"]})
     runs = find_runs([folder]).done
-    assert [row.gain for row in group_rows(runs, ["transfer"], None)] == [None]
-    (asked,) = group_rows(runs, ["transfer"], None, mixed_sources=True)
+    assert [row.gain for row in group_rows(runs, ["transfer"], None).rows] == [None]
+    (asked,) = group_rows(runs, ["transfer"], None, mixed_sources=True).rows
     assert asked.gain is not None
-    assert len(group_rows(runs, ["seed"], None)) == 3
-    assert all(row.gain for row in group_rows(runs, ["seed"], None))  # each of one code
+    assert len(group_rows(runs, ["seed"], None).rows) == 3
+    assert all(row.gain for row in group_rows(runs, ["seed"], None).rows)  # each of one code
 
 
 def test_a_change_of_what_only_shows_results_is_none(

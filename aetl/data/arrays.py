@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aetl.data.mapped import blocks
 from aetl.types import UserError
 
 Array = npt.NDArray[Any]
@@ -174,8 +175,8 @@ def _white(arrays: Sequence[Array]) -> tuple[float, list[str]]:
 def told_of_values(x: Tensor, *, scaled: bool) -> list[str]:
     """Images of one value each, and vectors that reach far."""
     if x.dtype == torch.uint8:
-        flat = x.flatten(1)
-        constant = int((flat == flat[:, :1]).all(1).sum())
+        flat = (part.flatten(1) for part in blocks(x))
+        constant = sum(int((part == part[:, :1]).all(1).sum()) for part in flat)
         if 2 * constant > len(x):
             return [
                 f"{constant} of {len(x)} images are of one single value: there is nothing on it"

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 from aetl.data.arrays import Format
+from aetl.data.mapped import blocks
 from aetl.data.scale import Method, Scale
 from aetl.data.shift import Shift
 from aetl.data.sparse import hashes_of, parts_of, rows_of
@@ -49,6 +50,11 @@ def identity_of(x: Tensor) -> UInt64[np.ndarray, " N"]:
     """
     if x.is_sparse:
         return hashes_of(x)
+    parts = [_identity_of(part) for part in blocks(x)]
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
+
+
+def _identity_of(x: Tensor) -> UInt64[np.ndarray, " n"]:
     rows = x.contiguous().numpy()
     if rows.dtype == np.float32:
         rows = rows + np.float32(0)  # -0.0 and 0.0 are one value with two bit patterns

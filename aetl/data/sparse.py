@@ -9,6 +9,8 @@ from jaxtyping import Int, UInt64
 from scipy.sparse import csr_array
 from torch import Tensor
 
+from aetl.data.mapped import gather
+
 
 def tensor_of(matrix: csr_array) -> Tensor:
     """A matrix of float32 as a sparse tensor, its entries in the order of rows and columns."""
@@ -34,7 +36,7 @@ def parts_of(x: Tensor) -> tuple[Tensor, ...]:
 def rows_of(x: Tensor, rows: Int[Tensor, " n"]) -> Tensor:
     """Some of the rows, sparse where ``x`` is."""
     if not x.is_sparse:
-        return x[rows]
+        return gather(x, rows)
     return x.index_select(0, rows.to(x.device)).coalesce()
 
 

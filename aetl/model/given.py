@@ -17,7 +17,8 @@ from torch import Tensor
 from aetl.data.align import align
 from aetl.data.arrays import Layout
 from aetl.data.base import Examples
-from aetl.data.image_folder import SUFFIXES, decode, threaded
+from aetl.data.folder import threaded
+from aetl.data.image_folder import SUFFIXES, decode
 from aetl.data.npz import load_arrays
 from aetl.model.preprocessing import Preprocessing
 from aetl.types import UserError

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from aetl.data import mapped
 from aetl.data.arrays import Format
 from aetl.data.base import PER_EXAMPLE, Dataset, Examples
 from aetl.data.sparse import of_parts, parts_of
@@ -28,6 +29,13 @@ def load(
 
     ``source`` is the training pool of the source, where this is the target.
     """
+    with mapped.within(store.dir):
+        return _load(dataset, store, folder, source)
+
+
+def _load(
+    dataset: Dataset, store: Store, folder: Path, source: Examples | None
+) -> tuple[Examples, Examples]:
     decides = dataset.kept_by() if store.reuse else None
     if decides is None:
         return dataset.load(source=source)

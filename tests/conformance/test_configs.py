@@ -26,6 +26,7 @@ MISSING = {
     "dataset/svmlight": ["source.path=own.svm"],
     "dataset/table": ["source.path=own.csv"],
     "dataset/image_folder": ["source.path=own"],
+    "dataset/audio_folder": ["source.path=own"],
     "loss/perceptual_run": ["loss.perceptual.encoder.run=own"],
 }
 """What an option cannot know by itself."""

@@ -17,18 +17,21 @@ from aetl.data.base import Dataset
 Build = Callable[..., Dataset]
 
 
+def with_defaults(name: str) -> Any:
+    """A YAML merged with those that its list of defaults names."""
+    node = OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml")
+    parents = [with_defaults(other) for other in node.pop("defaults", []) if other != "_self_"]
+    return OmegaConf.merge(*parents, node)
+
+
 @pytest.fixture
 def build() -> Build:
     """``build("digits", size=10, **{"shift.invert": True})``: the data set of that YAML."""
 
     def make(name: str, /, **overrides: Any) -> Dataset:
-        folder = conf_dir() / "dataset"
-        node = OmegaConf.merge(
-            OmegaConf.load(folder / "_base.yaml"), OmegaConf.load(folder / f"{name}.yaml")
-        )
+        node = with_defaults(name)
         for key, value in ({"split_seed": 0} | overrides).items():
             OmegaConf.update(node, key, value)
-        node.pop("defaults")
         return instantiate(node)
 
     return make

@@ -187,3 +187,58 @@ def test_folders_that_agree_in_names_sizes_and_times_are_two(build, tmp_path: Pa
     assert kept[0] != kept[1], "another folder"
     assert kept[0] != kept[2], "other pixels in the same one"
     assert kept[2] == build("image_folder", path=str(tmp_path / "a")).kept_by()
+
+
+def labelled(folder: Path) -> Path:
+    """Twelve loose images, and a csv that says whose they are and what is on them."""
+    folder.mkdir()
+    lines = ["file,label,patient,site"]
+    for i in range(12):
+        pixels = np.full((4, 4, 3), (i, 20 * i, 9), np.uint8)
+        Image.fromarray(pixels).save(folder / f"i{i}.png")
+        lines.append(f"i{i}.png,{'ill' if i % 2 else 'well'},p{i // 3},{'A' if i < 6 else 'B'}")
+    (folder / "about.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_labels_groups_and_domains_come_from_a_table_beside(build, tmp_path: Path) -> None:
+    folder = labelled(tmp_path / "own")
+    keys = {"path": str(folder), "labels": "about.csv"}
+    pool, _ = build("image_folder", **keys).read()
+    assert pool.classes == ("ill", "well")
+    for name, y in zip(pool.files.tolist(), pool.y.tolist(), strict=True):
+        assert pool.classes[y] == ("ill" if int(name[1:-4]) % 2 else "well")
+    train, test = build("image_folder", group="patient", test_fraction=0.25, **keys).load()
+    patients = [{int(n[1:-4]) // 3 for n in part.files.tolist()} for part in (train, test)]
+    assert not patients[0] & patients[1]
+    site, _ = build("image_folder", where="site=B", **keys).read()
+    assert sorted(site.files.tolist()) == sorted(f"i{i}.png" for i in range(6, 12))
+    person, _ = build("image_folder", target="patient", **keys).read()
+    assert person.classes == ("p0", "p1", "p2", "p3")
+    (folder / "i12.png").write_bytes((folder / "i0.png").read_bytes())
+    bare, _ = build("image_folder", **keys).read()
+    assert (~bare.known).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("file,label\n", "holds no header and rows"),
+        ("file,label\ni0.png\n", r"about\.csv: line 2 has 1 fields, and the header has 2"),
+        ("file,label\nx.png,a\n", "names none of the files of .* its first is 'x.png'"),
+        ("file,label,label\ni0.png,a,b\n", "two columns of one name"),
+        ("file,label\ni0.png,a\ni1.png,a\n", ""),
+    ],
+)
+def test_a_table_beside_that_cannot_be_used_is_refused(
+    build, tmp_path: Path, text: str, said: str
+) -> None:
+    folder = labelled(tmp_path / "own")
+    (folder / "about.csv").write_text(text)
+    data = build("image_folder", path=str(folder), labels="about.csv")
+    if not said:
+        assert data.read()[0].known.sum() == 2
+        return
+    with pytest.raises(UserError, match=said) as caught:
+        data.read()
+    assert "\n" not in str(caught.value)

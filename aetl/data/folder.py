@@ -310,7 +310,7 @@ class Listed:
     def of(self, rows: npt.NDArray[np.bool_]) -> "Listed":
         """Some of the files."""
         places = np.flatnonzero(rows).tolist()
-        files, names = ([values[i] for i in places] for values in (self.files, self.names))
+        files, names = [self.files[i] for i in places], [self.names[i] for i in places]
         return replace(self, files=files, names=names)
 
     def joined(self, other: "Listed") -> "Listed":

@@ -152,10 +152,10 @@ def _constraints(metadata: Sequence[Any]) -> Iterator[Any]:
 
 
 def _bounded(what: str, constraints: Sequence[Any]) -> str:
-    low = high = length = word = ""
+    low = high = rest = length = word = ""
     for c in constraints:
         if isinstance(c, Ge):
-            low = f"from {c.ge}"
+            low, rest = f"from {c.ge}", "on"
         elif isinstance(c, Gt):
             low = f"above {c.gt}"
         elif isinstance(c, Le):
@@ -170,4 +170,4 @@ def _bounded(what: str, constraints: Sequence[Any]) -> str:
             word = f" ({c.documentation})"
     if length:
         return f"{what} ({length}{'' if length == 'not empty' else ' of them'}){word}"
-    return " ".join(part for part in (what, low, high or ("on" if low else "")) if part) + word
+    return " ".join(part for part in (what, low, high or rest) if part) + word

@@ -86,6 +86,17 @@ def print_table(table: Table) -> int:
     return 0
 
 
+def print_markdown(text: str) -> int:
+    """Markdown as a terminal shows it; in a pipe or a file as it is."""
+    if not sys.stdout.isatty():
+        print(printable(text), end="")
+        return 0
+    from rich.markdown import Markdown
+
+    console().print(Markdown(printable(text)))
+    return 0
+
+
 def print_fitted(columns: Mapping[str, Sequence[str]]) -> int:
     """A table of one line a row: names that are too long for the width lose their middle.
 

@@ -1,4 +1,4 @@
-"""``aetl ls``: the options of config groups, or the runs in a folder, without torch."""
+"""``aetl ls``: the options of config groups, one of them in full, or the runs in a folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from aetl.catalogue import options_by_group
 from aetl.comparison.run import find_runs
 from aetl.config import ConfigError, nearest
 from aetl.printable import one_line
-from aetl.terminal import print_fitted, print_table, table_of
+from aetl.terminal import print_fitted, print_markdown, print_table, table_of
 
 
 def main(arguments: list[str]) -> int:
-    """The options of the config groups, of one group, or the runs in a folder."""
+    """The options of the config groups, of one group, one option in full, or the runs in a folder."""
     parser = Parser("aetl ls", description=main.__doc__)
     parser.add_argument(
-        "what", nargs="?", help="a config group (autoencoder, transfer, ...) or a folder"
+        "what", nargs="?",
+        help="a config group (autoencoder), one of its options (autoencoder/vae), or a folder",
     )
     parser.add_argument(
         "--variants", action="store_true",
@@ -45,6 +46,8 @@ def main(arguments: list[str]) -> int:
         return _print_options(chosen, options.json)
     if Path(options.what).is_dir():
         return _print_runs(Path(options.what), options.where, options.sort, options.json)
+    if options.what.rpartition("/")[0] in groups:
+        return _print_option(options.what, options.config_dir, options.json)
     raise ConfigError(
         f"ls {options.what}: neither a config group nor a folder; {nearest(options.what, groups)}"
     )
@@ -95,6 +98,16 @@ def _print_options(groups: Mapping[str, Mapping[str, str]], as_json: bool) -> in
         for name, headline in options.items():
             table.add_row(f"{prefix}/{name}" if prefix else name, headline)
     return print_table(table)
+
+
+def _print_option(title: str, config_dirs: Sequence[str], as_json: bool) -> int:
+    from aetl.reference import markdown, option
+
+    found = option(title, config_dirs)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=1))
+        return 0
+    return print_markdown(markdown(found))
 
 
 def _print_runs(folder: Path, where: Sequence[str], sort: str | None, as_json: bool) -> int:

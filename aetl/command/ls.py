@@ -16,7 +16,7 @@ from aetl.terminal import print_fitted, print_markdown, print_table, table_of
 
 
 def main(arguments: list[str]) -> int:
-    """The options of the config groups, of one group, one option in full, or the runs in a folder."""
+    """The options of the groups, of one group, one option in full, or the runs in a folder."""
     parser = Parser("aetl ls", description=main.__doc__)
     parser.add_argument(
         "what", nargs="?",

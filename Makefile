@@ -11,7 +11,7 @@ MAKING := .venv/.making
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray check demo bench clean
+.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray check demo docs bench clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
@@ -24,6 +24,7 @@ help:
 	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make demo       a multirun on digits, its comparison and its report'
+	@echo 'make docs       a site of README, guides and all config groups, in build/docs/site'
 	@echo 'make bench      the speed tests'
 	@echo 'make clean      removes caches and builds; keeps .venv and outputs/'
 	@echo 'PYTHON=python3.12 chooses the interpreter of a new .venv.'
@@ -87,6 +88,11 @@ check: $(STAMP)
 
 demo: $(STAMP)
 	.venv/bin/aetl -m experiment=demo
+
+docs: $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	$(BIN)/python .ci/docs.py build/docs
+	@echo 'build/docs/site/index.html'
 
 bench: $(STAMP)
 	$(BIN)/python -m pytest -q -m bench

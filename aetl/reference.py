@@ -14,12 +14,13 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
 from aetl.config import HYDRA_KEYS, ConfigError, conf_dir, locate, nearest, parameters_of
 from aetl.ranges import described
+from aetl.types import Kind
 
 FACTS = {
     "unit": "unit",
@@ -35,6 +36,7 @@ FACTS = {
     "rope": "rope",
 }
 """What a class says of itself for the checks of fit, in words."""
+TASKS = frozenset(get_args(Kind))
 COMMAND = re.compile(r"(\w+=\S+ )*(aetl|pip) ")
 PLUGIN = "hydra_plugins.aetl_process"
 """Under which name hydra knows our launchers and sweepers."""
@@ -235,6 +237,7 @@ def _facts(target: Any) -> dict[str, str]:
             continue
         if isinstance(value, frozenset):
             if value:
+                words = FACTS["tasks"] if value <= TASKS else words
                 found[words] = ", ".join(sorted(str(item).replace("_", " ") for item in value))
         else:
             found[words] = {True: "yes", False: "no"}.get(value, str(value))

@@ -132,6 +132,7 @@ def in_small(argument: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3000)
 def test_the_commands_of_the_pages_run_one_after_the_other(home: Path) -> None:
     environment = os.environ | {
         "PYTHONPATH": str(ROOT), "AETL_OUTPUT_DIR": str(home / "outputs"), "HOME": str(home),

@@ -19,7 +19,8 @@ def main(arguments: list[str]) -> int:
     """The options of the groups, of one group, one option in full, or the runs in a folder."""
     parser = Parser("aetl ls", description=main.__doc__)
     parser.add_argument(
-        "what", nargs="?",
+        "what",
+        nargs="?",
         help="a config group (autoencoder), one of its options (autoencoder/vae), or a folder",
     )
     parser.add_argument(

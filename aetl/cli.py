@@ -22,7 +22,8 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl [KEY=VALUE ...]            one run: pretrain, transfer, evaluate, report
   aetl -m [KEY=A,B ...]           a multirun: every combination, in parallel processes
   aetl check [KEY=VALUE ...]      compose, build everything, one step of each stage
-  aetl ls [GROUP | PATH]          the options of a config group, or the runs in a folder
+  aetl guide [NAME]               what one should know, from the first question on
+  aetl ls [GROUP[/NAME] | PATH]   the options of a config group, one in full, or runs in a folder
   aetl show RUN                   a run's record
   aetl diff RUN RUN               what differs between two runs
   aetl rank target=T sources=[S]  which stored encoder and layer suits a target, untrained

@@ -21,7 +21,6 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
     target is the test set, where it has folds.
     """
     target = plain["target"]
-    budget = target["budget"]
     return {
         "source": _domain(choices.get("dataset@source"), plain["source"]),
         "target": _domain(choices.get("dataset@target"), target),
@@ -30,7 +29,7 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
         "transfer": _several(choices.get("transfer"), plain["transfer"], with_family=True),
         "baseline": _several(None, {"control": plain["twin"]}, with_family=True),
         "selector": choices.get("selector", "?"),
-        "budget": f"{budget} per class" if target["per_class"] and budget != "all" else budget,
+        "budget": _budget(target),
         "fold": target.get("fold") if target.get("folds") else None,
     }
 
@@ -39,7 +38,7 @@ def settings_digest(plain: Mapping[str, Any]) -> str:
     """A digest of everything but the seed, the fold, the budget and where things lie."""
     kept = {key: value for key, value in plain.items() if key not in NOT_SETTINGS}
     for domain in ("source", "target"):
-        ignored = {"budget", "data_dir", "download", "per_class"}
+        ignored = {"budget", "data_dir", "download", "per_class", "stratified"}
         # The source's fold follows the target's where both are cut alike; alone it is a setting.
         if plain[domain].get("folds") == plain["target"].get("folds"):
             ignored.add("fold")
@@ -57,6 +56,16 @@ def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:
         for name, callback in node.items()
         if callback and not callback["_target_"].startswith("aetl.stage.")
     }
+
+
+def _budget(target: Mapping[str, Any]) -> int | str:
+    """``20``, ``20 per class``, ``20 at random`` (whatever their class) or ``all``."""
+    budget: int | str = target["budget"]
+    if budget in ("all", 0):
+        return budget
+    if target["per_class"]:
+        return f"{budget} per class"
+    return budget if target.get("stratified", True) else f"{budget} at random"
 
 
 def _several(choice: Any, node: Mapping[str, Any], with_family: bool = False) -> str:

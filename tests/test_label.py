@@ -33,6 +33,7 @@ OWN = {"_target_": "aetl.stage.fit.ResumePoint", "every_n_steps": 7}
         (("callback", "stop"), STOP, False),
         (("pretrain", "epochs"), 7, False),
         (("target", "folds"), 5, False),
+        (("target", "stratified"), False, True),
         (("source", "fold"), 1, True),
     ],
 )
@@ -63,3 +64,13 @@ def test_a_run_notes_its_fold_where_there_are_folds(plain: dict[str, Any]) -> No
     assert names_of(plain, {})["fold"] is None
     folds = {**plain, "target": {**plain["target"], "folds": 5, "fold": 3}}
     assert names_of(folds, {})["fold"] == 3
+
+
+def test_a_budget_says_how_its_labels_were_drawn(plain: dict[str, Any]) -> None:
+    def budget(**keys: Any) -> Any:
+        return names_of({**plain, "target": {**plain["target"], **keys}}, {})["budget"]
+
+    assert budget(budget=20) == 20
+    assert budget(budget=20, stratified=False) == "20 at random"
+    assert budget(budget=20, per_class=True) == "20 per class"
+    assert budget(budget="all", stratified=False) == "all"

@@ -1,14 +1,21 @@
-"""What stands behind a row: the oracle, the labels that scratch would need, cost and retention."""
+"""What stands behind a row: the oracle, the labels that scratch would need or that end the gain,
+cost and retention."""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aetl.comparison.foretold import score_means
-from aetl.comparison.label_efficiency import LabelsNeeded, labels_needed
+from aetl.comparison.label_efficiency import (
+    LabelsNeeded,
+    labels_needed,
+    labels_of,
+    learning_curves,
+)
 from aetl.comparison.rows import Row
 from aetl.comparison.run import Run
 
@@ -21,6 +28,8 @@ class Detail:
     oracle: float | None
     """The score of the best state by test labels, in the row's metric."""
     needed: LabelsNeeded | None
+    ends: LabelsNeeded | None
+    """From how many labels on the arm gains nothing."""
     source_error: float | None
     """The source's reconstruction error after the transfer, as a multiple of that before."""
     source_score: float | None
@@ -33,13 +42,11 @@ class Detail:
 
     def values(self) -> dict[str, Any]:
         """For JSON and CSV; labels are a number, or a text as ``>1000`` out of range."""
-        needed = self.needed
-        bounds = (None,) * 3 if needed is None else (needed.value, needed.low, needed.high)
-        told = [None if needed is None else needed.told(bound) for bound in bounds]
-        names = ("scratch_labels", "scratch_labels_low", "scratch_labels_high")
         return {
             "oracle": self.oracle,
-            **dict(zip(names, told, strict=True)),
+            **_told("scratch_labels", self.needed),
+            "labels_saved": self.saved,
+            **_told("gain_ends", self.ends),
             "source_error_ratio": self.source_error,
             "source_score_change": self.source_score,
             "parameters_trained": self.parameters,
@@ -49,10 +56,26 @@ class Detail:
         }
 
     @property
+    def saved(self) -> float | None:
+        """How many labels more scratch needs for the same score; None out of the budgets' range."""
+        labels = labels_of(self.row.runs[0])
+        if self.needed is None or labels is None or self.needed.value in (0.0, math.inf):
+            return None
+        return self.needed.value - labels
+
+    @property
     def empty(self) -> bool:
         told = (self.oracle, self.needed, self.source_error, self.parameters, self.seconds,
                 self.head, self.row.effective_sample_size)  # fmt: skip
         return all(value is None for value in told)
+
+
+def _told(name: str, labels: LabelsNeeded | None) -> dict[str, float | str | None]:
+    names = (name, f"{name}_low", f"{name}_high")
+    if labels is None:
+        return dict.fromkeys(names)
+    bounds = (labels.value, labels.low, labels.high)
+    return dict(zip(names, map(labels.told, bounds), strict=True))
 
 
 def head_of(row: Row) -> str | None:
@@ -78,14 +101,23 @@ NOT_TOLD = ("options", "folds", "score", "labels")
 def details(table: Sequence[Row]) -> list[Detail]:
     """One for each row, in their order."""
     needed = labels_needed(table)
-    return [_detail(row, needed.get(place)) for place, row in enumerate(table)]
+    panels: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in table:
+        panels[row.source, row.target, row.metric].append(row)
+    curves = {key: learning_curves(rows) for key, rows in panels.items()}
+    ends = [
+        curve.ends if (curve := curves[row.source, row.target, row.metric].get(row.arm)) else None
+        for row in table
+    ]
+    return [_detail(row, needed.get(place), ends[place]) for place, row in enumerate(table)]
 
 
-def _detail(row: Row, needed: LabelsNeeded | None) -> Detail:
+def _detail(row: Row, needed: LabelsNeeded | None, ends: LabelsNeeded | None) -> Detail:
     return Detail(
         row,
         _mean(row, lambda run: _at(run, "oracle", row.metric)),
         needed,
+        ends,
         _mean(row, _error_ratio),
         _mean(row, _score_change),
         _mean(row, lambda run: _at(run, "cost", "parameters_trained")),

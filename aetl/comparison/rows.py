@@ -67,6 +67,9 @@ _CONTROLS = (BASELINE, "control/random_features", "control/raw_features", "contr
              "control/source_probe", "control/source_raw_features")  # fmt: skip
 _FAMILIES = ("control", "feature", "parameter", "instance")
 _SHOWN_KEYS = 4
+_NOT_OF_THE_NAME = {
+    *("target.budget", "target.per_class", "target.stratified", "target.fold", "source.fold"),
+}
 
 
 @dataclass(frozen=True)
@@ -384,7 +387,7 @@ def _differences(found: Mapping[str, Run]) -> dict[str, str]:
         key
         for key in dict.fromkeys(key for config in configs.values() for key in config)
         if key.partition(".")[0] not in NOT_SETTINGS
-        and key not in {"target.budget", "target.per_class", "target.fold", "source.fold"}
+        and key not in _NOT_OF_THE_NAME
         and len({_short(config.get(key)) for config in configs.values()}) > 1
     ]
     # A preset takes its parts by interpolation: autoencoder.bottleneck.x repeats bottleneck.x.

@@ -15,6 +15,7 @@ MIN_VALUES = 4
 
 SHOWN_AS_ARMS = {
     *("transfer", "autoencoder", "loss", "selector", "target.budget", "target.per_class"),
+    "target.stratified",
     *("dataset@source", "dataset@target", "target.fold", "source.fold"),
 }
 """What panels and budgets show already, and folds, over which a seed is one."""

@@ -228,7 +228,7 @@ class Dataset(ABC):
 
     Subclasses add the keys of their YAML as fields and implement ``read``. The keys here are those
     of ``conf/dataset/_base.yaml``: ``size`` limits the training pool (stratified); ``budget`` (in
-    all, or of each class with ``per_class``) and ``validation_fraction`` are for
+    all, or of each class with ``per_class``), ``stratified`` and ``validation_fraction`` are for
     ``aetl.data.split.make_split``; ``test_fraction`` counts where there is no official test set.
     With ``folds`` the test set is part ``fold`` (from 0) of so many equal ones. No group of
     examples is on both sides.
@@ -238,6 +238,7 @@ class Dataset(ABC):
     size: Count | None
     budget: Natural | Literal["all"]
     per_class: bool
+    stratified: bool
     test_fraction: Inner
     validation_fraction: Probability
     split_seed: Seed

@@ -49,14 +49,20 @@ def make_split(
     validation_fraction: float,
     budget: int | Literal["all"],
     per_class: bool,
+    stratified: bool = True,
     seed: int,
 ) -> Split:
     """Split a training pool: hold out ``validation``, then label ``budget`` of the rest.
 
     The order of the rows follows from ``seed`` and the labels alone. Examples without a label are
-    never ``labelled``: the budget counts those that have one. Raises ``UserError`` where the
-    budget is more than there is.
+    never ``labelled``: the budget counts those that have one. With ``stratified`` false these are
+    drawn at random whatever their class, as if somebody labelled what came: some classes may have
+    none. Raises ``UserError`` where the budget is more than there is.
     """
+    if per_class and not stratified:
+        raise UserError(
+            "stratified=false: with per_class=true every class has its labels; set one of the two"
+        )
     order = stratified_order(examples.y, Rng.of(seed, "split"), examples.classes)
     held = round(validation_fraction * len(order))
     if held >= len(order):
@@ -69,6 +75,9 @@ def make_split(
     else:
         chosen = held_groups(examples.group[order], validation_fraction)
         rest, validation = order[~chosen], order[chosen]
+    if not stratified:
+        drawn = Rng.of(seed, "labels").permutation(len(examples)).numpy()
+        rest = drawn[np.isin(drawn, rest)]
     labelled = _labelled(examples, rest, budget, per_class)
     return Split(
         train=np.sort(rest),

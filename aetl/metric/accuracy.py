@@ -18,6 +18,7 @@ class Accuracy(Metric):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification"})
     higher_is_better: ClassVar[bool] = True
+    rope: ClassVar[float | None] = 0.01
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         return float(accuracy_score(y, prediction.value))

@@ -22,6 +22,7 @@ class Auroc(Metric):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "multilabel"})
     higher_is_better: ClassVar[bool] = True
+    rope: ClassVar[float | None] = 0.01
     most_units: ClassVar[int] = 2000
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:

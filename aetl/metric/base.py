@@ -17,9 +17,10 @@ class Metric(ABC):
 
     kinds: ClassVar[frozenset[Kind]]
     higher_is_better: ClassVar[bool]
-    rope: ClassVar[float | None] = 0.01
+    rope: ClassVar[float | None] = None
     """Gains up to this make no practical difference (region of practical equivalence), where the
-    config's ``rope`` says nothing else; None where that depends on the data's units."""
+    config's ``rope`` says nothing else. None where nobody can say it for all data: then no gain is
+    called equivalent unless ``rope`` is given. Scores between 0 and 1 have 0.01."""
     most_units: ClassVar[int] = 200
     """Into how many groups of examples ``without`` cuts a large test set: 2 000 where it is fast,
     fewer where the whole score is computed as many times."""

@@ -18,7 +18,6 @@ class MAE(Metric):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"regression"})
     higher_is_better: ClassVar[bool] = False
-    rope: ClassVar[float | None] = None
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:
         return float(mean_absolute_error(y, prediction.value))

@@ -46,7 +46,8 @@ def _cells(panel: Panel, detail: Detail) -> list[Cell]:
     row = detail.row
     names = (row.source, row.target, row.metric)
     needed = math.inf if detail.needed is None else detail.needed.value
-    numbers = (needed, detail.oracle, detail.source_error, detail.source_score,
+    ends = math.inf if detail.ends is None else detail.ends.value
+    numbers = (needed, ends, detail.oracle, detail.source_error, detail.source_score,
                row.effective_sample_size, detail.parameters, detail.seconds)  # fmt: skip
     values = ("" if number is None else number for number in numbers)
     *texts, head = detail_texts(panel, detail)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "labels": "labels that {baseline} would need to score as much [95 %]",
+    "ends": "from how many labels on the arm gains nothing [95 % over seeds]",
     "oracle": "the best state by test labels, by which nothing was chosen",
     "source error": "the source's reconstruction error, as a multiple of that before",
     "source score": "the change of a probe's score on the source",
@@ -38,6 +39,7 @@ def detail_texts(panel: Panel, detail: Detail) -> list[str]:
     size = detail.row.effective_sample_size
     return [
         needed,
+        detail.ends.text() if detail.ends else NO_VALUE,
         NO_VALUE if detail.oracle is None else panel.score(detail.oracle),
         NO_VALUE if detail.source_error is None else f"×{detail.source_error:.3g}",
         NO_VALUE if detail.source_score is None else signed(detail.source_score, panel.decimals),

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from aetl.comparison.label_efficiency import Curve, learning_curves
 from aetl.comparison.rows import Arm, Row
+from aetl.comparison.statistics import Interval
 from aetl.report.canvas import COLORS, DARK_GREY, GREY, INK, VERDICT_COLORS, axes_grid, style
 from aetl.report.panel import Panel, budget_text
 
@@ -20,21 +22,60 @@ _MARKERS = {"positive": ">", "negative": "<", "equivalent": "s", "undecided": "o
 
 
 def budget_curves(panel: Panel) -> Figure | None:
-    """Mean over seeds against the budget, with its 95 % band, for each arm; controls dashed."""
-    if len(panel.budgets) < 2:
+    """Scores against the number of labels, and the gains below them, each with its 95 % interval;
+    controls dashed. Every arm on the seeds that it has at all budgets.
+
+    None with fewer than two budgets of a known size.
+    """
+    curves = learning_curves(panel.rows)
+    if not curves:
         return None
+    gained = {arm: curve for arm, curve in curves.items() if curve.gains and curve.ends}
+    looks = _arm_looks(panel)
     with style():
-        figure, axes = axes_grid(7.0, 4.6)
-        ax = axes[0, 0]
-        ends = [_arm_curve(ax, panel, arm, look) for arm, look in _arm_looks(panel).items()]
-        ax.set_xticks(range(len(panel.budgets)), [str(budget) for budget in panel.budgets])
-        ax.set_xlim(-0.15, len(panel.budgets) - 0.9)
-        ax.set_xlabel("labelled target examples")
-        ax.set_ylabel(panel.metric)
-        ax.grid(axis="y")
-        figure.subplots_adjust(left=0.1, right=0.64, bottom=0.12, top=0.97)
-        _end_labels(ax, [end for end in ends if end])
+        figure, axes = axes_grid(7.0, 6.6 if gained else 4.6, nrows=1 + bool(gained), sharex=True)
+        top, low = axes[0, 0], axes[-1, 0]
+        ends = [_curve(top, c.labels, c.scores, looks[arm], panel.arms[arm])
+                for arm, c in curves.items()]  # fmt: skip
+        top.set_ylabel(panel.metric)
+        if gained:
+            low.axhline(0, color=INK, linewidth=1)
+            for number, (arm, curve) in enumerate(gained.items()):
+                _gain_curve(low, curve, looks[arm], number / max(1, len(gained) - 1) - 0.5)
+            low.set_ylabel(f"gain over {panel.baseline}")
+        for ax in axes.flat:
+            ax.set_xscale("log")
+            ax.grid(axis="y")
+        budgets = sorted({labels for curve in curves.values() for labels in curve.labels})
+        low.set_xticks(budgets, [f"{labels:,}" for labels in budgets])
+        low.minorticks_off()
+        low.set_xlim(budgets[0] * 0.9, budgets[-1] * 1.12)
+        low.set_xlabel("labelled target examples")
+        edges = {"bottom": 0.09, "hspace": 0.08} if gained else {"bottom": 0.12}
+        figure.subplots_adjust(left=0.11, right=0.64, top=0.98, **edges)
+        _end_labels(top, ends)
     return figure
+
+
+def _curve(
+    ax: Axes, labels: Sequence[int], values: Sequence[Interval], look: Mapping[str, Any], name: str
+) -> tuple[float, float, str, str]:
+    """Draws a curve; the score and the labels where it ends, its colour, its name."""
+    ax.plot(labels, [value.mean for value in values], markersize=5, **look)
+    bounds = [(x, v.low, v.high) for x, v in zip(labels, values, strict=True) if v.low is not None]
+    if bounds:
+        x, lower, upper = zip(*bounds, strict=True)
+        ax.fill_between(x, lower, upper, color=look["color"], alpha=0.1, linewidth=0)
+    return values[-1].mean, labels[-1], look["color"], name
+
+
+def _gain_curve(ax: Axes, curve: Curve, look: Mapping[str, Any], aside: float) -> None:
+    """With bars, a little aside of each other: bands of gains would cover one another."""
+    x = [labels * 1.06**aside for labels in curve.labels]
+    ax.plot(x, [gain.mean for gain in curve.gains], markersize=4, **look)
+    for place, gain in zip(x, curve.gains, strict=True):
+        if gain.low is not None and gain.high is not None:
+            ax.plot([place, place], [gain.low, gain.high], color=look["color"], linewidth=1.2)
 
 
 def _arm_looks(panel: Panel) -> dict[Arm, dict[str, Any]]:
@@ -52,32 +93,16 @@ def _arm_looks(panel: Panel) -> dict[Arm, dict[str, Any]]:
     return looks
 
 
-def _arm_curve(
-    ax: Axes, panel: Panel, arm: Arm, look: Mapping[str, Any]
-) -> tuple[float, int, str, str] | None:
-    """Draws an arm; the score and the budget where it ends, its colour, its name."""
-    rows = [(i, panel.cells.get((arm, budget))) for i, budget in enumerate(panel.budgets)]
-    known = [(i, row) for i, row in rows if row is not None]
-    if not known:
-        return None
-    ax.plot([i for i, _ in known], [row.mean for _, row in known], markersize=5, **look)
-    band = [(i, r.ci_low, r.ci_high) for i, r in known if r.ci_low is not None]
-    if band:
-        x, low, high = zip(*band, strict=True)
-        ax.fill_between(x, low, high, color=look["color"], alpha=0.1, linewidth=0)
-    return known[-1][1].mean, known[-1][0], look["color"], panel.arms[arm]
-
-
-def _end_labels(ax: Axes, ends: Sequence[tuple[float, int, str, str]]) -> None:
+def _end_labels(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
     """The name of each curve at its right end, pushed apart where they would overlap."""
     low, high = ax.get_ylim()
     left, right = ax.get_xlim()
     ends = sorted(ends)
     places = _apart([end[0] for end in ends], (high - low) * 0.052, low, high)
     for (value, last, color, name), place in zip(ends, places, strict=True):
-        x = right + 0.045 * (right - left)
+        x = right * (right / left) ** 0.045  # the axis is logarithmic
         thin: dict[str, Any] = {"color": color, "linewidth": 0.7, "clip_on": False}
-        ax.plot([last, x - 0.01 * (right - left)], [value, place], **thin)
+        ax.plot([last, x / (right / left) ** 0.01], [value, place], **thin)
         ink = DARK_GREY if color == GREY else color
         ax.text(x, place, _shortened(name, 28), color=ink, weight="bold", size=9, va="center")
     ax.set(xlim=(left, right), ylim=(low, high))

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from aetl.comparison.aggregate import aggregates
+from aetl.comparison.label_efficiency import learning_curves
 from aetl.comparison.rows import Row, rows
 from aetl.comparison.run import RECORD, Found, Run, find_runs
 from aetl.comparison.search import importance, searches
@@ -70,7 +71,10 @@ _HOW_TO_READ = (
     "that chance may have done it. † marks an arm that the strongest control surely surpasses: "
     "transfer may help it, but a simpler way does better."
 )
-_CURVES = "Mean over seeds with its 95 % band; controls dashed."
+_CURVES = (
+    "Mean over seeds with its 95 % band, and the gains with their intervals; controls dashed. Each "
+    "arm on the seeds that it has at every number of labels."
+)
 _FOREST = (
     "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative "
     "(hollow: not after Holm's correction), squares equivalent, grey dots undecided, hollow ones "
@@ -362,8 +366,24 @@ def _panel(panel: Panel, number: int) -> Html | None:
         tag("p", panel.subtitle(), class_="note"),
         tag("div", _matrix(panel), _drawing(curves, f"scores over budgets {number}", _CURVES),
             class_="side"),
+        _ends(panel),
         _drawing(forest, f"gains {number}", _FOREST),
     )  # fmt: skip
+
+
+def _ends(panel: Panel) -> Html | None:
+    """From how many labels on each arm gains nothing, and what the curves leave out."""
+    curves = learning_curves(panel.rows)
+    told = [f"{panel.arms[arm]} {curve.ends.text()}" for arm, curve in curves.items() if curve.ends]
+    if not told:
+        return None
+    text = (
+        "Transfer stops to pay, the gain being a curve that falls with the labels, at (95 % over "
+    )
+    text += f"seeds): {'; '.join(told)}."
+    if left := sum(curve.left_out for curve in curves.values()):
+        text += f" Curves leave out {left} seeds that are not at every number of labels."
+    return tag("p", text, class_="note")
 
 
 def _matrix(panel: Panel) -> Html:

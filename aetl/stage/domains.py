@@ -152,7 +152,7 @@ def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Do
     return dataclasses.replace(source, pool=pool, split=split)
 
 
-_OF_THE_SPLIT = ("validation_fraction", "budget", "per_class")
+_OF_THE_SPLIT = ("validation_fraction", "budget", "per_class", "stratified")
 """The keys of a data set that its split depends on, and its examples do not."""
 
 
@@ -166,7 +166,9 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     pool = loaded["source"][0]
     loaded["target"] = loaded["source"] if same else load(datasets["target"], store, folder, pool)
     # The budget is the target's alone: a small source may have fewer examples.
-    datasets["source"] = dataclasses.replace(datasets["source"], budget="all", per_class=False)
+    datasets["source"] = dataclasses.replace(
+        datasets["source"], budget="all", per_class=False, stratified=True
+    )
     source, target = (
         _domain(datasets[name], *loaded[name], plain[name], cfg.seed, store, folder)
         for name in ("source", "target")
@@ -222,6 +224,7 @@ def _domain(
             validation_fraction=dataset.validation_fraction,
             budget=dataset.budget,
             per_class=dataset.per_class,
+            stratified=dataset.stratified,
             seed=seed,
         ).save(path / "split.npz")
 

@@ -100,6 +100,30 @@ def test_smaller_budgets_are_prefixes_of_larger_ones(y: list[int], a: int, b: in
     assert everything.labelled[: len(many.labelled)].tolist() == many.labelled.tolist()
 
 
+def test_budgets_at_random_are_nested_and_hold_the_classes_as_they_come() -> None:
+    pool = letters([0] * 60 + [1] * 20 + [2] * 10 + [3] * 6 + [4] * 4)
+    counts, lacking = np.zeros(5), 0
+    for seed in range(300):
+        few, many = (split(pool, budget=n, stratified=False, seed=seed) for n in (5, 20))
+        assert many.labelled[:5].tolist() == few.labelled.tolist()
+        assert few.validation.tolist() == split(pool, seed=seed).validation.tolist()
+        assert set(few.labelled) <= set(few.train)
+        of_few = np.bincount(pool.y[few.labelled], minlength=5)
+        counts += of_few
+        lacking += (of_few == 0).any()
+    # 5 of 100 in each draw: the share of a class is its own, and nearly never all have one.
+    share = np.array([0.6, 0.2, 0.1, 0.06, 0.04])
+    assert (np.abs(counts / 1500 - share) < 4 * np.sqrt(share * (1 - share) / 1500) + 0.01).all()
+    assert lacking > 250
+    stratified = split(pool, budget=5).labelled
+    assert (np.bincount(pool.y[stratified], minlength=5) == 1).all()
+
+
+def test_a_budget_of_each_class_is_not_at_random() -> None:
+    with pytest.raises(UserError, match="stratified=false: with per_class=true"):
+        split(letters([0, 1, 2, 3, 4] * 9), budget=2, per_class=True, stratified=False)
+
+
 def test_budgets_per_class_are_nested_and_exact() -> None:
     pool = letters([0] * 40 + [1] * 20 + [2] * 10 + [3] * 15 + [4] * 12)
     few, many = (split(pool, budget=n, per_class=True).labelled for n in (2, 6))

@@ -216,11 +216,16 @@ def test_budget_curves_hold_the_means_and_need_two_budgets(tmp_path: Path) -> No
     found = panel(tmp_path / "two")
     figure = budget_curves(found)
     assert figure is not None
-    curves = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 2][:3]
+    scores, gains = figure.axes
+    assert scores.get_xscale() == "log"
+    curves = [line for line in scores.lines if len(line.get_xdata()) == 2][::1][:3]
     means = [[found.cells[arm, budget].mean for budget in found.budgets] for arm in found.arms]
     assert [list(line.get_ydata()) for line in curves] == means
-    names = [text.get_text() for text in figure.axes[0].texts]
+    names = [text.get_text() for text in scores.texts]
     assert sorted(names) == sorted(found.arms.values())
+    assert [text.get_text() for text in gains.get_xticklabels()] == ["10", "100"]
+    # A line for zero, and for both arms a curve and an interval at each budget.
+    assert len(gains.lines) == 1 + 2 * (1 + 2)
     assert budget_curves(panel(tmp_path / "one", budgets=(10,))) is None
 
 

@@ -39,6 +39,7 @@ aetl: pretrain an autoencoder on a source, transfer it to a target, see whether 
   aetl sweep status|resume|retry DIR
   aetl rm RUN|SWEEP               remove it; it asks first
   aetl store [prune|verify]       what the store holds; remove what is long unused; is it whole
+  aetl new KIND NAME [--dir D]    class, option and test of a variant of your own, to begin with
   aetl completion bash|zsh|fish   a script that makes the shell complete all of this
 
 Options of a run: --config-dir DIR (your own variants), --cfg job (print the config), --debug.

@@ -154,7 +154,7 @@ OUTSIDE = [
     ("loss.reconstruction.weight=-1.0", "loss.reconstruction.weight=-1.0: expected number from 0 on"),
     ("target.shift.contrast=inf", "target.shift.contrast=inf: expected a finite number"),
     ("target.budget=-1", "target.budget=-1: expected integer from 0 to 1000000000 or 'all'"),
-    ("target.test_fraction=1.0", "target.test_fraction=1.0: expected number above 0 to less than 1"),
+    ("target.test_fraction=1.0", "target.test_fraction=1.0: expected number from 0 to less than 1"),
     ("scheduler=cosine scheduler.warmup=10", "less than 1 (a fraction of the steps, not epochs)"),
     ("scheduler=cosine scheduler.warmup=1", "less than 1 (a fraction of the steps, not epochs)"),
     ("corruption=masking corruption.fraction=1.5", "corruption.fraction=1.5: expected number from 0 to 1"),

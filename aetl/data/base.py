@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, final
 import numpy as np
 import numpy.typing as npt
 import torch
-from annotated_types import Ge
+from annotated_types import Ge, Interval
 from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
@@ -24,7 +24,7 @@ from aetl.data.scale import Method, Scale
 from aetl.data.shift import Shift
 from aetl.data.sparse import hashes_of, parts_of, rows_of
 from aetl.data.stratify import held_groups, parts_of_groups, stratified_order
-from aetl.ranges import Count, Inner, Natural, Probability, Seed
+from aetl.ranges import Count, Natural, Probability, Seed
 from aetl.rng import Rng
 from aetl.types import ExampleKind, UserError
 
@@ -229,7 +229,8 @@ class Dataset(ABC):
     Subclasses add the keys of their YAML as fields and implement ``read``. The keys here are those
     of ``conf/dataset/_base.yaml``: ``size`` limits the training pool (stratified); ``budget`` (in
     all, or of each class with ``per_class``), ``stratified`` and ``validation_fraction`` are for
-    ``aetl.data.split.make_split``; ``test_fraction`` counts where there is no official test set.
+    ``aetl.data.split.make_split``; ``test_fraction`` counts where there is no official test set (0
+    uses a source whole; of a target nothing could be scored).
     With ``folds`` the test set is part ``fold`` (from 0) of so many equal ones. No group of
     examples is on both sides.
     """
@@ -239,7 +240,7 @@ class Dataset(ABC):
     budget: Natural | Literal["all"]
     per_class: bool
     stratified: bool
-    test_fraction: Inner
+    test_fraction: Annotated[float, Interval(ge=0, lt=1)]
     validation_fraction: Probability
     split_seed: Seed
     scale: Method | Literal["none"]
@@ -248,10 +249,8 @@ class Dataset(ABC):
     fold: Natural
 
     def __post_init__(self) -> None:
-        if not 0 < self.test_fraction < 1:
-            raise UserError(
-                f"test_fraction={self.test_fraction}: must lie between 0 and 1, both excluded"
-            )
+        if not 0 <= self.test_fraction < 1:
+            raise UserError(f"test_fraction={self.test_fraction}: must be at least 0 and below 1")
         if not 0 <= self.validation_fraction < 1:
             raise UserError(
                 f"validation_fraction={self.validation_fraction}: must be at least 0 and below 1"
@@ -358,6 +357,8 @@ class Dataset(ABC):
     def _held(self, pool: Examples, able: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Which of the rows, in a stratified order, are the test set."""
         if self.folds is None:
+            if not self.test_fraction:
+                return np.zeros(len(able), bool)
             if pool.group is not None:
                 return held_groups(pool.group[able], self.test_fraction)
             chosen = np.zeros(len(able), bool)

@@ -165,6 +165,11 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     same = read["source"] == read["target"]
     pool = loaded["source"][0]
     loaded["target"] = loaded["source"] if same else load(datasets["target"], store, folder, pool)
+    if not len(loaded["target"][1]):
+        raise UserError(
+            f"target.test_fraction={cfg.target.test_fraction}: leaves no test example to score; a "
+            "source alone may be used whole (source.test_fraction=0)"
+        )
     # The budget is the target's alone: a small source may have fewer examples.
     datasets["source"] = dataclasses.replace(
         datasets["source"], budget="all", per_class=False, stratified=True

@@ -24,6 +24,7 @@ from aetl.metric.base import Metric
 from aetl.metric.pseudo_values import Layout, parts
 from aetl.rng import Rng
 from aetl.stage.domains import Domains
+from aetl.stage.floor import floor_of
 from aetl.stage.pretrain import Pretrained, pretrained_autoencoder, trained_objective
 from aetl.stage.retention import retention
 from aetl.stage.transferability import transferability
@@ -247,7 +248,7 @@ def picture(
     ``reconstruction`` is the mean squared error per element of each domain, in the units of the
     data (of hidden parts where a variant predicts those: see its ``reconstruct``);
     ``bits_per_dim`` a bound on held-out source data, where the objective is one; ``monitor`` and
-    ``warnings`` the vital signs of the latent there; ``parameters`` and ``latent`` the size of the
+    ``warnings`` the vital signs of the latent there, and the error of as many principal components; ``parameters`` and ``latent`` the size of the
     autoencoder. From at most ``MAPPED`` examples of each domain.
     """
     objective = trained_objective(cfg, pretrained)
@@ -282,11 +283,14 @@ def picture(
     for line in signs.warnings:
         log.warning("%s", line)
     bits = bits_per_dim(autoencoder, objective, x, images=source.is_image, rng=rng)
+    floor, below = floor_of(domains.source, pretrained, autoencoder, objective, x)
+    if below:
+        log.warning("%s", below)
     return {
         "reconstruction": errors,
         "bits_per_dim": dataclasses.asdict(bits) if bits else None,
-        "monitor": signs.values,
-        "warnings": list(signs.warnings),
+        "monitor": signs.values | floor,
+        "warnings": [*signs.warnings, *([below] if below else [])],
         "parameters": sum(p.numel() for p in autoencoder.parameters()),
         "latent": list(autoencoder.latent_shape),
     }

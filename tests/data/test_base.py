@@ -96,7 +96,7 @@ def test_smaller_sizes_are_parts_of_larger_ones_and_stratified(build) -> None:
 @pytest.mark.parametrize(
     "key, value",
     [
-        ("test_fraction", 0.0),
+        ("test_fraction", -0.1),
         ("test_fraction", 1.0),
         ("validation_fraction", -0.1),
         ("size", 0),

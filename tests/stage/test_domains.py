@@ -63,6 +63,18 @@ def test_another_split_of_the_same_digits_is_refused(tmp_path: Path) -> None:
         load(tmp_path, "source.split_seed=1", "source.size=null")
 
 
+def test_a_source_may_be_used_whole_and_a_target_may_not(tmp_path: Path) -> None:
+    x, y = np.random.default_rng(0).random((40, 6)), np.arange(40) % 4
+    source, target = {"x": x, "y": y}, {"x": x + 2.0, "y": y}
+    domains = pair(
+        tmp_path, source, target, "source.test_fraction=0.0", "source.validation_fraction=0.0"
+    )
+    assert len(domains.source.split.train) == len(domains.source.split.labelled) == 40
+    assert (len(domains.source.test), len(domains.target.test)) == (0, 8)
+    with pytest.raises(UserError, match=r"target.test_fraction=0.0: leaves no test example"):
+        pair(tmp_path, source, target, "target.test_fraction=0.0")
+
+
 def test_a_few_copies_are_left_out_of_pretraining(tmp_path: Path) -> None:
     """They are counted, and no batch holds them."""
     Watch.steps.clear()

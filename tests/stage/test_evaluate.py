@@ -211,6 +211,18 @@ def test_a_collapsed_posterior_is_warned_of_in_the_record(tmp_path: Path) -> Non
     result = done(World(tmp_path, *heavy, *MLP), tmp_path / "run")
     assert result["monitor"]["active_units"] == 0.0
     assert "posterior collapse: 0 of 4 latents are active" in result["warnings"]
+    floor = result["monitor"]["principal_error"]
+    assert 0 < floor < result["reconstruction"]["source"] / 1.1
+    (line,) = (line for line in result["warnings"] if line.startswith("reconstruction: "))
+    assert f"worse than {floor:.3g} of 4 principal components: 0 of 4 latents are active" in line
+    assert "more than reconstruction (kl)" in line
+
+
+def test_components_are_no_worse_than_themselves(tmp_path: Path) -> None:
+    result = done(World(tmp_path, "autoencoder=pca", "autoencoder.latent_dim=4"), tmp_path / "run")
+    floor = result["monitor"]["principal_error"]
+    assert result["reconstruction"]["source"] == pytest.approx(floor, rel=1e-4)
+    assert not [line for line in result["warnings"] if line.startswith("reconstruction: ")]
 
 
 def test_an_objective_with_a_discriminator_is_evaluated_without_it(tmp_path: Path) -> None:

@@ -43,8 +43,8 @@ def below_floor(error: float, floor: float | None, size: int, causes: Iterable[s
         return None
     because = "; ".join(causes) or "the network, rate and length of pretraining do not reach it"
     return (
-        f"reconstruction: {error:.3g} on held-out source examples, worse than {floor:.3g} of {size} "
-        f"principal components: {because}"
+        f"reconstruction: {error:.3g} on held-out source examples, worse than {floor:.3g} of "
+        f"{size} principal components: {because}"
     )
 
 

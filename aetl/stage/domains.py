@@ -20,6 +20,7 @@ from aetl.data.split import Split, make_split
 from aetl.stage.read_once import load
 from aetl.store.store import Store, digest_of
 from aetl.task.base import Task
+from aetl.types import UserError
 
 
 @dataclass(frozen=True)

@@ -248,8 +248,9 @@ def picture(
     ``reconstruction`` is the mean squared error per element of each domain, in the units of the
     data (of hidden parts where a variant predicts those: see its ``reconstruct``);
     ``bits_per_dim`` a bound on held-out source data, where the objective is one; ``monitor`` and
-    ``warnings`` the vital signs of the latent there, and the error of as many principal components; ``parameters`` and ``latent`` the size of the
-    autoencoder. From at most ``MAPPED`` examples of each domain.
+    ``warnings`` the vital signs of the latent there, and the error of as many principal
+    components; ``parameters`` and ``latent`` the size of the autoencoder. From at most ``MAPPED``
+    examples of each domain.
     """
     objective = trained_objective(cfg, pretrained)
     held_out = domains.source.split.validation

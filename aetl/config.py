@@ -39,6 +39,7 @@ ROOT: dict[str, Any] = {
     "tags": list[str],
     "rope": dict[str, NonNegative | None] | None,
     "checkpoint": Text | None,
+    "checkpoint_continue": bool,
     "checkpoint_partial": bool,
     "checkpoint_map": dict[str, str],
     "duplicates": Literal["refuse", "drop", "keep"],
@@ -424,6 +425,8 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     except UserError as error:
         raise ConfigError(str(error)) from None
     _check_adversaries(terms, plain["transfer"])
+    if plain["checkpoint_continue"] and plain["checkpoint"] is None:
+        raise ConfigError("checkpoint_continue=true: from where? set checkpoint=RUN or FILE")
     kind = locate("task", plain["task"]["_target_"]).kind
     given = given_fields(plain["autoencoder"])
     for family, node in plain["transfer"].items():

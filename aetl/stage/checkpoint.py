@@ -32,16 +32,22 @@ class Brought(NamedTuple):
 
 def read_weights(path: Path) -> dict[str, Tensor]:
     """The weights in a file that a run left, or in the run's folder itself."""
-    file = path / "checkpoints" / "autoencoder.pt" if path.is_dir() else path
-    if not file.exists():
-        raise UserError(
-            f"checkpoint={path}: there is no such file, nor a run with checkpoints/autoencoder.pt"
-        )
+    file = weights_file(path)
     found = read_tensors(file) if file.suffix == ".safetensors" else _unwrapped(_loaded(file))
     state = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     if found and not state:  # an autoencoder without any has none
         raise UserError(f"checkpoint={file}: holds no weights by name")
     return {str(name): value for name, value in state.items()}
+
+
+def weights_file(path: Path) -> Path:
+    """The file itself, or that of a run's autoencoder in its folder."""
+    file = path / "checkpoints" / "autoencoder.pt" if path.is_dir() else path
+    if not file.exists():
+        raise UserError(
+            f"checkpoint={path}: there is no such file, nor a run with checkpoints/autoencoder.pt"
+        )
+    return file
 
 
 def bring(

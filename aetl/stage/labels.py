@@ -59,4 +59,5 @@ def with_known_labels(cfg: DictConfig, source: Domain) -> Domain:
 
 def labels_seen(cfg: DictConfig, source: Domain) -> int | None:
     """How many labels pretraining sees; None where it was done elsewhere."""
-    return None if cfg.checkpoint is not None else len(known_rows(cfg, source))
+    elsewhere = cfg.checkpoint is not None and not cfg.checkpoint_continue
+    return None if elsewhere else len(known_rows(cfg, source))

@@ -21,12 +21,12 @@ from aetl.autoencoder.labelled import Labelled
 from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.config import resolved
 from aetl.data.loader import Loader, smallest_batch
-from aetl.files import write_torch
+from aetl.files import file_digest, write_torch
 from aetl.label import callbacks_that_count
 from aetl.loss.objective import Objective
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng
-from aetl.stage.checkpoint import bring, read_weights
+from aetl.stage.checkpoint import Brought, bring, read_weights, weights_file
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Fit, Training, run_fit, seeded
@@ -216,7 +216,21 @@ def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
     )
     domain = {"fingerprint": source.fingerprint, "train": _digest_of_index(source)}
     callbacks = callbacks_that_count(plain["callback"])
-    return {name: plain[name] for name in names} | {"callback": callbacks, "source": domain}
+    key = {name: plain[name] for name in names} | {"callback": callbacks, "source": domain}
+    return key | _start_key(cfg)
+
+
+def _start_key(cfg: DictConfig) -> dict[str, Any]:
+    """What a pretraining that goes on from brought weights depends on besides."""
+    if not goes_on(cfg):
+        return {}
+    digest = file_digest(weights_file(Path(cfg.checkpoint)))
+    return {"start": {"weights": digest, "map": dict(cfg.checkpoint_map)}}
+
+
+def goes_on(cfg: DictConfig) -> bool:
+    """Whether pretraining starts from the checkpoint, which else stands in its place."""
+    return cfg.checkpoint is not None and bool(cfg.checkpoint_continue)
 
 
 def pretraining_digest(cfg: DictConfig, source: Domain) -> str:
@@ -239,23 +253,38 @@ def pretrain(
     listener: Listener,
 ) -> Pretrained:
     """The pretrained autoencoder's weights."""
+    brought = Brought({}, ())
     if cfg.checkpoint is not None:
         autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
-        found = bring(
+        brought = bring(
             Path(cfg.checkpoint), autoencoder, instantiate(cfg.representation),
             partial=cfg.checkpoint_partial, renames=dict(cfg.checkpoint_map),
         )  # fmt: skip
-        return Pretrained(found.state, None, found.warnings)
+        if not goes_on(cfg):
+            return Pretrained(brought.state, None, brought.warnings)
+        if isinstance(autoencoder, ClosedForm):
+            raise DoesNotFit(
+                f"checkpoint_continue=true: {type(autoencoder).__name__} is fitted in closed form, "
+                "and does not go on from other weights"
+            )
     key = pretraining_key(cfg, source)
     entry = store.stage(
-        "pretrain", digest, key, folder, lambda path: _compute(cfg, source, path, listener)
-    )
-    return Pretrained(read_weights(entry.path / "autoencoder.pt"), entry)
+        "pretrain", digest, key, folder,
+        lambda path: _compute(cfg, source, brought.state, path, listener),
+    )  # fmt: skip
+    return Pretrained(read_weights(entry.path / "autoencoder.pt"), entry, brought.warnings)
 
 
-def _compute(cfg: DictConfig, source: Domain, path: Path, listener: Listener) -> None:
+def _compute(
+    cfg: DictConfig,
+    source: Domain,
+    start: Mapping[str, Tensor],
+    path: Path,
+    listener: Listener,
+) -> None:
     source = with_known_labels(cfg, source)
     autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
+    autoencoder.load_state_dict(dict(start), strict=False)
     objective = objective_of(cfg)
     settings = instantiate(cfg.pretrain)
     least = smallest_batch(autoencoder.modules())

@@ -10,7 +10,7 @@ import torch
 from aetl.autoencoder.monitor import vitals
 from aetl.stage.checkpoint import read_weights
 from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_digest
-from aetl.types import UserError
+from aetl.types import DoesNotFit, UserError
 from tests.tiny import MLP, WATCH, World, differing, history, weights
 
 
@@ -91,6 +91,36 @@ def test_a_given_checkpoint_gives_the_arm_that_its_own_pretraining_gives(
     other = world.but(f"checkpoint={tmp_path / 'own.pt'}")
     one, two = weights(world.transfer()), weights(other.transfer())
     assert differing(one, two) == set()
+
+
+def test_pretraining_goes_on_from_a_checkpoint(world: World, tmp_path: Path) -> None:
+    state = dict(world.pretrain().state)
+    torch.save(state, tmp_path / "own.pt")
+    onward = (f"checkpoint={tmp_path / 'own.pt'}", "checkpoint_continue=true")
+    still = world.but(*onward, "pretrain.max_steps=0").pretrain()
+    assert differing(still.state, state) == set()
+    there = world.but(*onward).pretrain()
+    assert there.entry is not None
+    assert len(differing(there.state, state)) > 2
+    assert digest(world.but(*onward).pretrain()) == digest(there)
+
+
+def test_other_weights_to_go_on_from_are_another_pretraining(world: World, tmp_path: Path) -> None:
+    state = dict(world.pretrain().state)
+    source, digests = world.domains.source, set()
+    for factor in (1.0, 2.0):
+        file = tmp_path / f"{factor}.pt"
+        torch.save({name: tensor * factor for name, tensor in state.items()}, file)
+        cfg = world.but(f"checkpoint={file}", "checkpoint_continue=true").cfg
+        digests.add(pretraining_digest(cfg, source))
+    assert len(digests | {pretraining_digest(world.cfg, source)}) == 3
+
+
+def test_what_is_fitted_in_closed_form_does_not_go_on(world: World, tmp_path: Path) -> None:
+    pca = world.but("autoencoder=pca")
+    torch.save(dict(pca.pretrain().state), tmp_path / "pca.pt")
+    with pytest.raises(DoesNotFit, match="checkpoint_continue=true: PCA is fitted in closed form"):
+        pca.but(f"checkpoint={tmp_path / 'pca.pt'}", "checkpoint_continue=true").pretrain()
 
 
 @pytest.mark.parametrize(

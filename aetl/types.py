@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 ExampleKind = Literal["image", "field", "series", "vector", "tokens"]
@@ -46,6 +46,8 @@ class Batch(NamedTuple):
     y: Tensor
     index: Int[Tensor, " B"]  # type: ignore[assignment]  # hides tuple.index, which nobody asks
     weight: Float[Tensor, " B"]
+    mask: Bool[Tensor, "B ..."] | None = None
+    """What is there of ``x``, where something is absent (and 0)."""
 
 
 @dataclass(frozen=True)

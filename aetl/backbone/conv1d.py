@@ -1,11 +1,12 @@
-"""Strided convolutions along a sequence, and transposed ones for the way back."""
+"""Strided and dilated convolutions along a sequence, and transposed ones for the way back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Interval
 from torch import nn
 
 from aetl.backbone.base import ACTIVATIONS, Activation, Backbone, Shape, Sides
@@ -15,9 +16,10 @@ from aetl.types import DoesNotFit, ExampleKind, UserError
 
 
 class Conv1d(Backbone):
-    """One stride-2 convolution for each of ``channels``, which halves the length and rounds up.
+    """One convolution for each of ``channels``, which divides the length by ``stride``, rounded up.
 
-    Takes sequences ``C L``, and vectors as sequences of one channel.
+    The taps of the i-th (from 0) lie ``dilation ** i`` apart. Takes sequences ``C L`` of any length
+    and number of channels, and vectors as sequences of one channel.
     """
 
     kinds: ClassVar[frozenset[ExampleKind]] = frozenset({"series", "vector"})
@@ -27,6 +29,8 @@ class Conv1d(Backbone):
         *,
         channels: Sequence[Size],
         kernel_size: KernelSize,
+        stride: Annotated[int, Interval(ge=1, le=64)],
+        dilation: Annotated[int, Interval(ge=1, le=8)],
         activation: Activation,
         norm: Literal["none", "batch", "group"],
         dropout: Probability,
@@ -35,18 +39,17 @@ class Conv1d(Backbone):
         if kernel_size % 2 == 0:
             raise UserError(f"backbone.kernel_size={kernel_size}: must be odd (3, 5, 7, ...)")
         self.channels, self.kernel_size = tuple(channels), kernel_size
+        self.stride, self.dilation = stride, dilation
         self.activation, self.norm, self.dropout = activation, norm, dropout
         self.spectral_norm = spectral_norm
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         channels, lengths = self._lengths(shape)
         refuse_kernel(self.kernel_size, (channels, lengths[0]))
+        inputs = (channels, *self.channels)
         blocks: list[nn.Module] = [
-            nn.Sequential(
-                nn.Conv1d(a, b, self.kernel_size, stride=2, padding=self.kernel_size // 2),
-                *self._after(b),
-            )
-            for a, b in zip((channels, *self.channels), self.channels, strict=False)
+            nn.Sequential(nn.Conv1d(a, b, **self._taps(i)), *self._after(b))
+            for i, (a, b) in enumerate(zip(inputs, self.channels, strict=False))
         ]
         if len(shape) == 1:
             blocks.insert(0, nn.Unflatten(1, (1, shape[0])))
@@ -60,14 +63,10 @@ class Conv1d(Backbone):
         blocks: list[nn.Module] = [nn.Sequential(*start)]
         widths = [*reversed(self.channels), channels]
         for i, length in enumerate(reversed(lengths[:-1])):
-            up = nn.ConvTranspose1d(
-                widths[i],
-                widths[i + 1],
-                self.kernel_size,
-                stride=2,
-                padding=self.kernel_size // 2,
-                output_padding=length - (2 * lengths[-1 - i] - 1),  # 7 and 8 both became 4
-            )
+            # 7 and 8 both became 4.
+            rest = length - (self.stride * (lengths[-1 - i] - 1) + 1)
+            taps = self._taps(len(self.channels) - 1 - i)
+            up = nn.ConvTranspose1d(widths[i], widths[i + 1], output_padding=rest, **taps)
             last = i == len(self.channels) - 1
             blocks.append(nn.Sequential(up, *([] if last else self._after(widths[i + 1]))))
         if len(shape) == 1:
@@ -82,8 +81,15 @@ class Conv1d(Backbone):
             )
         lengths = [shape[-1]]
         for _ in self.channels:
-            lengths.append((lengths[-1] + 1) // 2)
+            lengths.append(-(-lengths[-1] // self.stride))
         return (1 if len(shape) == 1 else shape[0]), lengths
+
+    def _taps(self, layer: int) -> dict[str, Any]:
+        """The kernel of a layer, padded so that the stride alone changes the length."""
+        apart = self.dilation**layer
+        reach = apart * (self.kernel_size // 2)
+        return {"kernel_size": self.kernel_size, "stride": self.stride, "padding": reach,
+                "dilation": apart}  # fmt: skip
 
     def _after(self, width: int) -> list[nn.Module]:
         norms: dict[str, list[nn.Module]] = {

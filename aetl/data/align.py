@@ -1,10 +1,11 @@
-"""Images of one domain in the size and the channels of another."""
+"""Images and series of one domain in the size and the channels of another."""
 
 from dataclasses import replace
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional as F
 
 from aetl.data.base import Examples
@@ -16,16 +17,19 @@ BATCH = 4096
 def align(examples: Examples, shape: tuple[int, ...]) -> Examples:
     """``examples`` with the given ``(C, H, W)``: bilinear with antialiasing, grey by luminance.
 
-    The same examples come back where nothing differs. Nothing but images can be aligned. One
+    The same examples come back where nothing differs. Series of as many channels are brought to the
+    other length by linear interpolation; of other kinds nothing but images can be aligned. One
     channel is grey, three are red, green and blue, four have opacity as the last: transparent
     parts become white. Any other number says nothing of what its channels mean.
     """
     if examples.shape == shape:
         return examples
+    if examples.kind == "series" and len(shape) == 2 and shape[0] == examples.shape[0]:
+        return _lengthened(examples, shape[1])
     if len(shape) != 3 or not examples.is_image:
         raise UserError(
-            f"the source's examples have shape {shape}, the target's {examples.shape}: only images "
-            "can be brought to one size"
+            f"the source's examples have shape {shape}, the target's {examples.shape}: only "
+            "images, and series of as many channels, can be brought to one size"
         )
     channels, height, width = shape
     own = examples.shape[0]
@@ -37,6 +41,15 @@ def align(examples: Examples, shape: tuple[int, ...]) -> Examples:
         x = with_channels(examples.x[start : start + BATCH], channels)
         parts.append(F.resize(x, [height, width], antialias=True))
     return replace(examples, x=torch.cat(parts))
+
+
+def _lengthened(examples: Examples, length: int) -> Examples:
+    parts = [
+        interpolate(examples.x[start : start + BATCH], length, mode="linear", align_corners=True)
+        for start in range(0, len(examples), BATCH)
+    ]
+    line = f"{len(examples)} series of length {examples.shape[1]} were stretched to {length}"
+    return replace(examples, x=torch.cat(parts)).told(line)
 
 
 def with_channels(x: UInt8[Tensor, "n C H W"], channels: int) -> UInt8[Tensor, "n c H W"]:

@@ -183,7 +183,15 @@ class Examples:
         rows = self.x
         if index is not None:
             rows = rows_of(rows, torch.as_tensor(index, dtype=torch.int64))
-        return to_unit(rows.to(device))
+        rows = to_unit(rows.to(device))
+        return rows.nan_to_num(0) if self.has_holes else rows
+
+    @cached_property
+    def has_holes(self) -> bool:
+        """Whether entries of ``x`` are absent (NaN): networks see 0, losses do not count them."""
+        if self.x.is_sparse or not self.x.is_floating_point():
+            return False
+        return any(bool(part.isnan().any()) for part in blocks(self.x))
 
     def fingerprint(self) -> str:
         """BLAKE2b of x, y, the classes and any groups, as 32 hexadecimal digits."""

@@ -47,7 +47,7 @@ class Loader:
         self.rows: Int[Tensor, " n"] = torch.as_tensor(np.asarray(index), dtype=torch.int64)
         if weight is not None and len(weight) != len(self.rows):
             raise ValueError(f"{len(weight)} weights for {len(self.rows)} rows")
-        self._x = examples.x.to(device)
+        self._x, self._has_holes = examples.x.to(device), examples.has_holes
         self._y = examples.y.to(device)
         self._weight = torch.ones(len(self.rows)) if weight is None else weight.float()
         self._rng = rng
@@ -116,7 +116,9 @@ class Loader:
 
     def _batch(self, index: Int[Tensor, " b"], weight: Float[Tensor, " b"]) -> Batch:
         x = to_unit(self._x.index_select(0, index))
-        return Batch(x, self._y.index_select(0, index), index, weight)
+        mask = ~x.isnan() if self._has_holes else None
+        x = x.nan_to_num(0) if self._has_holes else x
+        return Batch(x, self._y.index_select(0, index), index, weight, mask)
 
 
 def smallest_batch(modules: Iterable[nn.Module]) -> int:

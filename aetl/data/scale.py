@@ -53,6 +53,8 @@ class Scale:
             return _whitening(x)
         # Rows of columns, or of channels: every place of a series or field is a row.
         rows = x.double() if x.dim() == 2 else x.double().transpose(0, 1).flatten(1).T
+        if bool(rows.isnan().any()):  # what is absent says nothing of the others
+            return _of_present(rows.numpy(), method)
         if method == "robust":
             low, middle, high = np.quantile(rows.numpy(), (0.25, 0.5, 0.75), axis=0)
             return Scale(middle, _nonzero(high - low), method)
@@ -65,11 +67,14 @@ class Scale:
     def __call__(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
         if self.method == "sample":
             flat = x.double().flatten(1)
-            spread = flat.std(1, correction=0, keepdim=True)
-            moved = (flat - flat.mean(1, keepdim=True)) / torch.where(spread > 0, spread, 1.0)
+            there = (~flat.isnan()).sum(1, keepdim=True)
+            mean = flat.nansum(1, keepdim=True) / there
+            spread = ((flat - mean).square().nansum(1, keepdim=True) / there).sqrt()
+            moved = (flat - mean) / torch.where(spread > 0, spread, 1.0)
             return moved.float().view_as(x)
         if self.method == "log1p":
             values = x.values() if x.is_sparse else x
+            values = values.nan_to_num(0)
             if values.numel() and float(values.min()) < 0:
                 raise UserError(
                     f"scale=log1p: is for counts, and the data reaches down to {values.min():g}"
@@ -125,6 +130,17 @@ class Scale:
     def from_dict(plain: Mapping[str, Any]) -> "Scale":
         offset, factor = (np.asarray(plain[name], np.float64) for name in ("offset", "factor"))
         return Scale(offset, factor, plain.get("method", "standard"))
+
+
+def _of_present(rows: npt.NDArray[np.float64], method: Method) -> Scale:
+    """The scale of columns of which some entries are NaN."""
+    if method == "standard":
+        return Scale(np.nanmean(rows, 0), _nonzero(np.nanstd(rows, 0)), method)
+    low, high = np.nanmin(rows, 0), np.nanmax(rows, 0)
+    if method == "robust":
+        low, middle, high = np.nanquantile(rows, (0.25, 0.5, 0.75), axis=0)
+        return Scale(middle, _nonzero(high - low), method)
+    return Scale(low, _nonzero(high - low), method)
 
 
 def _nonzero(factor: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -36,8 +36,20 @@ def _parameters_of(function: Callable[..., object]) -> tuple[str, ...]:
 
 
 def evaluated(term: LossTerm, fields: Mapping[str, object]) -> Float[Tensor, " B"]:
-    """The term on those of the fields that it asks for."""
-    value: Tensor = term(**{field: fields[field] for field in _parameters(term.forward)})
+    """The term on those of the fields that it asks for.
+
+    What is absent of the input (``mask``) is taken to be what the decoder says of it: of an error
+    it adds nothing, of a likelihood nothing that has a gradient by the mean.
+    """
+    asked = {field: fields[field] for field in _parameters(term.forward)}
+    mask = fields.get("mask")
+    if isinstance(mask, Tensor) and {"x", "reconstruction"} <= asked.keys():
+        x, reconstruction = asked["x"], asked["reconstruction"]
+        assert isinstance(x, Tensor)
+        assert isinstance(reconstruction, Tensor)
+        said = term.mean(reconstruction).detach()
+        asked["x"] = x.where(mask, said.view_as(x)) if said.numel() == x.numel() else x
+    value: Tensor = term(**asked)
     return value
 
 

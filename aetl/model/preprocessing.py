@@ -34,10 +34,10 @@ class Preprocessing:
     """What the run did to the target's examples after they were read.
 
     Images take the size and the channels of the target's as they were read, then those of the
-    source's: in two steps, since this is what the run's own went through. Other kinds have their
-    shape; ``scale`` is that of the target's training rows. ``form`` settles what was guessed when
-    the run read its data (the value of white, the depth of image files), so that new data are not
-    guessed anew; ``shape`` is what the network sees.
+    source's: in two steps, since this is what the run's own went through. Series take the source's
+    length. Other kinds have their shape; ``scale`` is that of the target's training rows. ``form``
+    settles what was guessed when the run read its data (the value of white, the depth of image
+    files), so that new data are not guessed anew; ``shape`` is what the network sees.
     """
 
     kind: ExampleKind
@@ -84,7 +84,9 @@ class Preprocessing:
                 f"{where} is of shape {x.shape}; this model takes {self.takes}, {AXES[self.kind]}"
             )
         if not len(x):
-            return torch.zeros(0, *self.shape, dtype=torch.uint8 if self.kind == "image" else None)
+            return torch.zeros(
+                0, *self.read_shape, dtype=torch.uint8 if self.kind == "image" else None
+            )
         if self.kind == "tokens":
             return torch.from_numpy(x.astype(np.int64))
         settled, _ = format_of("data", {where: x}, layout, self.form.kind, self.form.top)
@@ -98,7 +100,7 @@ class Preprocessing:
         unknown = torch.full((len(x),), -1)
         scaled = x if self.scale is None else self.scale(x)
         examples = Examples(scaled, unknown, (), np.zeros(len(x), np.uint64))
-        if self.kind == "image":
+        if self.kind in ("image", "series"):
             for shape in (self.read_shape, self.shape):
                 examples = align(examples, shape)
         return examples

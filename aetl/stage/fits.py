@@ -77,6 +77,7 @@ def _refuse_values(path: str, made: type[LossTerm], learnt: Domain) -> None:
     rows = torch.as_tensor(learnt.split.train)
     x = rows_of(learnt.pool.x, rows)
     x = torch.cat([x.values(), x.values().new_zeros(1)]) if x.is_sparse else x
+    x = x.nan_to_num(0)
     low, high = float(x.min()), float(x.max())
     if low < 0 or (made.support == "unit" and high > 1):
         wanted = "[0, 1]" if made.support == "unit" else "from 0 on"

@@ -11,10 +11,12 @@ from aetl.backbone.conv1d import Conv1d
 from aetl.types import UserError
 
 
-def conv1d(depth: int = 2) -> Conv1d:
+def conv1d(depth: int = 2, stride: int = 2, dilation: int = 1) -> Conv1d:
     return Conv1d(
         channels=[4] * depth,
         kernel_size=3,
+        stride=stride,
+        dilation=dilation,
         activation="relu",
         norm="none",
         dropout=0.0,
@@ -23,10 +25,15 @@ def conv1d(depth: int = 2) -> Conv1d:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.one_of(st.none(), st.integers(1, 3)), st.integers(1, 40), st.integers(1, 3))
-def test_every_length_comes_back_exactly(channels: int | None, length: int, depth: int) -> None:
+@given(
+    st.one_of(st.none(), st.integers(1, 3)), st.integers(1, 40), st.integers(1, 3),
+    st.integers(1, 4), st.integers(1, 3),
+)  # fmt: skip
+def test_every_length_comes_back_exactly(
+    channels: int | None, length: int, depth: int, stride: int, dilation: int
+) -> None:
     shape = (length,) if channels is None else (channels, length)
-    backbone = conv1d(depth)
+    backbone = conv1d(depth, stride, dilation)
     encoder, hidden_shape = backbone.encoder(shape)
     x = torch.rand(2, *shape)
     hidden = encoder(x)
@@ -45,3 +52,16 @@ def test_a_shift_by_two_shifts_the_first_features_by_one() -> None:
 def test_images_are_refused() -> None:
     with pytest.raises(UserError, match="backbone=conv"):
         conv1d().encoder((1, 8, 8))
+
+
+def test_dilated_layers_see_as_far_as_their_taps_lie_apart() -> None:
+    """Taps 1, 3 and 9 apart: 1 + 2 (1 + 3 + 9) moments, and no other."""
+    encoder, _ = conv1d(3, stride=1, dilation=3).encoder((1, 61))
+    for layer in encoder.modules():
+        if isinstance(layer, torch.nn.Conv1d):
+            torch.nn.init.constant_(layer.weight, 0.1)
+            torch.nn.init.constant_(layer.bias, 0.1)
+    x = torch.zeros(1, 1, 61, requires_grad=True)
+    encoder(x)[0, 0, 30].backward()
+    assert x.grad is not None
+    assert x.grad[0, 0].nonzero()[:, 0].tolist() == list(range(17, 44))

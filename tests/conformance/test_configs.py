@@ -23,6 +23,7 @@ FILES = sorted(
 )
 MISSING = {
     "dataset/npz": ["source.path=own.npz"],
+    "dataset/series": ["source.path=own.npz"],
     "dataset/svmlight": ["source.path=own.svm"],
     "dataset/table": ["source.path=own.csv"],
     "dataset/image_folder": ["source.path=own"],

@@ -170,7 +170,8 @@ class Series(Dataset):
             name = getattr(self, key)
             if name is not None and name not in frame:
                 raise UserError(f"{key}={name}: {path} has no such column; it has {shown(frame)}")
-        said = {self.id, self.time, self.target, self.group} - {None}
+        named = (self.id, self.time, self.target, self.group)
+        said = {name for name in named if name is not None}
         if self.time is not None:
             frame = frame.sort_values([self.id, self.time], kind="stable")
         whose = as_texts(np.asarray(frame[self.id].astype(str), str))

@@ -23,6 +23,8 @@ FILES = sorted(
 )
 MISSING = {
     "dataset/npz": ["source.path=own.npz"],
+    "dataset/text_folder": ["source.path=own"],
+    "dataset/text_csv": ["source.path=own.csv"],
     "dataset/series": ["source.path=own.npz"],
     "dataset/svmlight": ["source.path=own.svm"],
     "dataset/table": ["source.path=own.csv"],

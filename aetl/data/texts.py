@@ -22,8 +22,8 @@ class Texts(Dataset):
     """``words`` says what becomes of a text.
 
     ``counts`` and ``tfidf`` of the ``vocabulary`` most frequent words of the training pool (and
-    groups of up to ``ngrams`` neighbours), or all ``hashed`` to as many columns (Weinberger et al., 2009,
-    arXiv:0902.2206). A target has the words of its source, with the source's weights.
+    groups of up to ``ngrams`` neighbours), or all ``hashed`` to as many columns (Weinberger et al.,
+    2009, arXiv:0902.2206). A target has the words of its source, with the source's weights.
     """
 
     words: Method

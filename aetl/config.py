@@ -427,7 +427,9 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
     _check_adversaries(terms, plain["transfer"])
     if plain["checkpoint_continue"] and plain["checkpoint"] is None:
         raise ConfigError("checkpoint_continue=true: from where? set checkpoint=RUN or FILE")
-    kind = locate("task", plain["task"]["_target_"]).kind
+    task = locate("task", plain["task"]["_target_"])
+    kind = task.kind
+    _check_asked(plain, task, terms, str(choices.get("autoencoder", "?")))
     given = given_fields(plain["autoencoder"])
     for family, node in plain["transfer"].items():
         if node:
@@ -447,6 +449,29 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         if kind not in metric.kinds:
             allowed = " or ".join(sorted(metric.kinds))
             raise ConfigError(f"metric={name}: is for {allowed}, and the task is {kind}")
+
+
+def _check_asked(
+    plain: Mapping[str, Any], task: Any, terms: Mapping[str, Any], autoencoder: str
+) -> None:
+    """Refuse a task that asks the autoencoder for what it does not give."""
+    from aetl.autoencoder.fields import given_fields
+
+    missing = sorted(task.asks(plain["task"]) - given_fields(plain["autoencoder"]))
+    if missing:
+        raise ConfigError(
+            f"task={task.kind}: needs {', '.join(missing)}, which autoencoder={autoencoder} does "
+            "not give (e.g. autoencoder=vae does)"
+        )
+    selector = locate("selector", plain["selector"]["_target_"])
+    if task.kind not in selector.kinds:
+        name = selector.__module__.rpartition(".")[2]
+        allowed = " or ".join(sorted(selector.kinds))
+        raise ConfigError(f"selector={name}: is for {allowed}, and the task is {task.kind}")
+    twin = plain["twin"]
+    made = locate("twin", twin["_target_"])
+    name = f"transfer/control@twin={made.__module__.rpartition('.')[2]}"
+    _check_strategy(made, name, task.kind, given_fields(plain["autoencoder"]), autoencoder)
 
 
 def _check_heads(plain: Mapping[str, Any], kind: str) -> None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 Key = tuple[int | str, ...]
@@ -33,6 +34,18 @@ def seed_global(seed: int, device: torch.device | str = "cpu") -> None:
     kind = torch.device(device).type
     if kind != "cpu":
         getattr(torch, kind).manual_seed(seed)
+
+
+def uniform_by_key(keys: UInt64[np.ndarray, " N"], number: int) -> Float[np.ndarray, "N number"]:
+    """``number`` numbers in [0, 1) for each key, which depend on nothing else.
+
+    The mixer of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) on a counter.
+    """
+    z = keys[:, None] + np.arange(1, number + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return np.asarray((z >> np.uint64(11)).astype(np.float64) * 2.0**-53)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ example.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
@@ -20,8 +21,18 @@ ExampleKind = Literal["image", "field", "series", "vector", "tokens"]
 """What an example is: uint8 C H W, float C H W, float C L, float D, int L."""
 NUMBERS: Final[frozenset[ExampleKind]] = frozenset({"image", "field", "series", "vector"})
 PICTURES: Final[frozenset[ExampleKind]] = frozenset({"image", "field"})
-Kind = Literal["classification", "regression", "multilabel"]
-"""What is asked of an example: one class, one number, or any of several labels."""
+Kind = Literal[
+    "classification", "regression", "multilabel",
+    "anomaly", "clustering", "reconstruction", "density", "retrieval",
+]  # fmt: skip
+"""What is asked of an example: one class, one number, any of several labels; how strange it is, to
+which group it belongs, what it looks like, how likely it is, what it is like."""
+SUPERVISED: Final[frozenset[Kind]] = frozenset({"classification", "regression", "multilabel"})
+"""Tasks with a head that is trained on labels."""
+DECODED: Final[frozenset[Kind]] = frozenset({"anomaly", "reconstruction", "density"})
+"""Tasks that a decoder answers: networks train on the objective of pretraining."""
+FROZEN: Final[frozenset[Kind]] = frozenset({"anomaly", "clustering", "retrieval"})
+"""Tasks without labels that a head in closed form answers on any features."""
 
 
 class UserError(Exception):
@@ -96,7 +107,33 @@ class Pruned(Exception):
 
 @dataclass(frozen=True)
 class Prediction:
-    """Predictions for a data set: classes with probabilities, or values without."""
+    """Predictions for a data set: classes with probabilities, or values without.
+
+    ``parts`` are further numbers of each example, by names that the task gives.
+    """
 
     value: np.ndarray
     probability: np.ndarray | None
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def subset(self, kept: np.ndarray) -> Prediction:
+        probability = None if self.probability is None else self.probability[kept]
+        parts = {name: values[kept] for name, values in self.parts.items()}
+        return Prediction(self.value[kept], probability, parts)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """As a run keeps them in its ``predictions.npz``."""
+        found = {"prediction": self.value}
+        if self.probability is not None:
+            found["probability"] = self.probability.astype(np.float32)
+        return found | {f"{PART}{name}": values for name, values in self.parts.items()}
+
+    @staticmethod
+    def of(arrays: Mapping[str, np.ndarray]) -> Prediction:
+        """What ``arrays`` gave, from among others."""
+        parts = {n.removeprefix(PART): a for n, a in arrays.items() if n.startswith(PART)}
+        return Prediction(arrays["prediction"], arrays.get("probability"), parts)
+
+
+PART: Final = "part."
+"""Before the name of a part in a file."""

@@ -19,6 +19,7 @@ from jaxtyping import Float, Int, UInt64
 from torch import Tensor
 
 from aetl.data.arrays import Format
+from aetl.data.binarise import Binarise, black_and_white
 from aetl.data.mapped import blocks
 from aetl.data.scale import Method, Scale
 from aetl.data.shift import Shift
@@ -96,7 +97,8 @@ class Examples:
     (integers in the order of ``reading["factors"]``), where a generator knows. ``form`` and
     ``scale`` say how raw arrays became ``x``, so that new ones can become the same; ``scale`` is
     fitted on the training rows. ``reading`` are JSON values that a set of tables or texts keeps
-    besides: types, categories, means.
+    besides: types, categories, means. With ``redrawn`` training draws each pixel as black or white
+    anew in every epoch, by its grey value.
     """
 
     x: Tensor
@@ -112,6 +114,7 @@ class Examples:
     form: Format | None = None
     scale: Scale | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
+    redrawn: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.identity):
@@ -204,6 +207,8 @@ class Examples:
             digest.update(repr((tuple(tensor.shape), str(tensor.dtype))).encode())
             digest.update(tensor.contiguous().numpy().data)
         digest.update(repr(self.classes).encode())
+        if self.redrawn:
+            digest.update(b"redrawn")
         if self.group is not None:
             digest.update(np.ascontiguousarray(self.group).data)
         return digest.hexdigest()
@@ -239,6 +244,7 @@ class Dataset(ABC):
     all, or of each class with ``per_class``), ``stratified`` and ``validation_fraction`` are for
     ``aetl.data.split.make_split``; ``test_fraction`` counts where there is no official test set (0
     uses a source whole; of a target nothing could be scored).
+    ``binarise`` makes images black and white.
     With ``folds`` the test set is part ``fold`` (from 0) of so many equal ones. No group of
     examples is on both sides.
     """
@@ -255,6 +261,7 @@ class Dataset(ABC):
     scale_by: Literal["own", "source"]
     folds: Annotated[int, Ge(2)] | None
     fold: Natural
+    binarise: Binarise = "none"
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_fraction < 1:
@@ -330,8 +337,8 @@ class Dataset(ABC):
         train = pool if len(kept) == len(pool) else pool.subset(kept)
         train, test = self.prepared(train, test, source)
         return (
-            self._shifted(train, kept, stream.fork("train")),
-            self._shifted(test, held, test_stream),
+            self._binarised(self._shifted(train, kept, stream.fork("train")), training=True),
+            self._binarised(self._shifted(test, held, test_stream), training=False),
         )
 
     def _rows(self, pool: Examples, *, official: bool) -> tuple[npt.NDArray[np.int64], ...]:
@@ -388,6 +395,20 @@ class Dataset(ABC):
         if self.shift is None or self.shift.neutral:
             return examples
         return replace(examples, x=self.shift.apply(examples.x, rows, rng))
+
+    def _binarised(self, examples: Examples, *, training: bool) -> Examples:
+        """Black and white: by ``epoch`` the training images are drawn anew in each, by the loader,
+        and the others once."""
+        if self.binarise == "none":
+            return examples
+        if not examples.is_image:
+            raise UserError(
+                f"binarise={self.binarise}: is for images, and this data is {examples.kind}"
+            )
+        if self.binarise == "epoch" and training:
+            return replace(examples, redrawn=True)
+        drawn = black_and_white(examples.x, identity_of(examples.x), self.binarise)
+        return replace(examples, x=drawn)
 
 
 def _with_labels(pool: Examples, test: Examples) -> Examples:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetl.data.base import Examples, Index, to_unit
+from aetl.data.binarise import drawn_again
 from aetl.rng import Rng
 from aetl.types import Batch
 
@@ -48,6 +49,7 @@ class Loader:
         if weight is not None and len(weight) != len(self.rows):
             raise ValueError(f"{len(weight)} weights for {len(self.rows)} rows")
         self._x, self._has_holes = examples.x.to(device), examples.has_holes
+        self._redrawn = examples.redrawn
         self._y = examples.y.to(device)
         self._weight = torch.ones(len(self.rows)) if weight is None else weight.float()
         self._rng = rng
@@ -106,7 +108,12 @@ class Loader:
                 weight = self._weight[order].to(self._x.device)
             joint = slice(*self._joint(place))
             part = slice(self.rank, None, self.world)
-            yield self._batch(index[joint][part], weight[joint][part])
+            batch = self._batch(index[joint][part], weight[joint][part])
+            if self._redrawn:
+                key = (*self._rng.key, "binarise", epoch * self._passes + turn, place)
+                rng = Rng(key, self.rank, self.world, self.joint_size(i))
+                batch = batch._replace(x=drawn_again(batch.x, rng))
+            yield batch
 
     def _order(self, turn: int) -> Int[Tensor, " n"]:
         """Positions in ``rows``, in the order of the pass of that number since the start."""

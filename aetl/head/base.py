@@ -14,13 +14,13 @@ from jaxtyping import Float, Shaped
 from torch import nn
 
 from aetl.ranges import Folds, Positive
-from aetl.types import Kind
+from aetl.types import SUPERVISED, Kind
 
 Scale = Literal["none", "standard", "auto"]
 Strength = Positive | Literal["auto"]
 
 State = Mapping[str, np.ndarray]
-ALL: frozenset[Kind] = frozenset({"classification", "regression", "multilabel"})
+ALL: frozenset[Kind] = SUPERVISED
 
 
 class Estimator(ABC):
@@ -41,7 +41,7 @@ class Estimator(ABC):
         raise NotImplementedError
 
     def predict(self, x: Float[np.ndarray, "N F"]) -> Float[np.ndarray, " N"]:
-        """Values, of a regression."""
+        """Values, of a regression; scores of anomalies, clusters, reconstructions, neighbours."""
         raise NotImplementedError
 
     def graph(self, output_dim: int) -> nn.Module | None:
@@ -89,7 +89,9 @@ class Head(ABC):
     def options(self, kind: Kind) -> list[Model]:
         """... with the head and the scale that each goes with."""
         # "none" first: of equal ones, features are left as they are.
-        scales = ("none", "standard") if self.scale == "auto" else (self.scale,)
+        scales: tuple[str, ...] = (self.scale,)
+        if self.scale == "auto":  # without labels to judge by, features are left as they are
+            scales = ("none", "standard") if kind in SUPERVISED else ("none",)
         return [
             Model({"head": self.name, "scale": scale} | dict(model.settings), model.make)
             for scale in scales

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 from sklearn.neighbors import NearestNeighbors
 
-from aetl.head.base import Estimator, Head, Model, Scale, State
+from aetl.head.base import ALL, Estimator, Head, Model, Scale, State
+from aetl.head.ranking import Ranking
 from aetl.ranges import Count, Folds
 from aetl.types import Kind
 
@@ -19,8 +20,12 @@ class Knn(Head):
     """The ``neighbours`` nearest training examples vote, each with its weight.
 
     Euclidean; ``auto`` chooses from 1 to 15. Of classes with equal votes the one that sorts first
-    wins. Of numbers, and of several labels, it is the weighted mean.
+    wins. Of numbers, and of several labels, it is the weighted mean. Of an example that may be an
+    anomaly it is the distance to the last of them (Ramaswamy et al., SIGMOD 2000; ``auto``: 5).
+    For retrieval it is the index: all examples are ranked.
     """
+
+    kinds: ClassVar[frozenset[Kind]] = ALL | {"anomaly", "retrieval"}
 
     def __init__(
         self,
@@ -35,6 +40,11 @@ class Knn(Head):
 
     def models(self, kind: Kind) -> list[Model]:
         numbers = NEIGHBOURS if self.neighbours == "auto" else (self.neighbours,)
+        if kind == "retrieval":
+            return [Model({}, Ranking)]
+        if kind == "anomaly":
+            number = 5 if self.neighbours == "auto" else self.neighbours
+            return [Model({"neighbours": number}, lambda: LastNeighbour(number))]
         return [_neighbours(number, kind) for number in numbers]
 
 
@@ -78,6 +88,27 @@ class Neighbours(Estimator):
     def _set(self, x: np.ndarray, values: np.ndarray, weight: np.ndarray) -> Neighbours:
         self.x, self.values, self.weight = x, values, weight
         self.search = NearestNeighbors(n_neighbors=min(self.neighbours, len(x))).fit(x)
+        return self
+
+
+class LastNeighbour(Estimator):
+    """The distance to the nearest but so many."""
+
+    def __init__(self, neighbours: int) -> None:
+        self.neighbours = neighbours
+
+    def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> LastNeighbour:
+        return self.load_state({"x": x[weight > 0]})
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        return np.asarray(self.search.kneighbors(x)[0][:, -1])
+
+    def state(self) -> dict[str, np.ndarray]:
+        return {"x": self.x}
+
+    def load_state(self, state: State) -> LastNeighbour:
+        self.x = state["x"]
+        self.search = NearestNeighbors(n_neighbors=min(self.neighbours, len(self.x))).fit(self.x)
         return self
 
 

@@ -17,10 +17,11 @@ from aetl.types import Prediction
 class Auroc(Metric):
     """One class (or label) against the rest, the unweighted mean; 0.5 is chance, 1 is perfect.
 
-    Of two classes it is the one area. A class that no test example has, or all, does not count.
+    Of two classes it is the one area, and so of anomalies. A class that no test example has, or
+    all, does not count.
     """
 
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "multilabel"})
+    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "multilabel", "anomaly"})
     higher_is_better: ClassVar[bool] = True
     rope: ClassVar[float | None] = 0.01
     most_units: ClassVar[int] = 2000

@@ -17,6 +17,8 @@ class Metric(ABC):
 
     kinds: ClassVar[frozenset[Kind]]
     higher_is_better: ClassVar[bool]
+    part: ClassVar[str | None] = None
+    """The part of a prediction that it scores, where it is not the value."""
     rope: ClassVar[float | None] = None
     """Gains up to this make no practical difference (region of practical equivalence), where the
     config's ``rope`` says nothing else. None where nobody can say it for all data: then no gain is
@@ -41,14 +43,8 @@ class Metric(ABC):
         self, prediction: Prediction, y: np.ndarray, unit: Int[np.ndarray, " N"], units: int
     ) -> Float[np.ndarray, " U"]:
         """The score without the examples of each unit, ``unit`` being those of the examples."""
-        return np.array([self(*_rows(prediction, y, unit != u)) for u in range(units)])
-
-
-def _rows(
-    prediction: Prediction, y: np.ndarray, kept: Bool[np.ndarray, " N"]
-) -> tuple[Prediction, np.ndarray]:
-    probability = None if prediction.probability is None else prediction.probability[kept]
-    return Prediction(prediction.value[kept], probability), y[kept]
+        kept: list[Bool[np.ndarray, " N"]] = [unit != u for u in range(units)]
+        return np.array([self(prediction.subset(rows), y[rows]) for rows in kept])
 
 
 def mean_without(
@@ -62,9 +58,10 @@ def mean_without(
 def columns(prediction: Prediction, y: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """For each class or label who has it and with which probability, where some do and some not.
 
-    Of two classes the second says all.
+    Of two classes the second says all; of anomalies it is the score.
     """
-    assert prediction.probability is not None
+    if prediction.probability is None:
+        return [(y == 1, prediction.value)] if 0 < (y == 1).sum() < len(y) else []
     probability = prediction.probability
     truth = y if y.ndim == 2 else (y[:, None] == np.arange(probability.shape[1]))
     first = 1 if y.ndim == 1 and probability.shape[1] == 2 else 0

@@ -36,7 +36,7 @@ class MeanAveragePrecision(Metric):
     ) -> Float[np.ndarray, " U"]:
         if units < len(unit):
             return super().without(prediction, y, unit, min(units, 2000))
-        found = [_without_each(t.astype(bool), s) for t, s in columns(prediction, y)]
+        found = [without_each(t.astype(bool), s) for t, s in columns(prediction, y)]
         if any(np.isnan(scores).any() for scores in found):  # a class is gone with an example
             return super().without(prediction, y, unit, units)
         scores = np.mean(found, axis=0) if found else np.full(units, np.nan)
@@ -45,7 +45,7 @@ class MeanAveragePrecision(Metric):
         return left
 
 
-def _without_each(
+def without_each(
     truth: Bool[np.ndarray, " N"], score: Float[np.ndarray, " N"]
 ) -> Float[np.ndarray, " N"]:
     """The average precision without each example, in closed form.

@@ -14,6 +14,7 @@ import numpy as np
 from aetl.files import atomic
 from aetl.model.given import Given
 from aetl.report.notebook import frame_of
+from aetl.task.base import Task
 from aetl.types import Prediction, UserError
 
 if TYPE_CHECKING:
@@ -99,22 +100,13 @@ class Features(Answers):
         return self.arrays["features"]
 
 
-def predictions_of(prediction: Prediction, classes: Sequence[str], source: Given) -> Predictions:
-    """Named columns: ``prediction`` and ``p_CLASS``; of several labels one of each for a label."""
-    value, probability = prediction.value, prediction.probability
-    columns = origin(source)
-    arrays = dict(columns) | {"prediction": value}
-    if value.ndim == 2:
-        columns |= {name: value[:, k] for k, name in enumerate(classes)}
-    elif probability is not None:
-        columns["prediction"] = np.array(classes)[value]
-    else:
-        columns["prediction"] = value
-    if probability is not None:
-        probability = probability.astype(np.float32)  # as in a run's own predictions.npz
-        arrays["probability"] = probability
-        columns |= {f"p_{name}": probability[:, k] for k, name in enumerate(classes)}
-    return Predictions(columns, arrays)
+def predictions_of(
+    prediction: Prediction, task: Task, classes: Sequence[str], source: Given
+) -> Predictions:
+    """Named columns, as the task has them, and the arrays of a run's own predictions.npz."""
+    arrays = prediction.arrays()
+    shown = Prediction.of(arrays)  # probabilities as they are in the file
+    return Predictions(origin(source) | task.columns(shown, classes), origin(source) | arrays)
 
 
 def features_of(features: np.ndarray, source: Given) -> Features:

@@ -27,7 +27,7 @@ from aetl.model.answers import (
 from aetl.model.given import Given, given
 from aetl.model.spec import Spec
 from aetl.report.notebook import frame_of
-from aetl.stage.arm import mapped, strategies_of
+from aetl.stage.arm import concatenated, mapped, strategies_of
 from aetl.stage.fitted import SIZE, FittedArm
 from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task
@@ -106,7 +106,7 @@ class Model:
         source = self._given(data, layout)
         found = [self.arm.predict(part) for part in self._parts(source, progress)]
         prediction = _joined(found, self)
-        return predictions_of(prediction, self.classes, source)
+        return predictions_of(prediction, self.task, self.classes, source)
 
     def encode(
         self, data: Any, *, layer: str | None = None, layout: Layout = "auto",
@@ -194,11 +194,7 @@ class Model:
 def _joined(found: Sequence[Prediction], model: Model) -> Prediction:
     if not found:
         raise UserError("data: there is no example in it")
-    probability = [part.probability for part in found if part.probability is not None]
-    return Prediction(
-        np.concatenate([part.value for part in found]),
-        np.concatenate(probability) if probability else None,
-    )
+    return concatenated(found)
 
 
 def _shown(starts: Sequence[int]) -> Iterator[int]:

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from aetl.data.align import align
 from aetl.data.arrays import Format, Layout, format_of
-from aetl.data.base import Examples
+from aetl.data.base import Examples, identity_of
+from aetl.data.binarise import Binarise, black_and_white
 from aetl.data.scale import Scale
 from aetl.stage.domains import Domains
 from aetl.types import ExampleKind, UserError
@@ -46,6 +47,7 @@ class Preprocessing:
     columns: tuple[str, ...]
     form: Format
     scale: Scale | None
+    binarise: Binarise = "none"
 
     @staticmethod
     def of(domains: Domains) -> Preprocessing:
@@ -55,14 +57,16 @@ class Preprocessing:
         if form is None:  # sets of a known format
             form = Format("vector" if pool.kind == "tokens" else pool.kind, "first")
         return Preprocessing(
-            pool.kind, target.read_shape, pool.shape, pool.columns, form, pool.scale
-        )
+            pool.kind, target.read_shape, pool.shape, pool.columns, form, pool.scale,
+            target.node.get("binarise", "none"),
+        )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
         scale = None if self.scale is None else self.scale.as_dict()
         return {
             "kind": self.kind, "read_shape": self.read_shape, "shape": self.shape,
             "columns": self.columns, "form": asdict(self.form), "scale": scale,
+            "binarise": self.binarise,
         }  # fmt: skip
 
     @staticmethod
@@ -70,7 +74,8 @@ class Preprocessing:
         read_shape, shape, columns = (tuple(plain[k]) for k in ("read_shape", "shape", "columns"))
         form = Format(**plain["form"])
         scale = None if plain["scale"] is None else Scale.from_dict(plain["scale"])
-        return Preprocessing(plain["kind"], read_shape, shape, columns, form, scale)
+        binarise = plain.get("binarise", "none")
+        return Preprocessing(plain["kind"], read_shape, shape, columns, form, scale, binarise)
 
     @property
     def takes(self) -> str:
@@ -103,4 +108,8 @@ class Preprocessing:
         if self.kind in ("image", "series"):
             for shape in (self.read_shape, self.shape):
                 examples = align(examples, shape)
+            if self.binarise != "none":
+                x = examples.x
+                drawn = black_and_white(x, identity_of(x), self.binarise)
+                examples = replace(examples, x=drawn)
         return examples

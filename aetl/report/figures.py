@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import logging
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from zipfile import BadZipFile
 
@@ -33,7 +35,9 @@ Curves = Mapping[tuple[str, str, str], tuple[list[float], list[float]]]
 Drawn = dict[str, "Figure | None"]
 
 
-def run_figures(folder: Path, metric: str, classes: Sequence[str] = ()) -> dict[str, Figure]:
+def run_figures(
+    folder: Path, metric: str, classes: Sequence[str] = (), task: str = ""
+) -> dict[str, Figure]:
     """The figures that the files of a run's folder allow, by name.
 
     A file that is not there leaves its figure out; one that cannot be read does so with a warning.
@@ -42,7 +46,7 @@ def run_figures(folder: Path, metric: str, classes: Sequence[str] = ()) -> dict[
         "metrics.csv": lambda p: {"learning_curves": learning_curves(read_curves(p), metric)},
         "reconstructions.npz": lambda p: {"reconstructions": reconstructions(**_arrays(p))},
         "latents.npz": lambda p: {"latent_map": latent_map(**_arrays(p), classes=classes)},
-        "predictions.npz": lambda p: _prediction_figure(_arrays(p), classes),
+        "predictions.npz": lambda p: _of_predictions(p, classes, task),
         "generated.npz": lambda p: generated(**_arrays(p), classes=classes),
     }
     drawn: dict[str, Figure] = {}
@@ -66,6 +70,21 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Path]
         with atomic(paths[name]) as temporary:
             temporary.write_bytes(png(figure))
     return paths
+
+
+def of_task(task: str) -> ModuleType | None:
+    """What draws the predictions of a task in its own way, with their captions; a file each."""
+    name = f"aetl.report.of_task.{task}"
+    known = task.isidentifier() and importlib.util.find_spec(name) is not None
+    return importlib.import_module(name) if known else None
+
+
+def _of_predictions(file: Path, classes: Sequence[str], task: str) -> Drawn:
+    arrays, own = _arrays(file), of_task(task)
+    if own is None:
+        return _prediction_figure(arrays, classes)
+    found: Drawn = own.drawn(arrays, classes, file.parent)
+    return found
 
 
 def _prediction_figure(arrays: Mapping[str, np.ndarray], classes: Sequence[str]) -> Drawn:
@@ -168,7 +187,7 @@ def reconstructions(
         rows.append((name, "reconstruction", reconstruction[chosen]))
         if clean is not None and not np.array_equal(clean[chosen], reconstruction[chosen]):
             rows.append((name, "of the clean", clean[chosen]))
-    return _tile_figure(rows) if rows else None
+    return tile_figure(rows) if rows else None
 
 
 def generated(
@@ -185,17 +204,17 @@ def generated(
     samples += [("mixture", "", row) for row in mixture]
     moved = zip(dimensions, traversal, strict=True)
     figures = {
-        "samples": _tile_figure(samples),
-        "interpolations": _tile_figure([("", "", row) for row in interpolation]),
-        "traversals": _tile_figure([("", f"latent {d}", row) for d, row in moved]),
+        "samples": tile_figure(samples),
+        "interpolations": tile_figure([("", "", row) for row in interpolation]),
+        "traversals": tile_figure([("", f"latent {d}", row) for d, row in moved]),
     }
     if by_class is not None:
         rows = [("", _class_name(classes, i), row) for i, row in enumerate(by_class)]
-        figures["samples_by_class"] = _tile_figure(rows)
+        figures["samples_by_class"] = tile_figure(rows)
     return dict(figures)
 
 
-def _tile_figure(rows: Sequence[tuple[str, str, np.ndarray]]) -> Figure:
+def tile_figure(rows: Sequence[tuple[str, str, np.ndarray]]) -> Figure:
     """One picture of all tiles: an axes for each would take ten times as long to draw."""
     tiles = [[_tile(image) for image in images] for _, _, images in rows]
     height, width = tiles[0][0].shape[:2]

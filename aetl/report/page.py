@@ -12,7 +12,7 @@ from aetl.comparison.described import described
 from aetl.comparison.run import Run, read_run, run_of
 from aetl.files import write_text
 from aetl.report.canvas import svg
-from aetl.report.figures import run_figures, save_figures
+from aetl.report.figures import of_task, run_figures, save_figures
 from aetl.report.markup import (
     Html,
     chips,
@@ -67,9 +67,12 @@ def write_run_page(folder: Path, record: dict[str, Any] | None = None) -> Path:
     """
     run = read_run(folder) if record is None else run_of(folder, record)
     classes = [str(name) for name in run.record.get("classes") or ()]
-    drawn = run_figures(folder, run.metric, classes)
+    task = str(run.record.get("task") or "")
+    drawn = run_figures(folder, run.metric, classes, task)
     save_figures(folder, drawn)
-    captions = _CAPTIONS | ({"latent_map": _MEDIANS} if "confusion_matrix" in drawn else {})
+    own = of_task(task)
+    captions = _CAPTIONS | ({} if own is None else own.CAPTIONS)
+    captions |= {"latent_map": _MEDIANS} if "confusion_matrix" in drawn else {}
     figures = {
         name: figure(Html(svg(drawing, name.replace("_", " "))), captions[name])
         for name, drawing in drawn.items()
@@ -88,10 +91,11 @@ def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | No
     names = ("samples", "samples_by_class", "interpolations", "traversals")
     drawings = [tag("div", figures[name]) for name in names if figures.get(name)]
     yield section("Generated", tag("div", *drawings, class_="columns") if drawings else None)
+    placed = {"learning_curves", "reconstructions", *names}
     pair = [
-        section("Latent map", figures.get("latent_map")),
-        section("Confusion matrix", figures.get("confusion_matrix")),
-        section("Predictions", figures.get("predictions")),
+        section(name[0].upper() + name[1:].replace("_", " "), drawn)
+        for name, drawn in figures.items()
+        if name not in placed
     ]
     if any(pair):
         yield tag("div", *pair, class_="columns")

@@ -14,7 +14,7 @@ from aetl.data.base import Examples
 from aetl.metric.base import Metric
 from aetl.task.base import Kind, Task, numpy
 from aetl.transfer.base import Part, Undeclared
-from aetl.types import Prediction
+from aetl.types import SUPERVISED, Prediction
 
 
 class Candidate:
@@ -81,7 +81,7 @@ class Selector(ABC):
     uses: ClassVar[frozenset[Part]] = frozenset()
     uses_metric: ClassVar[bool] = False
     """Whether the config's first metric is what it judges by."""
-    kinds: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "multilabel"})
+    kinds: ClassVar[frozenset[Kind]] = SUPERVISED
 
     def held_out(self, labels: int) -> int:
         """How many of the budget's labels are kept from training, to select by."""

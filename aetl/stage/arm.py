@@ -51,7 +51,9 @@ def parts_of(
     parts: dict[Part, Examples] = {}
     if "target_labels" in uses:
         parts["target_labels"] = training
-    if "source_labels" in uses:
+    if "source_labels" in uses and not task.supervised:
+        parts["source_labels"] = source.taught(task).subset(source.split.train)
+    elif "source_labels" in uses:
         if source.pool.classes != target.pool.classes:
             raise DoesNotFit(
                 f"transfer.{_first_using('source_labels', strategies)} learns from the source's "
@@ -83,8 +85,10 @@ def unlabelled(domain: Domain, index: Any) -> Examples:
     return dataclasses.replace(part, y=torch.full_like(part.y, -1))
 
 
-def scaling_of(parts: Mapping[Part, Examples]) -> Examples:
+def scaling_of(parts: Mapping[Part, Examples], task: Task, pool: Examples) -> Examples:
     """The examples whose labels give the head its scale: the target's own where there are any."""
+    if not task.supervised:
+        return pool
     labels: tuple[Part, ...] = ("target_labels", "source_labels")
     for part in labels:
         if part in parts and len(parts[part]):
@@ -114,9 +118,37 @@ def network_of(
     return network
 
 
-def predict(network: Network, task: Task, examples: Examples) -> Prediction:
+def predict(
+    network: Network,
+    task: Task,
+    examples: Examples,
+    objective: Objective | None = None,
+    size: int = 1024,
+) -> Prediction:
     """Predictions for all examples, in eval mode."""
-    return task.predict(mapped(network, network.forward, examples))
+    if not task.decodes:
+        return task.predict(mapped(network, network.forward, examples, size))
+    assert objective is not None
+    like = next(network.parameters(), torch.zeros(()))
+    objective = objective.to(like.device).eval()
+    with evaluating(network), torch.no_grad():
+        rows = np.arange(len(examples))
+        return concatenated(
+            [
+                task.judge(network.autoencoder, objective, examples.subset(part), like)
+                for part in np.split(rows, range(size, len(rows), size))
+            ]
+        )
+
+
+def concatenated(found: Sequence[Prediction]) -> Prediction:
+    """Predictions for several sets as those for one."""
+    probability = [part.probability for part in found if part.probability is not None]
+    return Prediction(
+        np.concatenate([part.value for part in found]),
+        np.concatenate(probability) if probability else None,
+        {name: np.concatenate([part.parts[name] for part in found]) for name in found[0].parts},
+    )
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from aetl.data.align import align
 from aetl.data.base import Dataset, Examples
 from aetl.data.guard import Duplicates, refuse_overlap
 from aetl.data.split import Split, make_split
+from aetl.rng import Rng
 from aetl.stage.read_once import load
 from aetl.store.store import Store, digest_of
 from aetl.task.base import Task
@@ -59,6 +60,13 @@ class Domain:
             "classes": len(self.pool.classes),
             "notes": self.notes,
         }
+
+    def taught(self, task: Task) -> Examples:
+        """The training pool with what an arm may be told of each example: of a task without
+        supervision nothing."""
+        if task.supervised:
+            return dataclasses.replace(self.pool, y=task.targets(self.pool))
+        return dataclasses.replace(self.pool, y=torch.full((len(self.pool),), -1))
 
     def with_targets(self, task: Task) -> Domain:
         """The same examples with this task's targets."""
@@ -148,7 +156,8 @@ def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Do
     ]
     x = torch.cat([source.pool.x, target.pool.x])
     identity = np.concatenate([source.pool.identity, target.pool.identity])
-    pool = Examples(x, torch.full((len(x),), -1), (), identity)
+    redrawn = source.pool.redrawn and target.pool.redrawn
+    pool = Examples(x, torch.full((len(x),), -1), (), identity, redrawn=redrawn)
     split = Split(parts[0], parts[1], parts[0][:0], parts[0])
     return dataclasses.replace(source, pool=pool, split=split)
 
@@ -175,8 +184,10 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
     datasets["source"] = dataclasses.replace(
         datasets["source"], budget="all", per_class=False, stratified=True
     )
+    task: Task = instantiate(cfg.task)
+    task.fits(loaded["target"][0])
     source, target = (
-        _domain(datasets[name], *loaded[name], plain[name], cfg.seed, store, folder)
+        _domain(datasets[name], *loaded[name], plain[name], cfg.seed, store, folder, task)
         for name in ("source", "target")
     )
     # The target takes the source's size, so that one pretraining serves every target.
@@ -218,15 +229,19 @@ def _without_split(node: dict[str, Any]) -> dict[str, Any]:
 
 def _domain(
     dataset: Dataset, pool: Examples, test: Examples, node: dict[str, Any], seed: int,
-    store: Store, folder: Any,
+    store: Store, folder: Any, task: Task,
 ) -> Domain:  # fmt: skip
-    key = {"data": pool.fingerprint(), "seed": seed} | {
+    rows = task.admitted(pool, Rng.of(seed, "admitted"))
+    pool = pool if rows is None else pool.subset(rows)
+    # Without labels there is nothing to stratify by, and the budget is one of any examples.
+    split_of = pool if task.supervised else _as_one_class(pool)
+    key = {"data": split_of.fingerprint(), "seed": seed} | {
         name: getattr(dataset, name) for name in _OF_THE_SPLIT
     }
 
     def compute(path: Any) -> None:
         make_split(
-            pool,
+            split_of,
             validation_fraction=dataset.validation_fraction,
             budget=dataset.budget,
             per_class=dataset.per_class,
@@ -236,3 +251,7 @@ def _domain(
 
     entry = store.stage("split", digest_of(key, __name__), key, folder, compute)
     return Domain(pool, test, Split.load(entry.path / "split.npz"), node, pool.shape)
+
+
+def _as_one_class(pool: Examples) -> Examples:
+    return dataclasses.replace(pool, y=torch.zeros(len(pool), dtype=torch.int64), classes=("all",))

@@ -17,21 +17,30 @@ from aetl.autoencoder.base import Autoencoder
 from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.comparison.examples import write_examples
 from aetl.comparison.run import oriented
+from aetl.config import resolved
 from aetl.files import atomic, read_json
 from aetl.loss.bound import bits_per_dim
 from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.metric.pseudo_values import Layout, parts
 from aetl.rng import Rng
+from aetl.stage.arm import strategies_of
 from aetl.stage.domains import Domains
+from aetl.stage.fitted import FittedArm, form_of
 from aetl.stage.floor import floor_of
-from aetl.stage.pretrain import Pretrained, pretrained_autoencoder, trained_objective
+from aetl.stage.generate import Generator
+from aetl.stage.pretrain import (
+    Pretrained,
+    objective_of,
+    pretrained_autoencoder,
+    trained_objective,
+)
 from aetl.stage.retention import retention
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import numpy
 from aetl.tracking.history import read_history
-from aetl.types import Prediction
+from aetl.types import Prediction, UserError
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +64,7 @@ def ropes_of(cfg: DictConfig) -> dict[str, float | None]:
 def predictions(arm: Entry) -> tuple[Prediction, np.ndarray]:
     """An arm's predictions for the target's test examples, and their targets."""
     with np.load(arm.path / "predictions.npz", allow_pickle=False) as saved:
-        return Prediction(saved["prediction"], saved.get("probability")), saved["y"]
+        return Prediction.of(saved), saved["y"]
 
 
 def scores(metrics: dict[str, Metric], arm: Entry) -> dict[str, float]:
@@ -92,13 +101,12 @@ def oracle(metrics: dict[str, Metric], arm: Entry, chosen: Mapping[str, float]) 
     with np.load(arm.path / "candidates.npz") as saved:
         seen = dict(saved)
     y, index = y[seen["row"]], int(seen["chosen"])
-    values, probabilities = seen["prediction"], seen.get("probability")
+    steps = range(len(seen["step"]))
+    given = {name: seen[name] for name in seen if name not in ("step", "chosen", "row")}
+    states = [Prediction.of({name: every[i] for name, every in given.items()}) for i in steps]
     found = {}
     for name, metric in metrics.items():
-        reached = [
-            metric(Prediction(v, None if probabilities is None else probabilities[i]), y)
-            for i, v in enumerate(values)
-        ]
+        reached = [metric(state, y) for state in states]
         best = max(reached) if metric.higher_is_better else min(reached)
         found[name] = chosen[name] + best - reached[index]
     return found
@@ -112,7 +120,7 @@ def evaluate(
     folder: Path,
 ) -> dict[str, Any]:
     """The results for the record; ``predictions.npz`` and the pictures' data go to the folder."""
-    metrics = metrics_of(cfg)
+    metrics, task = metrics_of(cfg), instantiate(cfg.task)
     arm, twin = scores(metrics, arms["transfer"]), scores(metrics, arms["twin"])
     with np.load(arms["transfer"].path / "predictions.npz") as own:
         arrays = dict(own)
@@ -123,6 +131,11 @@ def evaluate(
     arrays |= {"path": test.files} if test.files is not None else {}
     _save(folder / "predictions.npz", arrays)
     _save(folder / "splits.npz", splits(domains))
+    budget = domains.target.pool.subset(domains.target.split.labelled)
+    if shown := task.show(Prediction.of(arrays), test, budget):
+        _save(folder / "shown.npz", shown)
+    if task.generates and len(test.shape) == 3:
+        _generated(cfg, domains, arms["transfer"], folder)
     autoencoder = (
         pretrained_autoencoder(
             cfg,
@@ -142,6 +155,7 @@ def evaluate(
         log.warning("%s", line)
     learnt = _of_pretraining(cfg, domains, pretrained, autoencoder, folder)
     return {
+        "task": task.kind,
         "metric": next(iter(metrics)),
         "rope": ropes_of(cfg),
         "examples": write_examples(folder, example_values(metrics, arms, layout)),
@@ -168,6 +182,19 @@ def evaluate(
         "warnings": [*learnt["warnings"], *of_heads],
         "retention": _retention(cfg, domains, pretrained, autoencoder, arms["transfer"], receipt),
     }
+
+
+def _generated(cfg: DictConfig, domains: Domains, arm: Entry, folder: Path) -> None:
+    """What the arm's network draws, for the page."""
+    strategies = strategies_of(resolved(cfg)["transfer"])
+    fitted = FittedArm.load(arm.path, cfg, strategies, form_of(domains, instantiate(cfg.task)))
+    objective = fitted.objective or objective_of(cfg)
+    rng = Rng.of(cfg.seed, "generate")
+    try:
+        generator = Generator(fitted.network.float().autoencoder, objective, domains.target, rng)
+    except UserError:  # this one has no decoder from latents
+        return
+    _save(folder / "generated.npz", generator.arrays())
 
 
 def _steps(arm: Entry) -> int:

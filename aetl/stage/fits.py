@@ -17,6 +17,7 @@ from aetl.data.sparse import rows_of
 from aetl.loss.base import LossTerm
 from aetl.metric.base import Metric
 from aetl.stage.domains import Domain, Domains
+from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import TransferStrategy
 from aetl.types import DoesNotFit, UserError
@@ -42,10 +43,17 @@ def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
             if isinstance(made, type) and issubclass(made, LossTerm):
                 _refuse_values(path, made, learnt)
     task: Task = instantiate(cfg.task)
+    if task.decodes:
+        task.fits_loss(objective_of(cfg), domains.target.test)
     y = numpy(domains.target.with_targets(task).test.y)
     for name, node in cfg.metric.items():
         if node:
             metric: Metric = instantiate(node)
+            if metric.part is not None and metric.part not in task.gives(domains.target.test):
+                raise UserError(
+                    f"metric={name}: asks for {metric.part}, which task={task.kind} does not give "
+                    "of these data with these settings (rmse_hidden: task.hidden=0.2)"
+                )
             if (reason := metric.undefined(y)) is not None:
                 raise UserError(
                     f"metric={name}: is undefined, for there is {reason}; hold out more or other "

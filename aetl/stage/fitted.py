@@ -21,14 +21,16 @@ from torch import Tensor
 from aetl.data.base import Examples
 from aetl.files import read_tensors, write_tensors
 from aetl.head.fitted import below, joined
-from aetl.stage.arm import Strategies, mapped, network_of
+from aetl.loss.objective import Objective
+from aetl.stage.arm import Strategies, mapped, network_of, predict
 from aetl.stage.domains import Domains
+from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import State, TransferStrategy
 from aetl.transfer.network import Network
 from aetl.types import Prediction, UserError
 
-NETWORK, HEAD = "network.safetensors", "head.safetensors"
+NETWORK, HEAD, LOSS = "network.safetensors", "head.safetensors", "objective.safetensors"
 SIZE = 1024
 """Examples that go through the network at a time: sums may round in another way for others."""
 
@@ -73,7 +75,7 @@ class ClosedForm:
     ) -> Prediction:
         features = mapped(network, lambda x: self.strategy.represent(network, x), examples, SIZE)
         aligned = self.strategy.target_map(self.alignment)(numpy(features))
-        return task.predict_with(self.estimator, aligned, output_dim)
+        return task.closed(self.estimator, aligned, output_dim, examples)
 
 
 @dataclass(frozen=True)
@@ -84,18 +86,22 @@ class FittedArm:
     task: Task
     output_dim: int
     closed_form: ClosedForm | None = None
+    objective: Objective | None = None
+    """Where the task asks the decoder."""
 
     def predict(self, examples: Examples) -> Prediction:
         """Predictions for all examples, in eval mode."""
         if self.closed_form is not None:
             return self.closed_form.predict(self.network, self.task, self.output_dim, examples)
-        return self.task.predict(mapped(self.network, self.network.forward, examples, SIZE))
+        return predict(self.network, self.task, examples, self.objective, SIZE)
 
     def save(self, folder: Path) -> None:
         write_tensors(folder / NETWORK, self.network.state_dict())
         if self.closed_form is not None and self.closed_form.keeps:
             arrays = self.closed_form.state()
             write_tensors(folder / HEAD, {name: _tensor(array) for name, array in arrays.items()})
+        if self.objective is not None and (learnt := self.objective.state_dict()):
+            write_tensors(folder / LOSS, learnt)
 
     @staticmethod
     def load(folder: Path, cfg: DictConfig, strategies: Strategies, form: Form) -> FittedArm:
@@ -104,10 +110,19 @@ class FittedArm:
         network = load_network(folder, cfg, strategies, form)
         heads = [s for s in strategies.values() if s.head(task) is not None]
         if not heads:
-            return FittedArm(network, task, form.output_dim)
+            objective = _objective(folder, cfg) if task.decodes else None
+            return FittedArm(network, task, form.output_dim, None, objective)
         arrays = {name: tensor.numpy() for name, tensor in _read(folder / HEAD).items()}
         head = ClosedForm.of(heads[0], task, arrays)
         return FittedArm(network, task, form.output_dim, head)
+
+
+def _objective(folder: Path, cfg: DictConfig) -> Objective:
+    """With what it learnt in training (a likelihood's scale), where it did."""
+    objective = objective_of(cfg)
+    if (folder / LOSS).exists():
+        objective.load_state_dict(dict(_read(folder / LOSS)), strict=False)
+    return objective
 
 
 def form_of(domains: Domains, task: Task) -> Form:

@@ -55,7 +55,9 @@ class Arm:
 
     def selection(self) -> Selection:
         name, metric = first_metric(self.cfg)
-        return Selection(self.selector, self.judged, self.task, self.target, name, metric)
+        return Selection(
+            self.selector, self.judged, self.task, self.target, name, metric, self.objective
+        )
 
 
 def first_metric(cfg: DictConfig) -> tuple[str, Metric]:
@@ -153,7 +155,7 @@ def _train_once(arm: Arm, member: int) -> Trained:
         cfg.seed,
         "beside",
     )  # fmt: skip
-    if any(strategy.reconstructs for strategy in strategies.values()):
+    if arm.task.decodes or any(strategy.reconstructs for strategy in strategies.values()):
         module.objective = deepcopy(arm.objective)
     selection = arm.selection()
     module.selection = selection

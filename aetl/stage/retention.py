@@ -60,6 +60,8 @@ def retention(
         },
     }
     task: Task = instantiate(cfg.task)
+    if not task.supervised or task.kind == "retrieval":
+        return found
     try:
         labelled = fit, held_out = [_with_targets(part, task) for part in (fit, held_out)]
     except UserError:  # the source has no targets of this kind

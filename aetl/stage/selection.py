@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aetl import ranks
 from aetl.data.base import Examples
+from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.selector.base import Candidate, Selector
 from aetl.stage.arm import mapped, predict, unlabelled
@@ -37,8 +38,9 @@ class Selection:
 
     def __init__(
         self, selector: Selector, parts: Mapping[Part, Examples], task: Task, test: Domain,
-        name: str, metric: Metric,
+        name: str, metric: Metric, objective: Objective | None = None,
     ) -> None:  # fmt: skip
+        self.objective = objective
         self.selector, self.parts, self.task, self.metric = selector, parts, task, metric
         self.rows = evenly(np.arange(len(test.test)))
         seen = test.test.subset(self.rows)
@@ -53,7 +55,9 @@ class Selection:
     def look(self, network: Network, step: int) -> float | None:
         """The score of this state, kept where it is the best so far (of equal ones the first)."""
         if ranks.rank() == 0:
-            self.seen.append((step, predict(network, self.task, self.test)))
+            found = predict(network, self.task, self.test, self.objective)
+            numbers = {name: part for name, part in found.parts.items() if part.ndim == 1}
+            self.seen.append((step, dataclasses.replace(found, parts=numbers)))
         score = self.score(network)
         if score is None:
             return None
@@ -92,15 +96,13 @@ class Selection:
             "step": steps,
             "chosen": np.flatnonzero(steps == chosen)[0],
             "row": self.rows,
-            "prediction": np.stack([seen.value for _, seen in self.seen]),
         }
-        probability = [seen.probability for _, seen in self.seen if seen.probability is not None]
-        return found | ({"probability": np.stack(probability).astype(np.float32)}
-                        if probability else {})  # fmt: skip
+        every = [seen.arrays() for _, seen in self.seen]
+        return found | {name: np.stack([arrays[name] for arrays in every]) for name in every[0]}
 
 
-Seen = tuple[int, Tensor, Tensor | None]
-"""A candidate's step, values and probabilities."""
+Seen = tuple[int, Tensor, Tensor | None, dict[str, Tensor]]
+"""A candidate's step, values, probabilities and parts."""
 
 
 def seen_as_tensors(seen: Sequence[tuple[int, Prediction]]) -> list[Seen]:
@@ -110,6 +112,7 @@ def seen_as_tensors(seen: Sequence[tuple[int, Prediction]]) -> list[Seen]:
             step,
             torch.from_numpy(p.value),
             None if p.probability is None else torch.from_numpy(p.probability),
+            {name: torch.from_numpy(values) for name, values in p.parts.items()},
         )
         for step, p in seen
     ]
@@ -117,8 +120,15 @@ def seen_as_tensors(seen: Sequence[tuple[int, Prediction]]) -> list[Seen]:
 
 def seen_from(kept: Sequence[Seen]) -> list[tuple[int, Prediction]]:
     return [
-        (step, Prediction(value.numpy(), None if probability is None else probability.numpy()))
-        for step, value, probability in kept
+        (
+            step,
+            Prediction(
+                value.numpy(),
+                None if probability is None else probability.numpy(),
+                {name: values.numpy() for name, values in parts.items()},
+            ),
+        )
+        for step, value, probability, parts in kept
     ]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from jaxtyping import Float
 from omegaconf import DictConfig
 from torch import Tensor
@@ -91,7 +91,8 @@ def transfer_key(
     uses = uses_of(strategies) | selector.uses
     if "target_labels" in uses:  # so arms without labels share all budgets
         key["labelled"] = domains.target.split.labelled.tolist()
-    if any(strategy.reconstructs or strategy.uses_codec for strategy in strategies.values()):
+    decodes = any(strategy.reconstructs or strategy.uses_codec for strategy in strategies.values())
+    if decodes or get_object(plain["task"]["_target_"]).decodes:
         key["loss"] = plain["loss"]
     if uses & {"source_inputs", "source_labels"}:
         key["source"] = domains.source.fingerprint
@@ -117,7 +118,7 @@ def _compute(
 ) -> None:  # fmt: skip
     task: Task = instantiate(cfg.task)
     strategies = strategies_of(node)
-    labelled = domains.target.with_targets(task).pool.subset(domains.target.split.labelled)
+    labelled = domains.target.taught(task).subset(domains.target.split.labelled)
     uses = uses_of(strategies)
     if "target_labels" in uses and not len(labelled) and "source_labels" not in uses:
         raise DoesNotFit("target.budget=0: this arm learns from target labels alone, and has none")
@@ -127,20 +128,21 @@ def _compute(
     # A closed form has one state and nothing to select; a search may look at its held-out score.
     judged = parts_for(selector, domains, task, held_out) if estimator is None else {}
     parts = parts_of(domains, training, task, strategies)
-    network = build_network(cfg, domains, task, scaling_of(parts))
+    network = build_network(cfg, domains, task, scaling_of(parts, task, labelled))
     receipt = Receipt.start(network)
     if pretrained is not None:
         load_pretrained(network, pretrained.state, receipt)
     for family, strategy in strategies.items():
         seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
     decodes = any(strategy.uses_codec or strategy.reconstructs for strategy in strategies.values())
-    objective = _objective(cfg, pretrained) if decodes else None
+    objective = _objective(cfg, pretrained) if decodes or task.decodes else None
     views = views_of(strategies, parts, network, cfg.seed, "weigh", objective)
     source_weights = weights_of(strategies, views)
     trained, weights = _trained_on(strategies, views, parts, source_weights)
     rows: list[Row] = []
     closed_form: ClosedForm | None = None
-    if estimator is None:
+    trains = estimator is None and all(strategy.trains for strategy in strategies.values())
+    if trains:
         parameters, rows, selection = train(
             Arm(
                 cfg, task, strategies, network, parts, trained, weights,
@@ -151,18 +153,21 @@ def _compute(
         receipt.trained(network, parameters)
     elif ranks.rank() == 0:
         settle(strategies, parts, network, cfg.seed)
-        strategy = strategies[fits_head]
-        view = views_of(strategies, parts, network, cfg.seed, "align")[fits_head]
-        closed_form = fit_head(strategy, estimator, task, network, trained, weights, view)
+        if estimator is not None:
+            strategy = strategies[fits_head]
+            view = views_of(strategies, parts, network, cfg.seed, "align")[fits_head]
+            closed_form = fit_head(strategy, estimator, task, network, trained, weights, view)
         receipt.trained(network, [])
     if ranks.rank() == 0:
         if source_weights is not None:
             receipt.effective_sample_size = effective_sample_size(source_weights)
         if "target_labels" in parts:
             receipt.examples_added = len(trained["target_labels"]) - len(parts["target_labels"])
-        if estimator is None:
+        if trains:
             _save(path / "candidates.npz", selection.arrays())
-        arm = FittedArm(network, task, task.output_dim(domains.target.pool), closed_form)
+        output_dim = task.output_dim(domains.target.pool)
+        answers = objective if task.decodes and closed_form is None else None
+        arm = FittedArm(network, task, output_dim, closed_form, answers)
         prediction = arm.predict(domains.target.test)
         arm.save(path)
         if closed_form is not None:
@@ -218,9 +223,6 @@ def effective_sample_size(weights: Float[Tensor, " N"]) -> float:
 def _write(
     path: Path, prediction: Prediction, receipt: Receipt, rows: list[Row], target: Domain,
 ) -> None:  # fmt: skip
-    arrays: dict[str, Any] = {"y": numpy(target.test.y), "prediction": prediction.value}
-    if prediction.probability is not None:
-        arrays["probability"] = prediction.probability.astype(np.float32)
-    _save(path / "predictions.npz", arrays)
+    _save(path / "predictions.npz", {"y": numpy(target.test.y)} | prediction.arrays())
     write_json(path / "receipt.json", receipt.as_dict())
     write_history(path / "metrics.csv", rows)

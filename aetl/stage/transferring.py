@@ -124,7 +124,7 @@ class Transferring(Training):
         modules = {f: s.module(network, task, views[f]) for f, s in strategies.items()}
         self.beside = nn.ModuleDict({name: m for name, m in modules.items() if m is not None})
         self.initial = {name: t.clone() for name, t in tensors(network).items()}
-        self.groups = groups_of(network, strategies)
+        self.groups = groups_of(network, strategies, task.decodes)
         self.selection: Selection | None = None
         self.objective: Objective | None = None
         self.train()  # Lightning takes the modes as they are
@@ -151,9 +151,7 @@ class Transferring(Training):
         for name, stream in streams.items():
             if name == "target":
                 continue
-            each = (
-                self.task.loss(stream.output, stream.y, float(self.network.scale)) * stream.weight
-            )
+            each = self._each(name, stream, sizes[name], rng) * stream.weight
             values[name] = each.sum() * (ranks.world() / sizes[name])
         for family, strategy in self.strategies.items():
             seen = {name: s for name, s in streams.items() if STREAM_PART[name] in strategy.uses}
@@ -171,6 +169,15 @@ class Transferring(Training):
         return {"loss": torch.stack([v.float() for v in values.values()]).sum()} | {
             name: value.detach() for name, value in values.items()
         }
+
+    def _each(self, name: str, stream: Stream, joint: int, rng: Rng) -> Tensor:
+        """The task's loss of each example; of one that the decoder answers, pretraining's."""
+        if not self.task.decodes:
+            return self.task.loss(stream.output, stream.y, float(self.network.scale))
+        assert self.objective is not None
+        drawn = Rng((*rng.key, "objective", name), ranks.rank(), ranks.world(), joint)
+        size = len(self.streams.loaders[name].rows)
+        return objective_of_each(self.network.autoencoder, self.objective, stream.x, drawn, size)
 
     def _stream(self, batch: Batch) -> Stream:
         features = self.network.features(batch.x)
@@ -263,8 +270,13 @@ def _undeclared(family: str, x: Tensor, rng: Rng) -> Tensor:
     raise Undeclared(f"{family} uses the loss of reconstruction without declaring `reconstructs`")
 
 
-def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[Group]:
-    """The groups of the one strategy that names them, or everything; the rest is frozen."""
+def groups_of(
+    network: Network, strategies: Sequence[Any] | Strategies, decodes: bool = False
+) -> list[Group]:
+    """The groups of the one strategy that names them, or everything; the rest is frozen.
+
+    Where the decoder answers it trains in any case, and the head does not.
+    """
     by_family: Strategies = dict(strategies)
     named = {f: s.groups(network) for f, s in by_family.items()}
     found = [(family, groups) for family, groups in named.items() if groups is not None]
@@ -272,10 +284,13 @@ def groups_of(network: Network, strategies: Sequence[Any] | Strategies) -> list[
         raise UserError(f"transfer: {' and '.join(f for f, _ in found)} both say what trains")
     used = network.in_use()
     groups = found[0][1] if found else [Group(list(used.values()), 1.0)]
-    if any(strategy.reconstructs for strategy in by_family.values()):
+    if decodes or any(strategy.reconstructs for strategy in by_family.values()):
         known = {id(p) for p in used.values()} | {id(p) for g in groups for p in g.parameters}
         rest = [p for p in network.autoencoder.parameters() if id(p) not in known]
         groups = [*groups, Group(rest, 1.0)]
+    if decodes:
+        head = {id(p) for p in network.head.parameters()}
+        groups = [Group([p for p in g.parameters if id(p) not in head], g.scale) for g in groups]
     groups = [group for group in groups if group.scale != 0.0]
     trained = {id(p) for group in groups for p in group.parameters}
     for parameter in network.parameters():

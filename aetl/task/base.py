@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from aetl.autoencoder.base import Autoencoder
 from aetl.data.base import Examples
 from aetl.head.chosen import Chosen
 from aetl.head.logistic import Logistic
+from aetl.loss.objective import Objective
+from aetl.rng import Rng
 from aetl.types import Kind as Kind
 from aetl.types import Prediction
 
@@ -21,6 +25,60 @@ class Task(ABC):
     """The question that is asked of the target data."""
 
     kind: ClassVar[Kind]
+    supervised: ClassVar[bool] = True
+    """Whether an arm learns from labels. Where not, the budget counts examples of any kind, and no
+    arm is given a label: the test set alone has them, for the score."""
+    generates: ClassVar[bool] = False
+    """Whether the page shows what the arm's network generates."""
+    decodes: ClassVar[bool] = False
+    """Whether a network answers by its decoder: it then trains on pretraining's objective."""
+
+    @classmethod
+    def asks(cls, node: Mapping[str, Any]) -> frozenset[str]:
+        """Fields of the autoencoder's output without which the question makes no sense, with these
+        keys of the config."""
+        return frozenset()
+
+    def admitted(self, examples: Examples, rng: Rng) -> Int[np.ndarray, " n"] | None:
+        """Which examples of a training pool the task is learnt from; None where from all."""
+        return None
+
+    def fits(self, examples: Examples) -> None:  # noqa: B027  (most can be asked of any)
+        """Raise ``UserError`` for data that the question cannot be asked of."""
+
+    def judge(
+        self, autoencoder: Autoencoder, objective: Objective, examples: Examples, like: Tensor
+    ) -> Prediction:
+        """The answer of an autoencoder for some examples, on the device and in the type of
+        ``like``: the same for the same examples, whatever is drawn."""
+        raise NotImplementedError
+
+    def show(
+        self, prediction: Prediction, test: Examples, budget: Examples
+    ) -> dict[str, np.ndarray]:
+        """A few test examples and what became of them, for the page's figures."""
+        return {}
+
+    def columns(self, prediction: Prediction, classes: Sequence[str]) -> dict[str, np.ndarray]:
+        """Predictions as named columns of a table: what, and with which probability."""
+        value, probability = prediction.value, prediction.probability
+        if probability is None:
+            return {"prediction": value} | dict(prediction.parts)
+        shown = [(f"p_{name}", probability[:, k]) for k, name in enumerate(classes)]
+        return {"prediction": np.array(classes)[value]} | dict(shown)
+
+    def fits_loss(self, objective: Objective, examples: Examples) -> None:  # noqa: B027
+        """Raise ``UserError`` for a loss by which a network could not answer."""
+
+    def gives(self, examples: Examples) -> frozenset[str]:
+        """The parts of a prediction that metrics may ask for."""
+        return frozenset()
+
+    def closed(
+        self, estimator: Any, features: np.ndarray, output_dim: int, examples: Examples
+    ) -> Prediction:
+        """Predictions of a head in closed form for the features of some examples."""
+        return self.predict_with(estimator, features, output_dim)
 
     @abstractmethod
     def targets(self, examples: Examples) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -51,6 +52,12 @@ class Multilabel(Task):
         assert prediction.probability is not None
         chosen = np.where(y == 1, prediction.probability, 1 - prediction.probability)
         return float(-np.log(np.maximum(chosen, np.finfo(np.float64).tiny)).sum(1).mean())
+
+    def columns(self, prediction: Prediction, classes: Sequence[str]) -> dict[str, np.ndarray]:
+        assert prediction.probability is not None
+        found = {name: prediction.value[:, k] for k, name in enumerate(classes)}
+        shown = {f"p_{name}": prediction.probability[:, k] for k, name in enumerate(classes)}
+        return found | shown
 
     def predict_with(self, estimator: Any, features: np.ndarray, output_dim: int) -> Prediction:
         return _decided(np.asarray(estimator.predict_proba(features)))

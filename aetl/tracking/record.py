@@ -44,7 +44,9 @@ from aetl.version import __version__
 
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
 
-WEIGHTS = ("autoencoder.pt", "network.safetensors", "head.safetensors")
+WEIGHTS = (
+    "autoencoder.pt", "network.safetensors", "head.safetensors", "objective.safetensors"
+)  # fmt: skip
 """Of a stage's files those that a run keeps: the rest of it is the config's."""
 
 

@@ -43,7 +43,7 @@ from aetl.rng import Rng
 from aetl.task.base import Kind, Task
 from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network
-from aetl.types import NUMBERS, ExampleKind
+from aetl.types import NUMBERS, SUPERVISED, ExampleKind
 
 State = Mapping[str, np.ndarray]
 """Arrays by name, to which anything that was fitted can be reduced."""
@@ -188,13 +188,15 @@ class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer
     initial: ClassVar[Literal["pretrained", "random"]] = "pretrained"
     reconstructs: ClassVar[bool] = False
     """Whether the penalty uses ``Step.reconstruction_loss``: the decoder then trains too."""
-    tasks: ClassVar[frozenset[Kind]] = frozenset({"classification", "regression", "multilabel"})
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED
     """The kinds of task that the strategy makes sense for; others are refused beforehand."""
     uses_codec: ClassVar[bool] = False
     """Whether it asks its view for the codec: what it gives then depends on the loss."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Fields of the autoencoder's output without which it makes no sense; checked beforehand."""
 
+    trains: ClassVar[bool] = True
+    """Whether the network is trained where no head is fitted in closed form."""
     repeats: int = 1
     """How often the network is trained from its start, each time with other keys."""
     repeats_are_judged: bool = False

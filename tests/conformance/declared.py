@@ -24,7 +24,16 @@ _TRAIN_EVERYTHING = {
 _IN_CLOSED_FORM = {
     "control": ("random_features", "raw_features", "source_probe", "source_raw_features"),
     "feature": (
-        *("linear_probe", "knn", "svm", "coral_closed", "subspace_alignment", "tca"),
+        *(
+            "linear_probe",
+            "knn",
+            "svm",
+            "frozen",
+            "as_is",
+            "coral_closed",
+            "subspace_alignment",
+            "tca",
+        ),
         *("optimal_transport", "msda", "sda"),
     ),
     "instance": ("tradaboost", "tradaboost_r2", "self_training"),
@@ -39,6 +48,8 @@ DECLARED = {
     **_each(_TRAIN_EVERYTHING, EVERYTHING),
     **_each(_IN_CLOSED_FORM, NOTHING),
     "feature/sgd_probe": HEAD,
+    "feature/dec": EVERYTHING,
+    "feature/idec": rf"{EVERYTHING}|{DECODER}",
     "feature/mlp_head": HEAD,
     "feature/drcn": rf"{EVERYTHING}|{DECODER}",
     "parameter/freeze": rf"{HEAD}|autoencoder\.(encoder\.2|bottleneck)\.",

@@ -9,14 +9,16 @@ from torch import Tensor
 
 from aetl.head.base import Head
 from aetl.head.chosen import Chosen
-from aetl.task.base import Task
+from aetl.task.base import Kind, Task
 from aetl.transfer.base import TransferStrategy
 from aetl.transfer.network import Network
+from aetl.types import FROZEN, SUPERVISED
 
 
 class RawFeatures(TransferStrategy):
     """``head`` on the flattened input. Often the control to beat."""
 
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | FROZEN | {"reconstruction"}
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
     def __init__(self, *, head: Head) -> None:

@@ -6,11 +6,13 @@ from typing import ClassVar, Literal
 
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class Scratch(TransferStrategy):
     """The same network from a random start, all of it trained on the target's labels alone."""
 
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 
     def groups(self, network: Network) -> list[Group]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +11,7 @@ from aetl.ranges import Size
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import encoder_layers, eval_mode, head_parameters
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class Adapters(TransferStrategy):
@@ -16,6 +19,8 @@ class Adapters(TransferStrategy):
 
     ``U`` starts at zero, so the network starts where it was. Only adapters and head train.
     """
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(self, *, dim: Size) -> None:
         self.dim = dim

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from aetl.ranges import NonNegative
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class Finetune(TransferStrategy):
     """The pretrained encoder trains at ``encoder_scale`` times the head's learning rate."""
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(self, *, encoder_scale: NonNegative) -> None:
         self.encoder_scale = encoder_scale

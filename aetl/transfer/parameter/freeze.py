@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Interval
 
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class Freeze(TransferStrategy):
@@ -16,6 +17,8 @@ class Freeze(TransferStrategy):
 
     With as many layers as the encoder has, or more, only the head trains.
     """
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(self, *, layers: Annotated[int, Interval(ge=-1_000, le=1_000)]) -> None:
         self.layers = layers

@@ -6,7 +6,7 @@ Howard and Ruder (2018), ULMFiT, arXiv:1801.06146, section 3.3.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from annotated_types import Interval
 from typing_extensions import Doc
@@ -15,6 +15,7 @@ from aetl.ranges import Fraction
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class GradualUnfreezing(TransferStrategy):
@@ -24,6 +25,8 @@ class GradualUnfreezing(TransferStrategy):
     to the bit, in eval mode, and the optimiser has no moments of it. (The paper unfreezes at the
     ends of epochs, and without a warm-up.)
     """
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(
         self,

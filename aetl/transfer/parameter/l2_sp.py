@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 from aetl.ranges import NonNegative
 from aetl.transfer.base import Step, TransferStrategy
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class L2Sp(TransferStrategy):
@@ -14,6 +17,8 @@ class L2Sp(TransferStrategy):
 
     Equation 4 of the paper: only what trains counts.
     """
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(self, *, alpha: NonNegative, beta: NonNegative) -> None:
         self.alpha, self.beta = alpha, beta

@@ -5,10 +5,13 @@ Howard and Ruder (2018), ULMFiT, arXiv:1801.06146, section 3.2 (discriminative f
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from aetl.ranges import Share
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import by_depth, head_parameters
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class LayerwiseDecay(TransferStrategy):
@@ -16,6 +19,8 @@ class LayerwiseDecay(TransferStrategy):
 
     The paper divides by 2.6 from layer to layer, which is a decay of 0.38.
     """
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(self, *, decay: Share) -> None:
         self.decay = decay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,7 @@ from aetl.ranges import NonNegative, Size
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.depth import encoder_layers, head_parameters
 from aetl.transfer.network import Network
+from aetl.types import DECODED, SUPERVISED, Kind
 
 
 class Lora(TransferStrategy):
@@ -21,6 +23,8 @@ class Lora(TransferStrategy):
     convolution's ``A`` is a convolution of its own shape to ``rank`` channels, its ``B`` is 1x1.
     Grouped convolutions stay as they are. The original weights keep their names.
     """
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def __init__(self, *, rank: Size, alpha: NonNegative) -> None:
         self.rank, self.alpha = rank, alpha

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import nn
 
 from aetl.transfer.base import Group, TransferStrategy
 from aetl.transfer.network import Network
-from aetl.types import DoesNotFit
+from aetl.types import DECODED, SUPERVISED, DoesNotFit, Kind
 
 NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class NormOnly(TransferStrategy):
     """The scales and shifts of batch, layer and group normalisation, and the head."""
+
+    tasks: ClassVar[frozenset[Kind]] = SUPERVISED | DECODED
 
     def groups(self, network: Network) -> list[Group]:
         used = {id(p) for p in network.in_use().values()}

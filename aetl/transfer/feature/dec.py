@@ -1,0 +1,92 @@
+"""Clusters that sharpen themselves (Xie et al., 2016, DEC, arXiv:1511.06335)."""
+
+from __future__ import annotations
+
+from typing import ClassVar, cast
+
+import torch
+from jaxtyping import Float
+from sklearn.cluster import KMeans
+from torch import Tensor, nn
+
+from aetl.ranges import Count, Size
+from aetl.rng import key_seed
+from aetl.task.base import Kind, Task, numpy
+from aetl.transfer.base import Group, Step, TransferStrategy, View
+from aetl.transfer.network import Network, evaluating
+
+
+class Dec(TransferStrategy):
+    """Encoder and centres train on ``KL(P || Q)``: ``q_ij`` is the share of centre j in example i
+    by a Student's t of one degree of freedom (equation 1), ``p_ij`` goes with ``q_ij^2 / f_j``
+    (equation 3), f being the clusters' shares of all examples, computed every ``update`` steps.
+
+    The centres start at k-means' of the pretrained features (of ``starts``). Departs from the paper
+    in that ``q_ij`` in P is that of the step and not that of the last update, and that the number
+    of steps is fixed instead of the share of assignments that change.
+    """
+
+    tasks: ClassVar[frozenset[Kind]] = frozenset({"clustering"})
+
+    def __init__(self, *, clusters: Size, update: Count, starts: Count) -> None:
+        self.clusters, self.update, self.starts = clusters, update, starts
+
+    def adapt(self, network: Network) -> None:
+        base = network.head
+        network.head = Assignment(network.feature_dim, self.clusters).to(base.weight)
+        network.head.bias = base.bias  # stays as it was, and has no part in anything
+
+    def groups(self, network: Network) -> list[Group]:
+        return [Group(list(network.in_use().values()), 1.0)]
+
+    def module(self, network: Network, task: Task, view: View) -> nn.Module:
+        features = numpy(view.features("target_labels"))
+        seed = key_seed(*view.rng.fork("kmeans").key) % 2**32
+        found = KMeans(self.clusters, n_init=self.starts, random_state=seed).fit(features)
+        centres = torch.from_numpy(found.cluster_centers_)
+        network.head.weight.data.copy_(centres)
+        return Shares(view.examples("target_labels").inputs(), self.clusters)
+
+    def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
+        shares = cast(Shares, module)
+        if int(shares.steps) % self.update == 0:
+            shares.measure(step.network)
+        shares.steps += 1
+        return sharpening(step.streams["labelled"].output, shares.of_all)
+
+
+class Assignment(nn.Linear):
+    """``log q`` of each cluster; the weight's rows are the centres."""
+
+    def __init__(self, in_features: int, clusters: int) -> None:
+        super().__init__(in_features, clusters, bias=False)
+
+    def forward(self, input: Float[Tensor, "B F"]) -> Float[Tensor, "B K"]:
+        distance = (input[:, None] - self.weight).square().sum(2)
+        return torch.log_softmax(-torch.log1p(distance), 1)
+
+
+class Shares(nn.Module):
+    """The clusters' shares of all examples, and how many steps went by."""
+
+    steps: Tensor
+    of_all: Tensor
+
+    def __init__(self, x: Float[Tensor, "N ..."], clusters: int) -> None:
+        super().__init__()
+        self.register_buffer("x", x, persistent=False)
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("of_all", torch.full((clusters,), 1.0 / clusters))
+
+    @torch.no_grad()
+    def measure(self, network: Network) -> None:
+        parts = torch.split(self.get_buffer("x").to(self.of_all), 1024)
+        with evaluating(network):
+            shares = torch.cat([network(part).exp() for part in parts])
+        self.of_all.copy_(shares.mean(0))
+
+
+def sharpening(log_q: Float[Tensor, "B K"], share: Float[Tensor, " K"]) -> Float[Tensor, ""]:
+    """``KL(P || Q)``, the mean over the examples, in nats; P is constant."""
+    target = torch.log_softmax(2 * log_q.detach() - share.clamp_min(1e-12).log(), 1)
+    return (target.exp() * (target - log_q)).sum(1).mean()

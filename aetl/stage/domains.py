@@ -235,9 +235,10 @@ def _domain(
     pool = pool if rows is None else pool.subset(rows)
     # Without labels there is nothing to stratify by, and the budget is one of any examples.
     split_of = pool if task.supervised else _as_one_class(pool)
-    key = {"data": split_of.fingerprint(), "seed": seed} | {
+    key = {"data": pool.fingerprint(), "seed": seed} | {
         name: getattr(dataset, name) for name in _OF_THE_SPLIT
     }
+    key |= {} if task.supervised else {"labels": None}
 
     def compute(path: Any) -> None:
         make_split(

@@ -207,6 +207,9 @@ def _refuse_other(path: str, node: Any, base: str) -> None:
     """Refuse a class that is not what its place asks for; a function may be anything."""
     if "_target_" not in node:
         raise ConfigError(f"{path}: has no _target_, the class that it is built from")
+    if str(node["_target_"]).startswith("lightning.pytorch."):
+        here = str(node["_target_"]).replace("lightning.pytorch", "pytorch_lightning", 1)
+        raise ConfigError(f"{path}._target_: is of another package than ours; write {here}")
     target = locate(path, node["_target_"])
     if inspect.isclass(target) and not issubclass(target, locate(path, base)):
         raise ConfigError(f"{path}._target_={node['_target_']}: is no {base.rpartition('.')[2]}")

@@ -12,6 +12,8 @@ NOT_SETTINGS = {
     *("rope", "ranks"),
 }
 """Top-level keys that may differ between the seeds of one row: they change no result."""
+STAGES = ("pretrain", "transfer")
+"""What trains; their values are called ``pretrain/validation/loss``, ``transfer/train/loss``."""
 
 
 def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,12 +51,14 @@ def settings_digest(plain: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def callbacks_that_count(node: Mapping[str, Any]) -> dict[str, Any]:
+def callbacks_that_count(node: Mapping[str, Any], stage: str | None = None) -> dict[str, Any]:
     """The callbacks that may change a result: all but our own, which save and show."""
     return {
         name: callback
         for name, callback in node.items()
-        if callback and not callback["_target_"].startswith("aetl.stage.")
+        if callback
+        and not callback["_target_"].startswith("aetl.stage.")
+        and (stage is None or takes_part(callback, stage))
     }
 
 
@@ -66,6 +70,12 @@ def _budget(target: Mapping[str, Any]) -> int | str:
     if target["per_class"]:
         return f"{budget} per class"
     return budget if target.get("stratified", True) else f"{budget} at random"
+
+
+def takes_part(callback: Mapping[str, Any], stage: str) -> bool:
+    """Whether a callback is for this stage: one that monitors another's value is not."""
+    of = str(callback.get("monitor")).partition("/")[0]
+    return of == stage or of not in STAGES
 
 
 def _several(choice: Any, node: Mapping[str, Any], with_family: bool = False) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aetl.config import HYDRA_KEYS, ConfigError, UnknownKey, compose, conf_dir, nearest
+from aetl.config import HYDRA_KEYS, SLOTS, ConfigError, UnknownKey, compose, conf_dir, nearest
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -226,6 +226,8 @@ def _in_node(cfg: DictConfig, node: str, last: str, groups: Sequence[str]) -> st
                 having = _options_with(conf_dir() / group.partition("@")[0], last)
                 if having:
                     return f"is a key with {_or(f'{group}={option}' for option in having)}"
+        if node in SLOTS:
+            return f"{nearest(last, known)}; one more is added by +{node}.{last}=..."
     return nearest(last, known)
 
 

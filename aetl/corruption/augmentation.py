@@ -39,7 +39,7 @@ class Augmentation(Corruption):
         devices = [x.device] if x.is_cuda else []
         with torch.random.fork_rng(devices=devices):
             images = [self._altered(x[i], rng, rng.rank + i * rng.world) for i in range(len(x))]
-        return torch.stack(images)
+        return torch.stack(images) if images else x
 
     def _altered(self, image: Float[Tensor, "C H W"], rng: Rng, position: int) -> Tensor:
         seed_global(key_seed(*rng.key, position), image.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import os
@@ -27,8 +28,17 @@ from aetl.files import write_torch
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
+from aetl.stage.callbacks import (
+    Monitors,
+    Told,
+    foreign,
+    in_order,
+    is_averaged,
+    renew_norms,
+    renew_schedulers,
+)
 from aetl.stage.joint_norms import joint_norms
-from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain
+from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain, limits_epochs
 from aetl.stage.schedule import Schedule
 from aetl.store import sealed
 from aetl.tracking.history import History, Listener
@@ -83,6 +93,8 @@ class Training(pl.LightningModule):
 
     stage: str
     history: History
+    batches: Any
+    """The loader of what is trained on."""
     first_loss: Tensor
 
     def __init__(
@@ -101,6 +113,15 @@ class Training(pl.LightningModule):
         self.register_buffer("first_loss", torch.tensor(math.nan))
         self._adversary: Adversary | None = None
         self._adversary_state: dict[str, Any] | None = None
+        self._saved_rates: list[float] = []
+        self.monitors = Monitors([])
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Training:
+        """Of the weights alone, for callbacks that average them: data and history are shared."""
+        new = copy.copy(self)
+        for part in ("_parameters", "_buffers", "_modules"):
+            new.__dict__[part] = copy.deepcopy(self.__dict__[part], memo)
+        return new
 
     def losses(self, batch: Any, rng: Rng, batch_index: int, progress: float) -> dict[str, Tensor]:
         """The values of a batch by name; ``loss`` is what is minimised."""
@@ -220,11 +241,38 @@ class Training(pl.LightningModule):
             if config.scheduler is scheduler:
                 scheduler.step()
 
+    def on_train_batch_end(self, *_: Any) -> None:
+        # The trainer calls this after the callbacks, so their states are those after the batch.
+        for callback in self.trainer.callbacks:  # type: ignore[attr-defined]
+            if isinstance(callback, ResumePoint):
+                callback.batch_done(self.trainer)
+
     def on_train_epoch_end(self) -> None:
         for config in self.trainer.lr_scheduler_configs:
             if config.scheduler is not self._scheduler:
                 assert isinstance(config.scheduler, LRScheduler)
                 config.scheduler.step()
+        self.end_epoch()
+        self.monitors.refuse_unknown(self)
+
+    def end_epoch(self) -> None:
+        """After an epoch, before callbacks judge it."""
+
+    def awaited(self) -> tuple[str, ...]:
+        """How values begin that have not come yet and will."""
+        return ()
+
+    def on_train_end(self) -> None:
+        # After the callbacks, one of which may have put an average in the place of the weights.
+        if is_averaged(self.trainer.callbacks):  # type: ignore[attr-defined]
+            self.batches.epoch = self.batches.skip = 0
+            renew_norms(self, self.batches)
+
+    def look_at(self, batch: Any, index: int) -> None:
+        """A batch's way through the network and the loss, for what they leave behind."""
+        strategy, precision = self.trainer.strategy, self.trainer.precision_plugin
+        with precision.train_step_context():
+            self._values(precision.convert_input(strategy.batch_to_device(batch)), index)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         if self.clip:
@@ -285,6 +333,25 @@ class Training(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         # Lightning calls this before it asks for the optimisers.
         self._adversary_state = checkpoint.get("aetl_adversary")
+        self._saved_rates = [g["lr"] for g in checkpoint["optimizer_states"][0]["param_groups"]]
+
+    def on_train_start(self) -> None:
+        """Where a callback's scheduler had taken the place of ours it is made anew at an epoch's
+        start, and making it changes the rates: they are put back."""
+        if self.trainer.lr_scheduler_configs:  # which it empties
+            self._saved_rates = []
+        if self.position:
+            renew_schedulers(self.trainer, self)
+            self._put_rates_back()
+
+    def on_train_epoch_start(self) -> None:
+        self._put_rates_back()
+
+    def _put_rates_back(self) -> None:
+        rates, self._saved_rates = self._saved_rates, []
+        if rates:
+            for group, rate in zip(self.trainer.optimizers[0].param_groups, rates, strict=True):
+                group["lr"] = rate
 
     def observed(self) -> dict[str, float]:
         """More numbers at the end of a validation, by name: for the history alone."""
@@ -342,7 +409,8 @@ class ResumePoint(pl.Callback):
     """Writes ``last.ckpt`` every ``every_n_steps`` optimiser steps, whole or not at all.
 
     After the last batch of an epoch it waits for the start of the next one. Lightning, resumed in
-    between, would leave out the validation, or train on one batch too many.
+    between, would leave out the validation, or train on one batch too many. There it comes before
+    other callbacks, which see the start again when the training goes on.
     """
 
     def __init__(self, *, every_n_steps: Count) -> None:
@@ -355,7 +423,8 @@ class ResumePoint(pl.Callback):
         # Not again before the next step: gradients that are being accumulated are not kept.
         self._saved = trainer.global_step
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def batch_done(self, trainer: pl.Trainer) -> None:
+        """After every callback has had its say about a batch."""
         if not trainer.is_last_batch:
             self._save_when_due(trainer)
 
@@ -427,7 +496,10 @@ def run_fit(
     listener: Listener,
 ) -> History:
     """Train ``module``, going on from the folder's ``last.ckpt`` where one is there."""
+    callbacks = list(callbacks)
+    others = foreign(callbacks)
     module.history = history = History(module.stage, listener)
+    history.heard, module.monitors, module.batches = bool(others), Monitors(others), train
     checkpoint, start = _resume(folder / "last.ckpt", module, train)
     settings = dict(getattr(trainer, "keywords", {}))
     module.accumulate = settings.get("accumulate_grad_batches", 1)
@@ -437,13 +509,16 @@ def run_fit(
             "gradient_clip_val": settings["gradient_clip_val"],
             "gradient_clip_algorithm": settings.get("gradient_clip_algorithm"),
         }
-    everyone = [_Epochs(train), history, *callbacks, _Signals()]
-    every = [c.every_n_steps for c in everyone if isinstance(c, ResumePoint)]
+    points = [c for c in callbacks if isinstance(c, ResumePoint)]
+    rest = [c for c in in_order(callbacks) if c not in points]
+    everyone = [_Epochs(train), history, *points, *rest, _Signals()]
+    every = [point.every_n_steps for point in points]
     batches = train if counts_batches(everyone, settings) else Packs(
         train, module.pace, start=start, accumulate=module.accumulate, last=module.total_steps,
         every=min([*every, module.total_steps]),
     )  # fmt: skip
-    built = _trainer(trainer, module, everyone, folder)
+    bounded = bool(others) and not limits_epochs(settings)
+    built = _trainer(trainer, module, everyone, folder, bounded=bounded)
     # Lightning does it too, but after it has put the checkpoint's weights into the old ones.
     built.precision_plugin.convert_module(module)
     module.plain = isinstance(batches, Packs) and is_plain(built)
@@ -456,6 +531,8 @@ def run_fit(
             if isinstance(end.__context__, KeyboardInterrupt):
                 raise end.__context__ from None
             raise
+        except MisconfigurationException as error:
+            raise UserError(f"callback or trainer: {_first_line(error)}") from None
     ranks.agree(None)
     if ranks.rank() == 0:
         sealed.remove(folder / "last.ckpt")
@@ -463,23 +540,40 @@ def run_fit(
 
 
 def _trainer(
-    trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback], folder: Path
-) -> pl.Trainer:
+    trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback],
+    folder: Path, *, bounded: bool,
+) -> pl.Trainer:  # fmt: skip
+    """The trainer of a stage; ``bounded`` tells callbacks how many epochs there will be."""
+    logger = Told(module.history, str(folder)) if module.history.heard else None
     try:
-        return _built(trainer, module, callbacks, folder)
+        built = _built(trainer, module, callbacks, folder, logger, bounded)
     except (MisconfigurationException, ModuleNotFoundError, ValueError) as error:
-        raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
+        raise UserError(f"trainer: {_first_line(error)}") from None
+    if logger is not None:
+        logger.trainer = built
+    return built
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
+
+
+def epochs_of(total_steps: int, batches: int, accumulate: int) -> int:
+    """How many epochs it takes to do all the steps."""
+    return math.ceil(total_steps / max(1, math.ceil(batches / accumulate)))
 
 
 def _built(
-    trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback], folder: Path
-) -> pl.Trainer:
+    trainer: Callable[..., pl.Trainer], module: Training, callbacks: list[pl.Callback],
+    folder: Path, logger: Told | None, bounded: bool,
+) -> pl.Trainer:  # fmt: skip
+    epochs = epochs_of(module.total_steps, module.batches_per_epoch, module.accumulate)
     return trainer(
-        max_epochs=-1,
+        max_epochs=epochs if bounded else -1,
         max_steps=module.total_steps,
-        logger=False,
+        logger=logger or False,
         callbacks=callbacks,
-        enable_checkpointing=False,
+        enable_checkpointing=any(isinstance(c, pl.callbacks.Checkpoint) for c in callbacks),
         enable_model_summary=False,
         enable_progress_bar=any(isinstance(c, pl.callbacks.ProgressBar) for c in callbacks),
         num_sanity_val_steps=0,

@@ -20,6 +20,7 @@ from aetl.metric.base import Metric
 from aetl.rng import key_seed
 from aetl.selector.base import Selector
 from aetl.stage.arm import Strategies, views_of
+from aetl.stage.callbacks import callbacks_of
 from aetl.stage.domains import Domain
 from aetl.stage.fit import run_fit, seeded
 from aetl.stage.receipt import tensors
@@ -162,7 +163,7 @@ def _train_once(arm: Arm, member: int) -> Trained:
     rows = run_fit(
         module, streams, None,
         trainer=instantiate(cfg.trainer),
-        callbacks=[*(instantiate(c) for c in cfg.callback.values() if c)],
+        callbacks=callbacks_of(cfg, module.stage),
         folder=arm.path, listener=arm.listener,
     ).rows  # fmt: skip
     if selection.best is not None:

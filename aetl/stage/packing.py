@@ -107,8 +107,14 @@ def counts_batches(callbacks: Iterable[pl.Callback], trainer: dict[str, Any]) ->
     hooked = any(
         getattr(type(c), hook) is not getattr(pl.Callback, hook) for c in foreign for hook in HOOKS
     )
-    settings = {"val_check_interval", "limit_train_batches", "overfit_batches", "fast_dev_run"}
-    return hooked or any(trainer.get(name) is not None for name in settings)
+    by_batches = trainer.get("val_check_interval") is not None
+    return hooked or by_batches or limits_epochs(trainer)
+
+
+def limits_epochs(trainer: dict[str, Any]) -> bool:
+    """Whether an epoch of the trainer's is not all of the loader's batches."""
+    settings = ("limit_train_batches", "overfit_batches", "fast_dev_run")
+    return any(trainer.get(name) is not None for name in settings)
 
 
 def is_plain(trainer: pl.Trainer) -> bool:

@@ -26,6 +26,7 @@ from aetl.label import callbacks_that_count
 from aetl.loss.objective import Objective
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng
+from aetl.stage.callbacks import callbacks_of
 from aetl.stage.checkpoint import Brought, bring, read_weights, weights_file
 from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
@@ -129,13 +130,20 @@ class Pretraining(Training):
         return given, ranks.world() / joint
 
     def observed(self) -> dict[str, float]:
-        """The vital signs of the latent on held-out examples, where ``EVERY`` steps went by."""
+        """The vital signs of the latent on held-out examples, where ``EVERY`` steps went by.
+
+        Where a callback monitors a value they are at every validation.
+        """
         step, before = self.global_step, self.global_step - len(self.loader)
-        due = step // EVERY > before // EVERY or step >= self.total_steps
+        due = step // EVERY > before // EVERY or step >= self.total_steps or self.monitors.given
         if self.held_out is None or not due:
             return {}
         x = self.held_out.to(next(self.autoencoder.parameters(), self.held_out))
         return vitals(self.autoencoder.eval(), x).values
+
+    def awaited(self) -> tuple[str, ...]:
+        came = any(row.split == "validation" for row in self.history.rows)
+        return () if came or not self.validation_loader else (f"{self.stage}/validation/",)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         modules = [*self.autoencoder.parameters(), *self.objective.parameters()]
@@ -215,7 +223,7 @@ def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
         "seed",
     )
     domain = {"fingerprint": source.fingerprint, "train": _digest_of_index(source)}
-    callbacks = callbacks_that_count(plain["callback"])
+    callbacks = callbacks_that_count(plain["callback"], "pretrain")
     key = {name: plain[name] for name in names} | {"callback": callbacks, "source": domain}
     return key | _start_key(cfg)
 
@@ -327,7 +335,7 @@ def _compute(
             loaders[0],
             loaders[1] if len(loaders[1]) else None,
             trainer=instantiate(cfg.trainer),
-            callbacks=[*(instantiate(node) for node in cfg.callback.values() if node)],
+            callbacks=callbacks_of(cfg, module.stage),
             folder=path,
             listener=listener,
         ).rows

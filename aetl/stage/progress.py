@@ -28,6 +28,12 @@ class Progress(ProgressBar):
         self._shown = self._began = 0.0
         self._first = 0
 
+    def enable(self) -> None:
+        """It is drawn by rank 0 alone, so there is nothing to switch."""
+
+    def disable(self) -> None:
+        """The trainer asks this of every other rank."""
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._began, self._first = time.monotonic(), _step(pl_module)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -195,11 +194,6 @@ def evenly(index: np.ndarray) -> np.ndarray:
     """At most ``EXAMPLES`` of the rows, evenly spaced."""
     places = np.linspace(0, len(index) - 1, min(EXAMPLES, len(index))).round().astype(int)
     return np.asarray(index[places])
-
-
-def epochs_of(total_steps: int, batches: int, accumulate: int) -> int:
-    """How many epochs it takes to do all the steps."""
-    return math.ceil(total_steps / max(1, math.ceil(batches / accumulate)))
 
 
 def selection_key(selector: Selector, plain: Mapping[str, Any], domains: Domains) -> dict[str, Any]:

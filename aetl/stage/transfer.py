@@ -80,7 +80,7 @@ def transfer_key(
     names = ["representation", "task", "selector", "finetune", "optimizer", "scheduler", "trainer",
              "threads", "seed", "autoencoder"]  # fmt: skip
     key = {name: plain[name] for name in names} | {
-        "callback": callbacks_that_count(plain["callback"]),
+        "callback": callbacks_that_count(plain["callback"], "transfer"),
         "transfer": node,
         "pretrained": pretrained,
         "target": domains.target.fingerprint,

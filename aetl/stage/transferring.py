@@ -18,9 +18,9 @@ from aetl.loss.joint_batch import joint_batch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.arm import Strategies
-from aetl.stage.fit import Training
+from aetl.stage.fit import Training, epochs_of
 from aetl.stage.receipt import frozen_modules, tensors
-from aetl.stage.selection import Selection, epochs_of, is_candidate
+from aetl.stage.selection import Selection, is_candidate
 from aetl.task.base import Task
 from aetl.transfer.base import Group, Part, Step, Stream, TransferStrategy, Undeclared, View
 from aetl.transfer.codec import objective_of_each
@@ -127,6 +127,7 @@ class Transferring(Training):
         self.groups = groups_of(network, strategies, task.decodes)
         self.selection: Selection | None = None
         self.objective: Objective | None = None
+        self._looked: tuple[int, dict[str, Tensor]] = (-1, {})
         self.train()  # Lightning takes the modes as they are
         self._refuse_lonely()
 
@@ -238,14 +239,39 @@ class Transferring(Training):
                     parameter.grad = None
         super().on_before_optimizer_step(optimizer)
 
-    def on_train_epoch_end(self) -> None:
-        super().on_train_epoch_end()
+    def end_epoch(self) -> None:
         num_epochs = epochs_of(self.total_steps, len(self.streams), self.accumulate)
-        if self.selection is not None and is_candidate(self.current_epoch, num_epochs):
-            score = self.selection.look(self.network, self.global_step)
-            if score is not None:
-                # What a sweep optimises and a pruner judges by: no test label has a part in it.
-                self.history.add("validation", self.trainer, self.selection.name, score)
+        if self.selection is None:
+            return
+        if is_candidate(self.current_epoch, num_epochs):
+            self._look(self.selection, self.global_step, self.current_epoch)
+        else:
+            # Whoever counts values without a gain is not to count the last one twice.
+            self.history.forget("validation", self.trainer, self.selection.name)
+
+    def _look(self, selection: Selection, step: int, epoch: int) -> None:
+        self._looked = step, _copied(self.network) if self.history.heard else {}
+        score = selection.look(self.network, step)
+        if score is not None:
+            # What a sweep optimises and a pruner judges by: no test label has a part in it.
+            self.history.add("validation", self.trainer, selection.name, score, step, epoch)
+
+    def on_train_end(self) -> None:
+        """The state that training ends with is a candidate: it may have been stopped before the
+        last epoch, and a callback may have put an average in the place of the weights."""
+        super().on_train_end()
+        step, state = self._looked
+        now = self.network.state_dict()
+        if self.selection is not None and (
+            step < self.global_step or any(not torch.equal(t, now[n]) for n, t in state.items())
+        ):
+            again = step == self.global_step
+            self._look(self.selection, self.global_step + again, max(0, self.current_epoch - 1))
+
+    def awaited(self) -> tuple[str, ...]:
+        if self.selection is None or self.selection.score(self.network) is None:
+            return ()
+        return (f"{self.stage}/validation/{self.selection.name}",)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         super().on_save_checkpoint(checkpoint)
@@ -264,6 +290,10 @@ def joint(stream: Stream) -> Stream:
     A penalty may compare examples, or draw for each in turn: of parts it could not be put together.
     """
     return Stream(*(joint_batch(tensor).everyone for tensor in stream))
+
+
+def _copied(network: Network) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
 
 
 def _undeclared(family: str, x: Tensor, rng: Rng) -> Tensor:

@@ -34,7 +34,11 @@ class History(pl.Callback):
     """Means over an epoch's batches, for training and for validation.
 
     The running sums are part of the checkpoint, so that a resumed training has the same history.
+    Where it is ``heard``, by callbacks that are not ours, the values are the trainer's metrics too,
+    as ``stage/split/name``.
     """
+
+    heard = False
 
     def __init__(self, stage: str, listener: Listener) -> None:
         self.stage = stage
@@ -55,7 +59,9 @@ class History(pl.Callback):
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._flush("validation", trainer)
-        self.note(getattr(module, "observed", dict)(), trainer.global_step, trainer.current_epoch)
+        step = trainer.global_step
+        new = self.note(getattr(module, "observed", dict)(), step, trainer.current_epoch)
+        self._tell(trainer, new)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._flush("train", trainer)
@@ -63,11 +69,11 @@ class History(pl.Callback):
     def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
         self._flush("train", trainer)
 
-    def note(self, values: Mapping[str, float], step: int, epoch: int) -> None:
+    def note(self, values: Mapping[str, float], step: int, epoch: int) -> list[Row]:
         """Add numbers that every rank has computed from the same examples."""
         new = [Row(self.stage, "validation", step, epoch, k, v) for k, v in values.items()]
-        self.rows += new
-        self._listener(new)
+        self._keep(new)
+        return new
 
     def state_dict(self) -> dict[str, Any]:
         # A checkpoint is rank 0's and is loaded by all: its sums are the means over the ranks.
@@ -85,11 +91,20 @@ class History(pl.Callback):
         self._sums = state["sums"]
         self._listener(self.rows)
 
-    def add(self, split: str, trainer: pl.Trainer, name: str, value: float) -> None:
-        """A value of this step that is no mean over batches, the same on every rank."""
-        row = Row(self.stage, split, trainer.global_step, trainer.current_epoch, name, value)
-        self.rows.append(row)
-        self._listener([row])
+    def on_train_start(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        self._tell(trainer, self.rows)  # of a training that goes on
+
+    def add(
+        self, split: str, trainer: pl.Trainer, name: str, value: float, step: int, epoch: int
+    ) -> None:
+        """A value that is no mean over batches, the same on every rank."""
+        row = Row(self.stage, split, step, epoch, name, value)
+        self._keep([row])
+        self._tell(trainer, [row])
+
+    def forget(self, split: str, trainer: pl.Trainer, name: str) -> None:
+        """For callbacks: a value that is not of this epoch."""
+        trainer.callback_metrics.pop(f"{self.stage}/{split}/{name}", None)
 
     def _add(self, split: str, values: Any) -> None:
         """Take in the values of a batch, or of several, one after the other."""
@@ -109,8 +124,25 @@ class History(pl.Callback):
             for name, (total, count) in self._sums[split].items()
         ]
         self._sums[split] = {}
-        self.rows += new
-        self._listener(new)
+        self._keep(new)
+        self._tell(trainer, new)
+
+    def _keep(self, rows: list[Row]) -> None:
+        self.rows += rows
+        self._listener(rows)
+
+    def _tell(self, trainer: pl.Trainer, rows: list[Row]) -> None:
+        """What ``self.log`` does, which is refused at the start and at the end of a training."""
+        if not self.heard:
+            return
+        values = {
+            f"{row.stage}/{row.split}/{row.name}": torch.tensor(
+                row.value, device=trainer.strategy.root_device
+            )
+            for row in rows
+        }
+        trainer.callback_metrics.update(values)
+        trainer.logged_metrics.update(values)
 
 
 def _over_ranks(value: Tensor) -> float:

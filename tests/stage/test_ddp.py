@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 SETTINGS = [
     *SMALL, *MLP, "trainer=ddp", "trainer.accelerator=cpu", "pretrain.max_steps=20",
     "finetune.max_steps=10",
+    "callback.progress={_target_: aetl.stage.progress.Progress, refresh_rate: 10}",
 ]  # fmt: skip
 
 

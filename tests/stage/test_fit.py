@@ -8,6 +8,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
+from aetl.stage.fit import epochs_of
 from aetl.stage.pretrain import build_autoencoder
 from aetl.stage.schedule import Cosine
 from aetl.types import Batch
@@ -206,3 +207,9 @@ def test_every_optimiser_lowers_the_loss(optimizer: str, tmp_path: Path) -> None
     assert entry is not None
     losses = [r.value for r in history(entry) if r.split == "validation" and r.name == "loss"]
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_epochs_are_counted_in_optimiser_steps() -> None:
+    assert epochs_of(300, 20, 1) == 15
+    assert epochs_of(301, 20, 1) == 16
+    assert epochs_of(300, 20, 3) == 43

@@ -14,7 +14,7 @@ from aetl.config import conf_dir, resolved
 from aetl.stage import selection as module
 from aetl.stage.arm import build_network, predict
 from aetl.stage.evaluate import metrics_of, oracle, scores
-from aetl.stage.selection import STATES, epochs_of, is_candidate
+from aetl.stage.selection import STATES, is_candidate
 from aetl.store.store import Entry
 from aetl.types import UserError
 from tests.tiny import MLP, World, weights
@@ -94,12 +94,6 @@ def test_about_ten_states_are_candidates_and_the_last_one_always(num_epochs: int
     assert len(found) == min(STATES, num_epochs)
     assert found[-1] == num_epochs - 1
     assert max(np.diff(found), default=0) <= -(-num_epochs // STATES)
-
-
-def test_epochs_are_counted_in_optimiser_steps() -> None:
-    assert epochs_of(300, 20, 1) == 15
-    assert epochs_of(301, 20, 1) == 16
-    assert epochs_of(300, 20, 3) == 43
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class M2(Labelled):
         number, k = len(h), self.num_classes
         every = torch.eye(k, dtype=h.dtype, device=h.device).repeat(number, 1)
         code = self.posterior(h.repeat_interleave(k, 0), every, None)
-        mean, logvar = (v.unflatten(0, (number, k)) for v in (code.mean, code.logvar))
+        mean, logvar = (v.view(number, k, v.shape[1]) for v in (code.mean, code.logvar))
         z = mean if rng is None else mean + torch.exp(0.5 * logvar) * rng.normal(mean)
         decoded = self.decode(torch.cat([z.flatten(0, 1), every], 1))
         return mean, logvar, decoded.view(number, k, *decoded.shape[1:])

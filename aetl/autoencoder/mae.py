@@ -125,7 +125,7 @@ class MAE(Layered):
         assert isinstance(last, TokenMap)
         seen = last.norm(seen)
         whole = self.mask_token.to(seen.dtype).expand_as(tokens).scatter(1, index, seen)
-        return whole.transpose(1, 2).unflatten(2, self.grid)
+        return whole.transpose(1, 2).reshape(len(whole), whole.shape[2], *self.grid)
 
     def _pixels(self, patch_mask: Tensor) -> Tensor:
         """A number for each patch as one for each pixel."""

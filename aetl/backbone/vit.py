@@ -101,7 +101,7 @@ class TokenMap(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "B T Z"]) -> Float[Tensor, "B Z R S"]:
         normed: Tensor = self.norm(tokens)
-        return normed.transpose(1, 2).unflatten(2, self.grid)
+        return normed.transpose(1, 2).reshape(len(normed), normed.shape[2], *self.grid)
 
 
 class Positions(nn.Module):

@@ -33,7 +33,7 @@ class Tokens(nn.Module):
         projected: Tensor = self.project(h)
         if self.is_map:
             return projected.flatten(2).transpose(1, 2)
-        return projected.unflatten(1, (-1, self.dim))
+        return projected.view(len(h), projected.shape[1] // self.dim, self.dim)
 
     def latent(self, tokens: Float[Tensor, "B T Z"]) -> Float[Tensor, "B ..."]:
         """The tokens as a latent of ``latent_shape``."""

@@ -51,7 +51,8 @@ class Categorical(LossTerm):
         return means.view(-1, first // self.levels, *rest)
 
     def _logits(self, reconstruction: Float[Tensor, "B ..."]) -> Float[Tensor, "B K D"]:
-        return reconstruction.flatten(1).unflatten(1, (self.levels, -1))
+        flat = reconstruction.flatten(1)
+        return flat.view(len(flat), self.levels, flat.shape[1] // self.levels)
 
     def _level(self, x: Float[Tensor, "B ..."]) -> Int[Tensor, "B D"]:
         return ((self.levels - 1) * x.clamp(0.0, 1.0)).round().long().flatten(1)

@@ -22,6 +22,8 @@ class Autoencoder(nn.Module, ABC):
 
     shape: Shape
     latent_shape: Shape
+    trains_in_turns: ClassVar[bool] = False
+    """Whether there are steps at which some parameters take no part (DDP has to look for them)."""
 
     @abstractmethod
     def forward(self, x: Float[Tensor, "B ..."], rng: Rng | None = None) -> Output:

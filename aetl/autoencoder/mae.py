@@ -110,8 +110,9 @@ class MAE(Layered):
     def _statistics(self, x: Float[Tensor, "B C H W"]) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of each patch over its pixels and channels."""
         parts = patches(x, self.size)
-        variance = parts.var(2, keepdim=True)
-        return parts.mean(2, keepdim=True), (variance + EPSILON).sqrt()
+        mean = parts.mean(2, keepdim=True)
+        variance = parts.var(2, keepdim=True) if len(x) else mean  # of nothing, torch warns
+        return mean, (variance + EPSILON).sqrt()
 
     def _encode_visible(
         self, tokens: Float[Tensor, "B T Z"], visible: Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import get_type_hints
+from typing import ClassVar, get_type_hints
 
 import torch
 from jaxtyping import Float
@@ -37,9 +37,10 @@ class Stacked(Composite):
     layers that do not take part get no gradient, so an optimiser does not move them at all.
 
     How much of training is done comes with ``rng``; without it, or at the end, the answer is the
-    whole autoencoder's. On several ranks this takes
-    ``trainer.strategy=ddp_find_unused_parameters_true``.
+    whole autoencoder's.
     """
+
+    trains_in_turns: ClassVar[bool] = True
 
     def __init__(
         self,

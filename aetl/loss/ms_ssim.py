@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import ClassVar
 
 import torch
@@ -58,7 +59,7 @@ class MSSSIM(LossTerm):
             last = number == len(self.weights) - 1
             means = (luminance * structure if last else structure).mean((2, 3))
             total = total * means.clamp(min=SMALLEST) ** weight
-        return (1.0 - total.mean(1)) * x[0].numel()
+        return (1.0 - total.mean(1)) * prod(x.shape[1:])
 
     def _refuse(self, shape: tuple[int, ...]) -> None:
         """Raise ``UserError`` for what is no image, or too small a one for the last scale."""

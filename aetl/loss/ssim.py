@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar
 
 import torch
@@ -49,7 +50,7 @@ class SSIM(LossTerm):
             )
         luminance, structure = similarity(reconstruction, x, self.window, self.sigma)
         mean = (luminance * structure).flatten(1).mean(1)
-        return (1.0 - mean) * x[0].numel()
+        return (1.0 - mean) * prod(x.shape[1:])
 
 
 def similarity(

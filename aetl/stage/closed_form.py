@@ -10,7 +10,7 @@ from aetl.data.loader import Loader
 from aetl.rng import Rng
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Training
-from aetl.tracking.history import Listener, Row
+from aetl.tracking.history import Listener, Row, over_ranks
 
 
 def fit_closed_form(
@@ -33,11 +33,11 @@ def fit_closed_form(
 
 @torch.no_grad()
 def _means(module: Training, loader: Loader) -> dict[str, float]:
-    """The means over all examples (on several ranks: over this rank's share)."""
+    """The means over all examples, of all ranks."""
     sums: dict[str, Tensor] = {}
     for i, batch in enumerate(loader):
         rng = Rng.of(module.seed, module.stage, "closed_form", i)
         for name, value in module.losses(batch, rng, i, 1.0).items():
             share = loader.joint_size(i) / max(1, len(loader.rows))
             sums[name] = sums.get(name, torch.zeros_like(value)) + share * value
-    return {name: float(total) for name, total in sums.items()}
+    return {name: over_ranks(total) for name, total in sums.items()}

@@ -92,6 +92,8 @@ class Training(pl.LightningModule):
     """
 
     stage: str
+    trains_in_turns = False
+    """Whether there are steps at which some parameters take no part."""
     history: History
     batches: Any
     """The loader of what is trained on."""
@@ -568,7 +570,11 @@ def _built(
     folder: Path, logger: Told | None, bounded: bool,
 ) -> pl.Trainer:  # fmt: skip
     epochs = epochs_of(module.total_steps, module.batches_per_epoch, module.accumulate)
+    more: dict[str, Any] = {}
+    if module.trains_in_turns and getattr(trainer, "keywords", {}).get("strategy") == "ddp":
+        more["strategy"] = "ddp_find_unused_parameters_true"
     return trainer(
+        **more,
         max_epochs=epochs if bounded else -1,
         max_steps=module.total_steps,
         logger=logger or False,

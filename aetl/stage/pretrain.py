@@ -86,6 +86,7 @@ class Pretraining(Training):
         self.autoencoder = autoencoder
         build = partial(objective.build_discriminators, autoencoder)
         self.objective: Objective = seeded(build, self.seed, "adversary")
+        self.trains_in_turns = autoencoder.trains_in_turns
         self.loader = loader
         self.validation_loader: Loader | None = None
         self.held_out: Tensor | None = None

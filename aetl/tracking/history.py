@@ -79,7 +79,7 @@ class History(pl.Callback):
         # A checkpoint is rank 0's and is loaded by all: its sums are the means over the ranks.
         sums = {
             split: {
-                name: (torch.tensor(_over_ranks(total), dtype=total.dtype), count)
+                name: (torch.tensor(over_ranks(total), dtype=total.dtype), count)
                 for name, (total, count) in values.items()
             }
             for split, values in self._sums.items()
@@ -120,7 +120,7 @@ class History(pl.Callback):
         """Turn the sums into rows; every rank takes part in the mean over ranks."""
         step, epoch = trainer.global_step, trainer.current_epoch
         new = [
-            Row(self.stage, split, step, epoch, name, _over_ranks(total / count))
+            Row(self.stage, split, step, epoch, name, over_ranks(total / count))
             for name, (total, count) in self._sums[split].items()
         ]
         self._sums[split] = {}
@@ -145,7 +145,8 @@ class History(pl.Callback):
         trainer.logged_metrics.update(values)
 
 
-def _over_ranks(value: Tensor) -> float:
+def over_ranks(value: Tensor) -> float:
+    """The mean over the ranks."""
     if ranks.world() > 1:
         everyone: list[float] = [0.0] * ranks.world()
         torch.distributed.all_gather_object(everyone, float(value))

@@ -30,14 +30,7 @@ TRANSFERRED = [
     "finetune.batch_size=9", "finetune.max_steps=4", "target.budget=25",
 ]  # fmt: skip
 AUTOENCODERS = sorted(path.stem for path in (conf_dir() / "autoencoder").glob("*.yaml"))
-NOT_YET = {
-    "identity": "has no weights to compare",
-    "pca": "the history of what is fitted in closed form differs",
-    "msda": "the history of what is fitted in closed form differs",
-    "stacked_denoising": "layers that do not train in a phase are unused parameters for DDP",
-    "parameter/adabn": "does not run in double precision, on one process either",
-    "parameter/adapters": "does not run in double precision, on one process either",
-}
+NOT_YET = {"identity": "has no weights to compare"}
 """What is known not to hold, or cannot be asked so."""
 EVERYDAY = {"vae", "feature/mmd"}
 
@@ -108,5 +101,17 @@ def test_an_autoencoder_learns_the_same(
 @pytest.mark.parametrize("transfer", all_of(STRATEGIES))
 def test_a_strategy_does_the_same(transfer: str, pair: Pair, one: World, folder: Path) -> None:
     overrides = [*TRANSFERRED, f"transfer={transfer}", *NEEDS.get(transfer, ())]
+    expected = done(one.but(*overrides), "transfer")
+    assert_same(expected, pair.do(folder, overrides, "transfer"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("transfer", ["parameter/finetune", "feature/mmd", "feature/dann"])
+def test_a_rank_without_an_example_takes_part(
+    transfer: str, pair: Pair, one: World, folder: Path
+) -> None:
+    """Of batches of one example the second rank has nothing, ever."""
+    single = ["backbone.norm=none", "finetune.batch_size=1"]
+    overrides = [*TRANSFERRED, *single, f"transfer={transfer}"]
     expected = done(one.but(*overrides), "transfer")
     assert_same(expected, pair.do(folder, overrides, "transfer"))

@@ -50,7 +50,7 @@ def test_training_and_validation_are_kept_apart() -> None:
 def test_a_value_that_is_no_mean_is_a_row_of_its_step() -> None:
     heard: list[Row] = []
     history = History("transfer", heard.extend)
-    history.add("validation", at(7, 1), "accuracy", 0.25)
+    history.add("validation", at(9, 2), "accuracy", 0.25, step=7, epoch=1)
     assert history.rows == heard == [Row("transfer", "validation", 7, 1, "accuracy", 0.25)]
 
 

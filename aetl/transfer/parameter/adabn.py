@@ -32,7 +32,7 @@ class Adabn(TransferStrategy):
         inputs = view.examples("target_inputs")
         device = network.scale.device
         parts = torch.split(torch.arange(len(inputs)), self.batch_size)
-        batches = [inputs.inputs(rows, device) for rows in parts]
+        batches = [inputs.inputs(rows, device).to(network.scale.dtype) for rows in parts]
         done: set[nn.Module] = set()
         with torch.no_grad(), eval_mode(network):
             while (layer := _first_norm(network, batches[0], done)) is not None:

@@ -70,7 +70,7 @@ def block_shapes(network: Network) -> list[tuple[nn.Module, tuple[int, ...]]]:
 
     handles = [layer.register_forward_hook(look) for _, layer in encoder_layers(network)]
     with torch.no_grad(), eval_mode(network):
-        network.features(torch.zeros(2, *network.autoencoder.shape, device=network.scale.device))
+        network.features(network.scale.new_zeros(2, *network.autoencoder.shape))
     for handle in handles:
         handle.remove()
     return found

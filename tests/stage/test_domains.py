@@ -90,6 +90,43 @@ def test_a_few_copies_are_left_out_of_pretraining(tmp_path: Path) -> None:
     assert torch.cdist(test, inputs).min() > 0
 
 
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_the_guard_takes_test_images_out_of_every_part_of_the_source(
+    tmp_path: Path, part: str
+) -> None:
+    """Each is left with its own rows less the copies, also the one that may stop pretraining."""
+    half = "source.validation_fraction=0.5"
+    plain = load(tmp_path / "plain", *overlapping(tmp_path, 20), half, "duplicates=keep")
+    rows = getattr(plain.source.split, part)
+    copies = set(range(180, 200)) & set(rows.tolist())
+    assert copies  # some lie in either part
+    found = load(tmp_path / "found", *overlapping(tmp_path, 20), half, "duplicates=drop")
+    assert getattr(found.source.split, part).tolist() == [r for r in rows if r not in copies]
+    assert found.dropped == 20
+
+
+@pytest.mark.parametrize("part", ["train", "validation"])
+def test_pretraining_on_both_domains_leaves_test_images_out_of_every_part(
+    tmp_path: Path, part: str
+) -> None:
+    """Those that the target's own pool holds, and those of the source."""
+    test = images(1, 200)
+    pool = np.concatenate([images(3, 180), test[:20]])
+    domains = load(
+        tmp_path, *overlapping(tmp_path, 2), "duplicates=drop",
+        f"target.path={save(tmp_path / 'pool.npz', pool, test)}", "target.budget=all",
+        "target.validation_fraction=0.5", "source.validation_fraction=0.5",
+    )  # fmt: skip
+    both = pretraining_domain(domains, "both")
+    rows = getattr(both.split, part)
+    assert not np.isin(both.pool.identity[rows], domains.target.test.identity).any()
+    own = getattr(domains.target.split, part)
+    there = rows[rows >= len(domains.source.pool)] - len(domains.source.pool)
+    clean = [r for r in own if r < 180]
+    assert len(clean) < len(own)  # there were some to leave out
+    assert sorted(there.tolist()) == sorted(clean)
+
+
 def test_copies_of_test_examples_in_the_targets_own_pool_are_told(tmp_path: Path) -> None:
     pool, test = images(0, 100), images(1, 50)
     for copies in (0, 7):

@@ -96,3 +96,16 @@ def test_nothing_and_everything(kind: type[Masking] | type[SaltAndPepper]) -> No
 def test_no_corruption_is_the_identity() -> None:
     x = images()
     assert NoCorruption()(x, Rng.of(0)) is x
+
+
+class Lowest(Rng):
+    """Every uniform number is 0, the least that there is."""
+
+    def uniform(self, like: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(like)
+
+
+@pytest.mark.parametrize("corruption", [Masking(fraction=0.0), SaltAndPepper(fraction=0.0)])
+def test_a_fraction_of_nothing_changes_nothing_whatever_is_drawn(corruption: Corruption) -> None:
+    x = images(3)
+    assert torch.equal(corruption(x, Lowest.of(0)), x)

@@ -169,3 +169,8 @@ def test_batches_take_no_longer_than_a_loop_written_by_hand() -> None:
         return min(times)
 
     assert fastest(by_loader) < 1.05 * fastest(by_hand)
+
+
+def test_batches_of_one_are_batches() -> None:
+    found = rows(list(loader(3, batch_size=1, shuffle=False)))
+    assert [len(batch) for batch in found] == [1, 1, 1]

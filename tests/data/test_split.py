@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aetl.data.base import Examples
 from aetl.data.split import Split, make_split
-from aetl.data.stratify import stratified_order
+from aetl.data.stratify import held_groups, stratified_order
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -193,3 +193,15 @@ def test_a_cut_off_split_is_refused_by_its_name(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match=r"a\.npz: is not a saved split"):
         Split.load(path)
+
+
+def test_a_group_that_brings_the_held_part_no_nearer_stays_in_training() -> None:
+    """Of 8 wanted and 6 held, 4 more would overshoot by as much as is lacking now."""
+    group = np.repeat([0, 1, 2], [6, 4, 6])
+    assert held_groups(group, 0.5).tolist() == [True] * 6 + [False] * 10
+
+
+def test_of_groups_that_are_all_too_large_the_smallest_is_held_out() -> None:
+    group = np.repeat([0, 1, 2], [40, 30, 30])
+    held = held_groups(group, 0.01)
+    assert set(group[held]) == {1}

@@ -7,6 +7,8 @@ from torch.distributions import Normal, kl_divergence
 
 from aetl.loss.capacity_kl import CapacityKL
 from aetl.loss.free_bits_kl import FreeBitsKL
+from aetl.loss.ladder_kl import LadderKL
+from aetl.loss.top_kl import TopKL
 from tests.loss.draw import normal
 
 
@@ -37,3 +39,16 @@ def test_a_latent_within_its_free_bits_has_no_gradient() -> None:
     FreeBitsKL(weight=1.0, free=0.5)(mean, torch.zeros(2, 2)).sum().backward()
     assert mean.grad is not None
     assert mean.grad.tolist() == [[0.0, 3.0], [0.0, 2.0]]
+
+
+def test_the_kl_of_a_ladders_top_is_that_of_the_standard_normal() -> None:
+    mean, logvar = 2.0 + normal(7, 3), normal(7, 3, seed=1)
+    torch.testing.assert_close(TopKL(weight=1.0)(mean, logvar), each_kl(mean, logvar).sum(1))
+
+
+def test_the_kl_of_a_ladders_lower_layer_is_that_of_two_normals() -> None:
+    mean, logvar, down, spread = (normal(7, 3, seed=seed) for seed in range(4))
+    reference = kl_divergence(
+        Normal(mean, (0.5 * logvar).exp()), Normal(down, (0.5 * spread).exp())
+    ).sum(1)
+    torch.testing.assert_close(LadderKL(weight=1.0)(mean, logvar, down, spread), reference)

@@ -14,6 +14,7 @@ import torch
 from hydra.utils import instantiate
 from PIL import Image
 
+from aetl.data.align import with_channels
 from aetl.data.digits import Digits
 from aetl.data.image_folder import ImageFolder
 from aetl.data.usps import Usps
@@ -328,6 +329,20 @@ def test_data_that_the_disk_does_not_hold_is_an_error_of_the_disk(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.errno == errno.EFBIG
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("opacity", [0, 51, 128, 255])
+def test_half_transparent_pixels_are_laid_on_white(opacity: int) -> None:
+    """``a x + (1 - a) 255``, and the same in grey by the luminance of the result."""
+    colour = torch.tensor([10, 120, 250], dtype=torch.uint8)
+    x = torch.cat([colour, torch.tensor([opacity], dtype=torch.uint8)]).view(1, 4, 1, 1)
+    a = opacity / 255
+    expected = [round(a * int(c) + (1 - a) * 255) for c in colour]
+    assert with_channels(x, 3).flatten().tolist() == expected
+    grey = sum(w * c for w, c in zip((0.2989, 0.587, 0.114), expected, strict=True))
+    assert abs(int(with_channels(x, 1)) - grey) <= 1
+    back = with_channels(with_channels(x, 3), 4)
+    assert back.flatten().tolist() == [*expected, 255]
 
 
 def own(path: Path, seed: int, **arrays: Any) -> str:

@@ -292,3 +292,20 @@ def test_boosting_needs_labelled_targets() -> None:
     samples = tradaboost.Samples(None, target, lambda: np.zeros((0, 2)), Rng.of(0))
     with pytest.raises(UserError, match="needs labelled targets"):
         tradaboost.both_domains(samples, "tradaboost")
+
+
+def test_of_two_equal_votes_the_lower_prediction_is_the_median() -> None:
+    """The least that half of the votes do not exceed."""
+
+    class Constant:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def predict(self, x: np.ndarray) -> np.ndarray:
+            return np.full(len(x), self.value)
+
+    ensemble = tradaboost_r2.Median()
+    ensemble.members, ensemble.votes = [Constant(2.0), Constant(1.0)], [0.5, 0.5]
+    assert ensemble.predict(np.zeros((3, 1))).tolist() == [1.0] * 3
+    ensemble.votes = [0.6, 0.4]
+    assert ensemble.predict(np.zeros((3, 1))).tolist() == [2.0] * 3

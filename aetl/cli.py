@@ -62,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] in ("--help", "-h", "help"):
         print(HELP, end="")
         return 0
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        print("aetl: the current folder is gone: cd to another one", file=sys.stderr)
+        return 2
     from aetl.ending import signals_as_exceptions, told
 
     search(paths())

@@ -16,6 +16,8 @@ _UNSHOWN = re.compile(
     "\ud800-\udfff]"  # bytes of a file's name that are no UTF-8
 )
 
+_BYTES = re.compile("[\ud800-\udfff]")
+
 _ASCII = {
     "▲": "^", "△": "(^)", "▼": "v", "▽": "(v)", "≈": "~", "○": "o", "±": "+-", "×": "x",
     "†": "*", "‡": "**", "⚠": "!", "→": "->", "←": "<-", "·": "-", "–": "-", "—": "-",
@@ -27,6 +29,11 @@ _ASCII = {
 def printable(text: str) -> str:
     """``text`` with what is not shown but obeyed in its written form, as in ``\\x1b[2J``."""
     return _UNSHOWN.sub(_written, text)
+
+
+def in_utf8(text: str) -> str:
+    """``text`` as a file can keep it: bytes of a name that are no UTF-8 as they are typed."""
+    return _BYTES.sub(_written, text)
 
 
 def one_line(text: str) -> str:

@@ -43,8 +43,8 @@ def main(argv: Sequence[str]) -> int:
         trials = None if only_failed else options.trials
         from aetl.launch import run_hydra
 
-        return search_on(options.folder, only_failed, options.jobs, trials, run_hydra)
-    return rerun(options.folder, only_failed, options.jobs)
+        return search_on(options.folder, only_failed, options.jobs, trials, run_hydra, options.cwd)
+    return rerun(options.folder, only_failed, options.jobs, options.cwd)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -62,6 +62,9 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="print JSON alone")
         else:
             command.add_argument("--jobs", type=int, help="how many at a time")
+            command.add_argument(
+                "--cwd", type=Path, metavar="DIR", help="where relative paths of its jobs start"
+            )
             add_options(command)
         if name == "resume":
             command.add_argument("--trials", type=int, help="of a search: go on to so many")

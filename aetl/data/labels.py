@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from aetl.printable import in_utf8
 from aetl.types import UserError
 
 Array = npt.NDArray[Any]
@@ -61,8 +62,9 @@ def labels_of(
 
 
 def normal(name: str) -> str:
-    """A name in the one of Unicode's forms (NFC) by which all names are compared."""
-    return unicodedata.normalize("NFC", name)
+    """A name in the one of Unicode's forms (NFC) by which all names are compared; bytes of a
+    folder's that are no UTF-8 in their written form, since records and figures hold text."""
+    return unicodedata.normalize("NFC", in_utf8(name))
 
 
 def _plain(where: str, y: Array | None, n: int) -> Array | None:

@@ -13,6 +13,7 @@ import numpy as np
 
 from aetl.files import atomic
 from aetl.model.given import Given
+from aetl.printable import in_utf8
 from aetl.report.notebook import frame_of
 from aetl.task.base import Task
 from aetl.types import Prediction, UserError
@@ -125,7 +126,7 @@ def origin(source: Given) -> dict[str, np.ndarray]:
     """The column that says which example a row is."""
     if source.names is None:
         return {"row": np.arange(len(source)) if source.rows is None else source.rows}
-    return {"path": np.array(source.names, dtype=np.str_)}
+    return {"path": np.array([in_utf8(name) for name in source.names], dtype=np.str_)}
 
 
 def check_format(path: Path) -> None:

@@ -31,10 +31,11 @@ Start = Callable[[list[str]], int]
 """Does a multirun's command line: a search goes on by doing its own again."""
 
 
-def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:
+def rerun(folder: Path, only_failed: bool, at_once: int | None, cwd: Path | None = None) -> int:
     """Run the jobs of a sweep that are not done, or only the failed ones, in their own folders."""
     with locked(folder):
         manifest = Manifest.load(folder)
+        _stand(manifest, cwd)
         mark_cut_off(manifest)
         _believe_records(manifest)
         jobs = [j for j in manifest.jobs if j.state not in ENDED]
@@ -50,8 +51,9 @@ def rerun(folder: Path, only_failed: bool, at_once: int | None) -> int:
 
 
 def search_on(
-    folder: Path, only_failed: bool, at_once: int | None, trials: int | None, start: Start
-) -> int:
+    folder: Path, only_failed: bool, at_once: int | None, trials: int | None, start: Start,
+    cwd: Path | None = None,
+) -> int:  # fmt: skip
     """Go on with a search: what was cut off, then the trials that are missing; of the trials that
     have failed nothing is learnt by failing again, so that only ``retry`` runs them."""
     from aetl.multirun.plugin import ProcessLauncher
@@ -59,6 +61,7 @@ def search_on(
     folder = folder.absolute()
     with locked(folder):
         manifest = Manifest.load(folder)
+        _stand(manifest, cwd)
         mark_cut_off(manifest)
         _believe_records(manifest)
         refuse_strange(manifest, manifest.jobs)
@@ -76,6 +79,19 @@ def search_on(
         finally:
             os.chdir(here)
             ProcessLauncher.going_on = None
+
+
+def _stand(manifest: Manifest, cwd: Path | None) -> None:
+    """Relative paths of the jobs start where the sweep was started, or where ``cwd`` says."""
+    if cwd is not None:
+        if not cwd.is_dir():
+            raise SweepRefused(f"--cwd {cwd}: no such folder")
+        manifest.cwd = str(cwd.absolute())
+    elif not os.path.isdir(manifest.cwd):
+        raise SweepRefused(
+            f"{manifest.folder}: was started in {manifest.cwd}, which is gone, and relative paths "
+            "of its jobs start there; say where they start now: --cwd DIR"
+        )
 
 
 def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:

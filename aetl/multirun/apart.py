@@ -26,8 +26,10 @@ from aetl.multirun.job import (
     Outcome,
     Surroundings,
     Work,
+    cannot_enter,
     environment_of_threads,
     outcome_of,
+    own_temporary_files,
     redirect,
     visible,
 )
@@ -83,11 +85,15 @@ def do(job: Work) -> Outcome:
     redirect(job.folder / "job.log", job.number_of_try)
     os.environ.update(job.surroundings.environment)
     os.environ.update(environment_of_threads(job.threads))
-    os.chdir(job.surroundings.folder)
+    try:
+        os.chdir(job.surroundings.folder)
+    except OSError as error:
+        return cannot_enter(job, error)
     search(paths())
     sys.argv = list(job.surroundings.argv)
     write_json(job.folder / PROCESS, {"host": socket.gethostname(), "pid": os.getpid()})
-    outcome = outcome_of(job)
+    with own_temporary_files():
+        outcome = outcome_of(job)
     sys.stdout.flush()
     sys.stderr.flush()
     return outcome

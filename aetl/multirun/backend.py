@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import BaseContext
 from typing import Any, Protocol
@@ -51,6 +53,13 @@ class Backend(Protocol):
         """Those that have ended, after at most about half a second."""
 
 
+@cache
+def _servers_folder() -> tempfile.TemporaryDirectory[str]:
+    """For temporary files of the fork server; it goes with this process. Some libraries make such a
+    folder when they are imported, and the server does not live to see their tidying up."""
+    return tempfile.TemporaryDirectory(prefix="aetl-", ignore_cleanup_errors=True)
+
+
 def start_server(threads: int, also: Sequence[str] = ()) -> BaseContext:
     """A context whose processes are forked from a server that has imported what jobs need.
 
@@ -65,7 +74,7 @@ def start_server(threads: int, also: Sequence[str] = ()) -> BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aetl.multirun.preload", *also])
-    with env_override(environment_of_threads(threads)):
+    with env_override(environment_of_threads(threads) | {"TMPDIR": _servers_folder().name}):
         ensure_running()
     return context
 

@@ -13,6 +13,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -86,13 +87,42 @@ def work(job: Work, launcher: Connection) -> None:
     die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
     _be_killed_first()
     redirect(job.folder / "job.log", job.number_of_try)
-    job.surroundings.enter(**environment_of_threads(job.threads), **visible(job.gpus))
-    outcome = outcome_of(job)
+    outcome = _outcome_there(job)
     sys.stdout.flush()
     sys.stderr.flush()
     with suppress(OSError):  # the launcher may be gone
         launcher.send(outcome)
     raise SystemExit(EXIT_CODES.get(outcome.state, 0))
+
+
+def _outcome_there(job: Work) -> Outcome:
+    try:
+        job.surroundings.enter(**environment_of_threads(job.threads), **visible(job.gpus))
+    except OSError as error:
+        return cannot_enter(job, error)
+    with own_temporary_files():
+        return outcome_of(job)
+
+
+@contextmanager
+def own_temporary_files() -> Iterator[None]:
+    """What libraries would remove at the end of the interpreter, which a job's process does not
+    live to see (W&B's client keeps pictures and tables so), is removed with its folder."""
+    tempfile.tempdir = None  # what the fork server found is not what the launcher's variables say
+    before = tempfile.gettempdir()
+    with tempfile.TemporaryDirectory(prefix="aetl-", ignore_cleanup_errors=True) as folder:
+        tempfile.tempdir = os.environ["TMPDIR"] = folder
+        try:
+            yield
+        finally:
+            tempfile.tempdir = os.environ["TMPDIR"] = before
+
+
+def cannot_enter(job: Work, error: OSError) -> Outcome:
+    """Of a job whose relative paths start in a folder that is gone, or cannot be entered."""
+    line = f"{job.surroundings.folder}: {error.strerror} (relative paths of the jobs start there)"
+    print(f"aetl: {line}", file=sys.stderr)
+    return Outcome("failed", error=line)
 
 
 def environment_of_threads(threads: int) -> dict[str, str]:

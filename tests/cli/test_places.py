@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
+from PIL import Image
 
 from aetl.cli import main
 from aetl.config import compose
@@ -109,3 +111,29 @@ def test_a_name_that_is_no_utf_8_is_refused_before_any_work(
         assert main([*TINY, f"{key}='{folder}'"]) == 2
         assert "caf\\xe9': is no UTF-8" in capfd.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_names_in_the_data_that_are_no_utf_8_are_kept_in_their_written_form(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Of a class and of files, from reading them to the table of predictions."""
+    rng = np.random.default_rng(0)
+    for name in (b"caf\xe9", b"dog"):
+        folder = Path(os.fsdecode(bytes(tmp_path / "set") + b"/" + name))
+        folder.mkdir(parents=True)
+        for i in range(20):
+            pixels = rng.integers(0, 256, (8, 8), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / os.fsdecode(b"\xff%d.png" % i))
+    data = [f"{side}={value}" for name in ("source", "target") for side, value in (
+        (f"dataset@{name}", "image_folder"), (f"{name}.path", tmp_path / "set"),
+        (f"{name}.image_size", 8))]  # fmt: skip
+    few = ["target.budget=10", "target.shift.rotation=0.0", "score=none", "backbone.hidden=[8]"]
+    assert main([*TINY, *data, *few, f"output_dir={tmp_path / 'out'}"]) == 0
+    (run,) = (path.parent for path in (tmp_path / "out").glob("2*/*/run.json"))
+    for command in (["show", run], ["compare", run], ["report", run],
+                    ["predict", run, tmp_path / "set", "-o", tmp_path / "p.csv"]):  # fmt: skip
+        capfd.readouterr()
+        assert main(list(map(str, command))) == 0, capfd.readouterr().err
+    lines = (tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()
+    assert lines[0].split(",")[:3] == ["path", "prediction", "p_caf\\xe9"]
+    assert lines[1].startswith("caf\\xe9/\\xff0.png,")

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,14 @@ def talk(folder: Path) -> None:
     subprocess.run(["echo", "said by a child"], check=True)
 
 
+def litter(folder: Path) -> None:
+    """As a library that means to tidy up when the interpreter ends."""
+    (Path(tempfile.mkdtemp()) / "table.json").write_text("{}")
+    subprocess.run([sys.executable, "-c", "import tempfile; tempfile.mkdtemp()"], check=True)
+
+
 BEHAVIOURS = {
+    "litter": litter,
     "good": lambda folder: None,
     "raise": fail,
     "misfit": misfit,

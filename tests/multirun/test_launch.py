@@ -81,6 +81,16 @@ def test_all_that_a_job_prints_is_in_its_log(
     assert "said by" not in out + err
 
 
+def test_a_job_leaves_nothing_in_the_temporary_folder(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    assert sweep("tags=[litter],[good]") == 0
+    left = [path.name for path in (tmp_path / "tmp").iterdir()]
+    assert [name for name in left if not name.startswith("pymp-")] == []
+
+
 def test_a_line_for_each_finished_job_where_nobody_watches(
     sweep: Sweep, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

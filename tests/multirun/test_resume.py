@@ -127,6 +127,59 @@ def test_a_sweep_can_be_moved_and_resumed_from_anywhere(
     assert not (tmp_path / "sweep").exists()
 
 
+def test_a_sweep_whose_working_folder_is_gone_says_so_and_goes_on_elsewhere(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert sweep("tags=[raise],[good]") == 1
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here").rmdir()
+    capfd.readouterr()
+    assert main(["sweep", "resume", "sweep"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert f"was started in {tmp_path / 'here'}, which is gone" in line
+    assert "--cwd DIR" in line
+    assert main(["sweep", "resume", "sweep", "--cwd", "nowhere"]) == 2
+    assert "--cwd nowhere: no such folder" in capfd.readouterr().err
+    assert main(["sweep", "resume", "sweep", "--cwd", "."]) == 0
+    assert ran(tmp_path / "sweep") == [2, 1]
+    assert Manifest.load(tmp_path / "sweep").cwd == str(tmp_path)
+
+
+def test_a_working_folder_that_goes_away_while_jobs_start_is_a_line_of_each(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    real = Manifest.save
+
+    def save(manifest: Manifest) -> None:
+        manifest.cwd = str(tmp_path / "gone")
+        real(manifest)
+
+    monkeypatch.setattr(Manifest, "save", save)
+    assert sweep("tags=[good],[sleep]") == 1
+    jobs = status(tmp_path / "sweep", capfd)["jobs"]
+    assert [job["state"] for job in jobs] == ["failed"] * 2
+    assert all("gone: No such file or directory" in job["error"] for job in jobs)
+    assert "relative paths of the jobs start there" in log(tmp_path / "sweep", 1)
+
+
+def test_a_command_in_a_folder_that_is_gone_ends_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "here").rmdir()
+    for command in (["-m", "logger=none", "seed=0,1"], ["logger=none"], ["compare", "."],
+                    ["sweep", "status", "."]):  # fmt: skip
+        assert main(command) == 2
+        said = capfd.readouterr().err
+        assert said == "aetl: the current folder is gone: cd to another one\n"
+    monkeypatch.chdir(tmp_path)
+
+
 def test_a_job_stopped_before_it_has_a_record_keeps_what_it_needs_to_start(
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

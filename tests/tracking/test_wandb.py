@@ -163,3 +163,18 @@ def test_an_offline_run_asks_nobody_outside(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-m", "aetl.cli", *run], env=environment, check=True)
         with pytest.raises(TimeoutError):
             proxy.accept()
+
+
+@pytest.mark.slow
+def test_the_jobs_of_a_sweep_leave_no_pictures_in_the_temporary_folder(tmp_path: Path) -> None:
+    """The client tidies up at the end of the interpreter, to which no job's process comes."""
+    (tmp_path / "tmp").mkdir()
+    few = ["source.size=160", "target.size=160", "target.budget=40", "score=none"]
+    done = subprocess.run(
+        [sys.executable, "-c", "from aetl.cli import main; raise SystemExit(main())", "-m", *TINY,
+         *few, "seed=0,1", "hydra.launcher.jobs=1", f"output_dir={tmp_path / 'out'}"],
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 2
+    assert [path.name for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == []

@@ -132,6 +132,11 @@ def refuse_strange(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
             f"{file}: {what[:120]}: runs what aetl does not ship, and a folder may come from "
             "anybody; if you know it: --trust all, or --config-dir DIR for variants in DIR"
         )
+    for link in _links(manifest, jobs):
+        raise trust.Untrusted(
+            f"{link}: is a link, so that jobs would write elsewhere, and a folder may come from "
+            "anybody; if you know it: --trust all"
+        )
     for job in jobs:
         folder = manifest.job_folder(job)
         trust.load_config(folder / "config.yaml")
@@ -160,6 +165,14 @@ def _asked(manifest: Manifest) -> Iterator[str]:
     yield from (f"backend.{key}" for key in ("setup", "additional_parameters") if backend.get(key))
     if manifest.study is not None:  # it goes on by its own command line
         yield from _strange(manifest.command[1:], Path(manifest.cwd))
+
+
+def _links(manifest: Manifest, jobs: Sequence[JobEntry]) -> Iterator[Path]:
+    """The links among what a sweep and these jobs of its write."""
+    yield from (path for path in manifest.folder.iterdir() if path.is_symlink())
+    for job in jobs:
+        for base, folders, files in os.walk(manifest.job_folder(job)):
+            yield from (p for name in (*folders, *files) if (p := Path(base, name)).is_symlink())
 
 
 def _strange(command: Sequence[str], cwd: Path) -> Iterator[str]:

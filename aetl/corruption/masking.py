@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
-from aetl.corruption.strength import Strength, strength
+from aetl.corruption.strength import Strength, share, strength
 from aetl.ranges import Fraction
 from aetl.rng import Rng
 
@@ -15,7 +15,7 @@ class Masking(Corruption):
     """Each element is zeroed with probability ``fraction``, independently of the others."""
 
     def __init__(self, *, fraction: Fraction | Strength) -> None:
-        self.fraction = fraction
+        self.fraction = share(fraction)
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
         return x * (rng.uniform(x) >= strength(self.fraction, rng))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
-from aetl.corruption.strength import Strength, strength
+from aetl.corruption.strength import Strength, share, strength
 from aetl.ranges import Fraction, Pixels
 from aetl.rng import Rng
 from aetl.types import PICTURES, DoesNotFit, ExampleKind
@@ -25,7 +25,7 @@ class PatchMasking(Corruption):
     kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
 
     def __init__(self, *, size: Pixels, fraction: Fraction | Strength) -> None:
-        self.size, self.fraction = size, fraction
+        self.size, self.fraction = size, share(fraction)
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
         if x.dim() != 4:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
-from aetl.corruption.strength import Strength, strength
+from aetl.corruption.strength import Strength, share, strength
 from aetl.ranges import Fraction
 from aetl.rng import Rng
 
@@ -16,7 +16,7 @@ class SaltAndPepper(Corruption):
     """Each element becomes 0 or 1, half and half, with probability ``fraction``."""
 
     def __init__(self, *, fraction: Fraction | Strength) -> None:
-        self.fraction = fraction
+        self.fraction = share(fraction)
 
     def __call__(self, x: Float[Tensor, "B ..."], rng: Rng) -> Float[Tensor, "B ..."]:
         u, fraction = rng.uniform(x), strength(self.fraction, rng)

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 
 from aetl.ranges import Fraction, NonNegative
 from aetl.rng import Rng
+from aetl.types import UserError
 
 
 class Strength(ABC):
@@ -29,6 +30,18 @@ class Ramp(Strength):
     def at(self, progress: float) -> float:
         done = min(1.0, progress / self.fraction) if self.fraction > 0 else 1.0
         return self.start + (self.end - self.start) * done
+
+
+def share(value: float | Strength) -> float | Strength:
+    """A strength that is a fraction, at the start, at the end and between."""
+    if isinstance(value, Strength):
+        for progress in (0.0, 0.5, 1.0):
+            if not 0.0 <= value.at(progress) <= 1.0:
+                raise UserError(
+                    f"corruption.fraction: is {value.at(progress):g} after {progress:.0%} of the "
+                    "training; expected 0 to 1 from its start to its end"
+                )
+    return value
 
 
 def strength(value: float | Strength, rng: Rng) -> float:

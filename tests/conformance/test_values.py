@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import random
+import signal
 import time
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -13,6 +15,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 import pytest
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt
+from omegaconf import OmegaConf
 
 from aetl.config import (
     HYDRA_KEYS,
@@ -24,6 +27,9 @@ from aetl.config import (
     parameters_of,
     resolved,
 )
+from aetl.ending import told
+from aetl.pipeline import run
+from aetl.tracking.record import Job
 from aetl.types import UserError
 from tests.conformance.test_configs import FILES, contexts, overrides_of
 
@@ -170,4 +176,70 @@ def test_a_share_of_the_values_is_refused_in_one_line_or_accepted() -> None:
     cases = list(all_cases(share=40))
     assert len(cases) > 400
     bad = refused_badly(random.Random(0).sample(cases, 1000))
+    assert not bad, "\n".join(bad)
+
+
+SMALL_STEPS: dict[str, dict[str, Any]] = {
+    "pretrain": {"max_steps": 1, "min_steps": 0}, "finetune": {"max_steps": 1, "min_steps": 0},
+}  # fmt: skip
+SECONDS = 60
+
+
+def one_step(plain: Mapping[str, Any], path: tuple[str, ...], folder: Path) -> str | None:
+    """How a run of one step of each stage fails; None where it is done, or refused in a line."""
+    cfg = copy.deepcopy(dict(plain))
+    cfg["output_dir"], cfg["logger"], cfg["threads"] = str(folder), {}, 1
+    cfg["store"]["dir"] = str(folder / "store")
+    for stage, few in SMALL_STEPS.items():
+        cfg[stage] |= {key: n for key, n in few.items() if path != (stage, key)}
+    for part in ("source", "target"):
+        cfg[part] |= {"size": 200} if "size" in cfg[part] and path != (part, "size") else {}
+    log = folder / "log"
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            handle = os.open(log, os.O_WRONLY | os.O_CREAT)
+            for stream in (1, 2):
+                os.dup2(handle, stream)
+            run(Job(OmegaConf.create(cfg), folder / "run", {}, [], ["aetl"]))
+            code = 0
+        except Exception as error:
+            line, code = told(error)
+            os.write(2, f"TOLD {line}".encode(errors="replace"))
+        finally:
+            os._exit(code)
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            said = log.read_text(errors="replace").rpartition("TOLD ")[2]
+            code = os.waitstatus_to_exitcode(status)
+            if code in (0, 2) and "--debug" not in said:
+                return None
+            return f"exit {code}: {said[-300:]}"
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return f"not within {SECONDS} s"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_share_of_what_is_accepted_takes_a_step_of_every_stage(tmp_path: Path) -> None:
+    """Values at the bounds of numbers: of those that a check lets pass, some are run."""
+    accepted = []
+    for name, plain, choices, paths in worlds(share=3):
+        for path in paths:
+            for value in edges(hint_of(plain, path)):
+                if answer(changed(plain, path, value), choices) is None:
+                    accepted.append((name, plain, path, value))
+    chosen = random.Random(0).sample(accepted, 40)
+    bad = []
+    for number, (name, plain, path, value) in enumerate(chosen):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        failed = one_step(changed(plain, path, value), path, folder)
+        if failed:
+            bad.append(f"{name} {'.'.join(path)}={value!r}: {failed}")
     assert not bad, "\n".join(bad)

@@ -17,6 +17,7 @@ from aetl.corruption.patch_masking import PatchMasking
 from aetl.corruption.salt_and_pepper import SaltAndPepper
 from aetl.corruption.strength import Ramp
 from aetl.rng import Rng
+from aetl.types import UserError
 from tests.tiny import MLP, World
 
 RAMP = Ramp(start=0.8, end=0.2, fraction=0.5)
@@ -61,3 +62,19 @@ def test_training_tells_how_much_of_it_is_done(tmp_path: Path) -> None:
     steps = ("pretrain.max_steps=5", "source.validation_fraction=0.0")
     World(tmp_path, *MLP, "corruption=gaussian", *noted, *steps).pretrain()
     assert Noted.seen == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda s: Masking(fraction=s),
+        lambda s: SaltAndPepper(fraction=s),
+        lambda s: PatchMasking(size=2, fraction=s),
+    ],
+    ids=["masking", "salt and pepper", "patch masking"],
+)
+@pytest.mark.parametrize("start, end", [(5.0, 0.2), (0.2, 1.5)])
+def test_a_ramp_of_a_fraction_stays_one(make: Any, start: float, end: float) -> None:
+    with pytest.raises(UserError, match="corruption.fraction: is .*; expected 0 to 1"):
+        make(Ramp(start=start, end=end, fraction=0.5))
+    Gaussian(std=Ramp(start=start, end=end, fraction=0.5))  # a deviation may be any

@@ -16,7 +16,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 from zlib import error as zlib_error
@@ -42,6 +42,8 @@ LEFT_OUT = frozenset({"store", "stages", "wandb", "export", "__pycache__"})
 DAY_ONE = (1980, 1, 1, 0, 0, 0)
 """Of every file, so that the same run gives the same archive."""
 LARGEST_LIST = 64 * 2**20
+Renew = Callable[[str, str], str]
+"""A config's digest as it is now, by its name and its digest before."""
 
 
 def pack(path: Path, file: Path, *, weights: bool = True) -> Path:
@@ -98,13 +100,17 @@ def _files(folder: Path) -> Iterator[Path]:
 def _carried(top: Path, file: Path) -> bytes:
     """A file's content without what is of this machine alone."""
     content = file.read_bytes()
-    if file.name == "config.yaml" or file.parent.name == ".hydra":
+    if _is_config(file.as_posix()):
         return _portable(top, content)
     if file.name in ("run.json", "manifest.json"):
-        config = file.with_name("config.yaml")
-        return _without_paths(
-            content, _portable(top, config.read_bytes()) if config.exists() else b""
-        )
+
+        def changed(name: str, before: str) -> str:
+            """The digest that a config has once it is packed; of one that was damaged, the old."""
+            beside = file.parent / name
+            here = beside.read_bytes() if beside.is_file() else b""
+            return _digest(_portable(top, here)) if _digest(here) == before else before
+
+        return _without_paths(content, changed)
     return content
 
 
@@ -136,8 +142,8 @@ def _moved(value: Any, places: Mapping[str, str]) -> Any:
     return value
 
 
-def _without_paths(content: bytes, config: bytes) -> bytes:
-    """A record without paths of this machine, of a run whose config is ``config`` now."""
+def _without_paths(content: bytes, changed: Renew) -> bytes:
+    """A record without paths of this machine."""
     try:
         values = json.loads(content)
     except ValueError:
@@ -147,17 +153,38 @@ def _without_paths(content: bytes, config: bytes) -> bytes:
     if "cwd" in values:
         values["cwd"] = "."
     if "check" in values and not is_altered(json.loads(content)):
-        values = _resealed(values, config)
+        values = _resealed(values, changed)
     return (json.dumps(values, indent=1) + "\n").encode()
 
 
-def _resealed(record: dict[str, Any], config: bytes) -> dict[str, Any]:
-    """The record with the digests of what was changed for another place."""
-    digests = dict(record.get("digests") or {})
-    if "config.yaml" in digests:
-        digests["config.yaml"] = hashlib.blake2b(config, digest_size=16).hexdigest()
-        record = record | {"digests": digests}
+def _resealed(record: dict[str, Any], changed: Renew) -> dict[str, Any]:
+    """The record of a run or a sweep with the digests of configs that were changed for another
+    place."""
+    if "digests" in record:
+        record = record | {"digests": _renewed(record["digests"], changed, "")}
+    if "jobs" in record:
+        jobs = [
+            job | {"digests": _renewed(job.get("digests"), changed, f"{job['folder']}/")}
+            for job in record["jobs"]
+        ]
+        record = record | {"jobs": jobs}
     return sealed(record)
+
+
+def _renewed(digests: Mapping[str, str] | None, changed: Renew, folder: str) -> dict[str, str]:
+    return {
+        name: changed(f"{folder}{name}", digest) if _is_config(name) else digest
+        for name, digest in (digests or {}).items()
+    }
+
+
+def _is_config(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.name == "config.yaml" or path.parent.name == ".hydra"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _card_of(path: Path, run: Run) -> str:
@@ -271,15 +298,27 @@ def _write(
 
 def _settle(folder: Path) -> None:
     """The data and the outputs are those of whoever unpacks."""
-    own = compose([])
+    own, before = compose([]), {}
     for config in folder.rglob("config.yaml"):
         if config.parent.name == ".hydra":
             continue
         values = yaml.safe_load(config.read_bytes())
         if isinstance(values, dict) and values.get("data_dir") == "data":
+            before[config] = _digest(config.read_bytes())
             values["data_dir"] = str(own.data_dir)
             config.write_text(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
-            record = config.with_name("run.json")
-            held = json.loads(record.read_bytes()) if record.exists() else {}
-            if "check" in held and not is_altered(held):
-                write_json(record, _resealed(held, config.read_bytes()))
+    for name in ("run.json", "manifest.json"):
+        for record in folder.rglob(name):
+            _reseal(record, before)
+
+
+def _reseal(record: Path, before: Mapping[Path, str]) -> None:
+    """Bring a record's digests up to the configs that were changed and are what it says."""
+
+    def changed(name: str, digest: str) -> str:
+        file = record.parent / name
+        return _digest(file.read_bytes()) if before.get(file) == digest else digest
+
+    held = json.loads(record.read_bytes())
+    if "check" in held and not is_altered(held):
+        write_json(record, _resealed(held, changed))

@@ -18,6 +18,7 @@ from aetl.model.archive import pack, unpack
 from aetl.model.model import Model
 from aetl.types import UserError
 from tests.model.runs import done, saved
+from tests.tiny import MLP, SMALL
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,31 @@ def test_a_sweep_is_packed_whole_with_its_table(world: Path, tmp_path: Path, cap
     there = capsys.readouterr().out
     assert main(["compare", str(world / "sweep"), "--csv"]) == 0
     assert there == capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_sweep_of_jobs_is_done_again_elsewhere_to_the_same_scores(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    monkeypatch.setenv("AETL_OUTPUT_DIR", str(here))
+    jobs = ["-m", *SMALL, *MLP, "seed=0,1", "transfer=feature/linear_probe"]
+    assert main([*jobs, f"hydra.sweep.dir={here}/sweep"]) == 0
+    assert main(["archive", str(here / "sweep"), "-o", str(tmp_path / "sweep.zip")]) == 0
+    here.rename(tmp_path / "gone")
+    monkeypatch.setenv("AETL_OUTPUT_DIR", str(there))
+    folder = unpack(tmp_path / "sweep.zip", tmp_path / "unpacked")
+    capsys.readouterr()
+    assert main(["rerun", str(folder), "--check"]) == 0
+    assert main(["sweep", "status", str(folder)]) == 0
+    config = folder / "1" / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 1", "seed: 7"))
+    assert main(["rerun", str(folder), "--check"]) == 2
+    assert "1/config.yaml: is not what" in capsys.readouterr().err
+    # What was edited before it is packed is still seen after it.
+    assert main(["archive", str(folder), "-o", str(tmp_path / "edited.zip")]) == 0
+    edited = unpack(tmp_path / "edited.zip", tmp_path / "edited")
+    assert main(["rerun", str(edited), "--check"]) == 2
 
 
 def test_without_weights_the_records_are_there_and_a_prediction_is_refused(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -123,19 +124,23 @@ _NO_GAIN = (
 
 
 def _warned(table: Sequence[Row]) -> Iterator[str]:
-    """What the runs warned of, each line once with the rows that it is about."""
-    lines: dict[str, list[Row]] = {}
+    """What the runs warned of: lines that differ in their numbers alone are one, with the rows that
+    it is about."""
+    kinds: dict[str, list[tuple[Row, str]]] = {}
     for row in table:
         for line in row.warned:
-            lines.setdefault(line, []).append(row)
-    for line, rows in list(lines.items())[:_MOST_WARNINGS]:
-        runs, of = sum(row.warned[line] for row in rows), sum(len(row.runs) for row in rows)
+            kinds.setdefault(_NUMBER.sub("#", line), []).append((row, line))
+    for found in list(kinds.values())[:_MOST_WARNINGS]:
+        rows = list({id(row): row for row, _ in found}.values())
+        runs, of = sum(row.warned[line] for row, line in found), sum(len(row.runs) for row in rows)
         which = "all rows" if len(rows) == len(table) else _few([_named(row) for row in rows])
-        yield f"⚠ {which} ({runs} of {of} runs): {line}"
-    if len(lines) > _MOST_WARNINGS:
-        yield f"⚠ {len(lines) - _MOST_WARNINGS} further warnings: aetl show RUN"
+        first = "" if len({line for _, line in found}) == 1 else ", the first"
+        yield f"⚠ {which} ({min(runs, of)} of {of} runs{first}): {found[0][1]}"
+    if len(kinds) > _MOST_WARNINGS:
+        yield f"⚠ {len(kinds) - _MOST_WARNINGS} further warnings: aetl show RUN"
 
 
+_NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?")
 _MOST_WARNINGS = 8
 
 

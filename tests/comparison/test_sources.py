@@ -178,3 +178,10 @@ def test_the_command_takes_the_option(
         assert row["gain_mean"] == expected
         assert "the code (aetl) changed" in said.err + caplog.text
         caplog.clear()
+
+
+def test_warnings_that_differ_in_their_numbers_alone_are_one_line(tmp_path: Path) -> None:
+    for seed in range(3):
+        write_run(tmp_path / str(seed), seed=seed, warnings=[f"the error is 0.{seed + 1}e-3 of 12"])
+    (told,) = [line for line in remarks([*table(tmp_path).values()]) if "⚠" in line]
+    assert told == "⚠ all rows (3 of 3 runs, the first): the error is 0.1e-3 of 12"

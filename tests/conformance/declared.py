@@ -10,15 +10,32 @@ NOTHING = ""
 
 _TRAIN_EVERYTHING = {
     "control": ("scratch", "source_only"),
-    "feature": ("mmd", "jan", "coral", "dann", "cdan", "deep_jdot", "domain_separation"),
+    "feature": (
+        "mmd",
+        "jan",
+        "coral",
+        "dann",
+        "cdan",
+        "deep_jdot",
+        "domain_separation",
+        "mcc",
+        "mdd",
+    ),
     "parameter": (
         *("finetune", "layerwise_decay", "gradual_unfreezing", "lp_ft", "l2_sp", "delta", "bss"),
         *("distillation", "model_soup", "adabn"),
     ),
     "instance": (
         *("density_ratio", "kmm", "kliep", "ulsif", "rulsif", "knn_weights", "latent_density"),
-        *("elbo_weights", "reconstruction_error", "bbse", "select_best", "pseudo_labels"),
-        *("generated", "latent_augmentation"),
+        *(
+            "elbo_weights",
+            "reconstruction_error",
+            "bbse",
+            "target_shift",
+            "select_best",
+            "pseudo_labels",
+        ),
+        *("pseudo_labels", "generated", "latent_augmentation"),
     ),
 }
 _IN_CLOSED_FORM = {
@@ -34,7 +51,7 @@ _IN_CLOSED_FORM = {
             "subspace_alignment",
             "tca",
         ),
-        *("optimal_transport", "msda", "sda"),
+        *("optimal_transport", "msda", "sda", "linear_transport", "label_transport"),
     ),
     "instance": ("tradaboost", "tradaboost_r2", "self_training"),
 }

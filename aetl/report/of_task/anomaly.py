@@ -72,7 +72,7 @@ def roc(
     twin: Float[np.ndarray, " N"] | None,
 ) -> Figure:  # fmt: skip
     with style():
-        figure, axes = axes_grid(3.6, 3.4)
+        figure, axes = axes_grid(4.6, 4.2)
         ax = axes[0, 0]
         ax.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, alpha=0.6)
         if twin is not None:
@@ -81,5 +81,5 @@ def roc(
         ax.set(xlabel="false alarms", ylabel="anomalies found", xlim=(0, 1), ylim=(0, 1.01))
         ax.grid()
         ax.legend(loc="lower right")
-        figure.subplots_adjust(left=0.17, right=0.96, bottom=0.16, top=0.96)
+        figure.subplots_adjust(left=0.14, right=0.97, bottom=0.13, top=0.97)
     return figure

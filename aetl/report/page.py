@@ -25,6 +25,7 @@ from aetl.report.markup import (
 )
 from aetl.report.panel import budget_text, signed
 from aetl.secret import masked_yaml
+from aetl.types import SUPERVISED
 
 PAGE = "report.html"
 
@@ -117,7 +118,7 @@ def _header(run: Run) -> Html:
         ("transfer", run.transfer),
         ("autoencoder", run.autoencoder),
         ("loss", run.loss),
-        ("budget", budget_text(run.budget)),
+        ("budget", _budget(run)),
         ("selector", run.selector),
         ("seed", run.seed),
     ]
@@ -129,6 +130,13 @@ def _header(run: Run) -> Html:
     title = tag("h1", f"{run.source} → {run.target}")
     eyebrow = tag("p", "aetl run", class_="eyebrow")
     return tag("header", eyebrow, title, chips(pairs), error, *_warnings(run))
+
+
+def _budget(run: Run) -> str:
+    """Of labels, or of examples where an arm is given no label."""
+    text = budget_text(run.budget)
+    labelled = run.record.get("task", "classification") in SUPERVISED
+    return text if labelled else text.replace("label", "example")
 
 
 def _warnings(run: Run) -> Iterable[Html]:
@@ -209,7 +217,9 @@ def _cost(run: Run) -> dict[str, object]:
     cost, kept = (record.get(name) or {} for name in ("cost", "retention"))
     oracle = (record.get("oracle") or {}).get(run.metric)
     found: dict[str, object] = {
-        "labels": record.get("labels"),
+        "labels" if record.get("task", "classification") in SUPERVISED else "examples": record.get(
+            "labels"
+        ),
         "parameters trained": f"{cost['parameters_trained']:,}" if cost else None,
         "seconds of the transfer": f"{cost['seconds']:.1f}" if cost else None,
         "oracle": None

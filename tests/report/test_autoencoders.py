@@ -170,8 +170,8 @@ def test_a_variant_that_runs_warn_of_is_marked(tmp_path: Path) -> None:
         transfer="feature/knn", warnings=[line],
     )  # fmt: skip
     text = write_sweep_page([tmp_path]).read_text(encoding="utf-8")
-    assert text.count("⚠") == 1
-    assert f'title="{line} (1 of 4 seeds)"' in text
+    assert text.count(f'title="{line} (1 of 4 seeds)"') == 1  # in the ranking
+    assert text.count("⚠") == 3  # there, at its row, and in the remark below the table
 
 
 def test_a_sweep_of_one_autoencoder_has_no_ranking(tmp_path: Path) -> None:

@@ -70,17 +70,21 @@ def _conclude_sweeps() -> None:
     """
     import logging
 
+    from aetl.comparison.rows import rows
     from aetl.comparison.run import find_runs
     from aetl.multirun.plugin import ProcessLauncher
-    from aetl.report.formats import compare
+    from aetl.report.formats import compare, verdict_lines
     from aetl.report.sweep_page import write_sweep_page
+    from aetl.tracking.verdicts import log_verdicts
 
     logging.getLogger().setLevel(logging.WARNING)
     ProcessLauncher.give_back()
     for folder in ProcessLauncher.ended:
-        if find_runs([folder]).done:
+        if runs := find_runs([folder]).done:
             compare([folder])
-            print(write_sweep_page([folder]))
+            page = write_sweep_page([folder])
+            log_verdicts(folder, [run.folder for run in runs], verdict_lines(rows(runs)), page)
+            print(page)
 
 
 def _task(cfg: DictConfig) -> float | list[float]:

@@ -25,6 +25,8 @@ STATUSES = {"finished": "done", "failed": "failed", "running": "running"}
 """Any other state is that of a run that was cut off."""
 SCORES = {"scores": "evaluate/test/", "twin": "evaluate/twin/", "gain": "evaluate/gain/",
           "reconstruction": "evaluate/reconstruction/", "seconds": "seconds/"}  # fmt: skip
+VERDICTS = "verdicts_of"
+"""In the config of a run that holds a sweep's verdicts, and is no job's."""
 SECONDS = 30
 _NAME = re.compile(r"[A-Za-z0-9_-][\w.-]*")
 """Of an entity, a project or a run: each is the name of a folder, and nothing above it."""
@@ -38,7 +40,11 @@ def local(path: Path) -> Path:
     entity, _, project = text.removeprefix(PREFIX).partition("/")
     if not _NAME.fullmatch(entity) or not _NAME.fullmatch(project):
         raise ConfigError(f"{text}: expected {PREFIX}ENTITY/PROJECT")
-    runs = [(run.id, *_read(run)) for run in _runs(entity, project) if _NAME.fullmatch(run.id)]
+    runs = [
+        (run.id, *_read(run))
+        for run in _runs(entity, project)
+        if _NAME.fullmatch(run.id) and VERDICTS not in run.config
+    ]
     others = sum(not record for _, record, _ in runs)
     if others == len(runs):  # none, or none of ours
         raise ConfigError(f"{text}: there are no runs of aetl")

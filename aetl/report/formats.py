@@ -16,6 +16,7 @@ from aetl.comparison.rows import CSV_KEYS, Family, Row, rows
 from aetl.comparison.run import Found, find_runs
 from aetl.config import ConfigError
 from aetl.files import write_text
+from aetl.report.panel import budget_text, panels, said
 from aetl.report.remarks import changed_code, changed_groups
 from aetl.report.spreadsheet import csv_of
 
@@ -130,6 +131,21 @@ def render_csv(table: Sequence[Row], details: bool = False) -> str:
         line |= {f"score_{name}": value for name, value in line.pop("transferability", {}).items()}
     keys = dict.fromkeys([*CSV_KEYS, *(key for line in lines for key in line)])
     return csv_of(lines, list(keys))
+
+
+def verdict_lines(table: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of each arm its name, outcome and verdict in words and symbol, and the CSV's numbers."""
+    names = {panel_row: panel.arms[panel_row.arm] for panel in panels(table)
+             for panel_row in panel.rows}  # fmt: skip
+    pairs = len({(row.source, row.target, row.metric) for row in table}) > 1
+    lines = []
+    for row in (row for row in table if not row.is_baseline):
+        where = f"{row.source} → {row.target}, {row.metric}, " if pairs else ""
+        name = f"{where}{names[row]}, {budget_text(row.budget)}"
+        lines.append(
+            {"name": name, "outcome": row.outcome} | row.values(CSV_KEYS) | {"verdict": said(row)}
+        )
+    return lines
 
 
 def _render(table: Sequence[Row], format: Format, details: bool) -> str:

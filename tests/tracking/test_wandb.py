@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import wandb
 
 from aetl.cli import main
 from aetl.data.base import Examples
+from aetl.tracking.verdicts import log_verdicts
 from aetl.tracking.wandb import columns_of
 from tests.tracking.offline import read
 
@@ -176,5 +178,41 @@ def test_the_jobs_of_a_sweep_leave_no_pictures_in_the_temporary_folder(tmp_path:
         env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 2
+    assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 3  # and the verdicts
     assert [path.name for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_a_sweeps_verdicts_are_a_run_beside_those_of_its_jobs(tmp_path: Path) -> None:
+    sweep = tmp_path / "sweep"
+    arms = "transfer=parameter/finetune,feature/knn"
+    assert main(["-m", *TINY, arms, f"output_dir={tmp_path}", f"hydra.sweep.dir={sweep}",
+                 "hydra.launcher.jobs=1", "score=none"]) == 0  # fmt: skip
+    runs = [read(folder) for folder in (tmp_path / "wandb").glob("offline-run-*")]
+    (verdicts,) = (run for run in runs if run["job_type"] == "verdicts")
+    assert len(runs) == 3
+    assert verdicts["config"]["verdicts_of"] == "sweep"
+    assert "aetl" not in verdicts["config"]
+    assert verdicts["summary"]["verdicts/unknown"] == 2, "one seed says nothing"
+    told = {key: value for key, value in verdicts["summary"].items() if key.startswith("verdict/")}
+    assert told == {"verdict/feature/knn, 100 labels": "? unknown",
+                    "verdict/parameter/finetune, 100 labels": "? unknown"}  # fmt: skip
+    assert verdicts["summary"]["table._type"] == "table-file"
+    assert verdicts["summary"]["report._type"] == "html-file"
+    assert verdicts["exit"] == 0
+
+
+def test_a_service_that_fails_costs_a_sweep_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "wandb.json").write_text('{"project": "p", "files": "/a/b/c"}')
+
+    def fails(**_: object) -> None:
+        raise wandb.Error("no space")
+
+    monkeypatch.setattr(wandb, "init", fails)
+    line = {"name": "a", "outcome": "positive", "verdict": "▲ positive"}
+    log_verdicts(tmp_path, [tmp_path / "0"], [line], tmp_path / "report.html")
+    assert "W&B: no verdicts of this sweep: no space" in caplog.text
+    log_verdicts(tmp_path, [tmp_path / "1"], [line], tmp_path / "report.html")  # no run of W&B's

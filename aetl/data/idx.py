@@ -30,8 +30,8 @@ class Idx(Dataset):
     def read(self) -> tuple[Examples, Examples]:
         train_x, train_y, test_x, test_y = self._files()
         return (
-            _read_pair(train_x, train_y, self.classes),
-            _read_pair(test_x, test_y, self.classes),
+            read_pair(train_x, train_y, self.classes),
+            read_pair(test_x, test_y, self.classes),
         )
 
     def kept_by(self) -> Any:
@@ -48,7 +48,7 @@ class Idx(Dataset):
         return ensure_files(folder, names, fetch if self.download else None)
 
 
-def _read_pair(images: Path, labels: Path, classes: tuple[str, ...]) -> Examples:
+def read_pair(images: Path, labels: Path, classes: tuple[str, ...]) -> Examples:
     x = _read_file(images, mnist.read_image_file)
     y = _read_file(labels, mnist.read_label_file)
     if len(x) != len(y):

@@ -24,8 +24,8 @@ def names_of(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> dict[str, 
     """
     target = plain["target"]
     return {
-        "source": _domain(choices.get("dataset@source"), plain["source"]),
-        "target": _domain(choices.get("dataset@target"), target),
+        "source": _domain(choices.get("dataset@source"), plain["source"], plain.get("data_dir")),
+        "target": _domain(choices.get("dataset@target"), target, plain.get("data_dir")),
         "autoencoder": _autoencoder(choices.get("autoencoder"), plain["autoencoder"]),
         "loss": _several(choices.get("loss"), plain["loss"]),
         "transfer": _several(choices.get("transfer"), plain["transfer"], with_family=True),
@@ -106,13 +106,19 @@ def _autoencoder(choice: Any, node: Mapping[str, Any]) -> str:
     return f"{name} ({labels} source labels)" if labels else name
 
 
-def _domain(choice: Any, node: Mapping[str, Any]) -> str:
+WHICH = ("domain", "form", "name", "speaker", "where")
+"""Keys of data sets that say which domain of several it is."""
+
+
+def _domain(choice: Any, node: Mapping[str, Any], data_dir: str | None) -> str:
     name = str(choice or "?")
     path = node.get("path")
-    if isinstance(path, str):
+    if isinstance(path, str) and not (data_dir and path.startswith(f"{data_dir}/")):
         name = f"{name}:{path.rstrip('/').rpartition('/')[2]}"
-    if node.get("where"):
-        name = f"{name}[{node['where']}]"
+    said = [str(node[key]) for key in WHICH if isinstance(node.get(key), str)]
+    which = [value for value in said if value != choice]
+    if which:
+        name = f"{name}[{', '.join(which)}]"
     shift = node.get("shift") or {}
     neutral = {"contrast": 1.0}
     moved = [

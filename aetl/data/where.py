@@ -16,13 +16,14 @@ _COMPARISONS = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.gre
 
 
 def rows_where(columns: Mapping[str, Array], condition: str, place: str) -> npt.NDArray[np.bool_]:
-    """Which rows fulfil all conditions, joined by `` and ``.
+    """Which rows fulfil all conditions, joined by `` and ``; after a ``!`` all other rows.
 
     ``=`` and ``!=`` compare texts (``|`` between several), the others numbers. ``columns`` are
     numbers (NaN where there is none) or texts ('' where there is none), by name.
     """
     chosen = np.ones(len(next(iter(columns.values()), ())), bool)
-    for part in condition.split(" and "):
+    inner = condition.strip().removeprefix("!")
+    for part in inner.split(" and "):
         found = _CONDITION.match(part)
         if found is None:
             raise UserError(f"where={condition}: '{part}' is no condition, e.g. site=A or age>=60")
@@ -38,6 +39,7 @@ def rows_where(columns: Mapping[str, Array], condition: str, place: str) -> npt.
         except ValueError:
             raise UserError(f"where={condition}: '{value}' is no number") from None
         chosen &= _COMPARISONS[sign](_as_numbers(columns[column]), bound)
+    chosen = ~chosen if condition.strip().startswith("!") else chosen
     if not chosen.any():
         raise UserError(f"where={condition}: no row of {place} fulfils it")
     return chosen
@@ -45,7 +47,7 @@ def rows_where(columns: Mapping[str, Array], condition: str, place: str) -> npt.
 
 def columns_of(condition: str | None) -> list[str]:
     """The columns that a condition looks at."""
-    parts = [] if condition is None else condition.split(" and ")
+    parts = [] if condition is None else condition.strip().removeprefix("!").split(" and ")
     return [found["column"] for part in parts if (found := _CONDITION.match(part))]
 
 

@@ -287,3 +287,11 @@ def test_a_table_is_the_same_from_the_store(build, tmp_path: Path) -> None:
         assert test.fingerprint() == plain_test.fingerprint()
         assert train.reading == plain.reading
         assert train.scale.as_dict() == plain.scale.as_dict()
+
+
+def test_a_condition_after_an_exclamation_mark_chooses_all_others(load) -> None:
+    one, _ = load(frame(), **KEYS, where="site=A", test_fraction=0.1)
+    others, _ = load(frame(), **KEYS, where="!site=A", test_fraction=0.1)
+    same, _ = load(frame(), **KEYS, where="site!=A", test_fraction=0.1)
+    assert len(one) + len(others) in range(50, 56)
+    assert others.fingerprint() == same.fingerprint()

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str]) -> int:
-    """What a run's arm predicts for new data: an image, a folder of images, an .npz, a data set.
+    """What a run's arm predicts for new data: an image, a table, a recording, a text, a folder of
+    them, an .npz, a data set.
 
     Without DATA, for the run's own test set, which it then compares with the run's predictions
     (exit code 1 where they differ). New data is taken as it is: no shift is put on it.
@@ -35,7 +36,8 @@ def parser_of(verb: str, what: str | None) -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument(
         "data", nargs="?", metavar="DATA",
-        help="an image, a folder of images, an .npz, or an option of dataset (aetl ls dataset)",
+        help="an image, a table, a recording, a text, a folder of them, an .npz, or an option of "
+        "dataset (aetl ls dataset)",
     )  # fmt: skip
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="keys of that data set, e.g. path=..."

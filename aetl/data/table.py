@@ -118,7 +118,9 @@ class Table(Dataset):
         scale = self.fitted(train, source)
         if scale is not None and scale is not getattr(source, "scale", None):
             scale = _of_numbers(scale, train, fitted)
-        reading = {"columns": fitted}
+        options = {"separator": self.separator, "decimal": self.decimal, "encoding": self.encoding,
+                   "missing": list(self.missing)}  # fmt: skip
+        reading = {"columns": fitted, "table": options}
         train, test = (
             replace(
                 part, x=part.x if scale is None else scale(part.x), scale=scale, reading=reading
@@ -421,6 +423,31 @@ def apply_columns(part: Examples, fitted: Fitted) -> Examples:
             x[start + codes, np.arange(len(part))] = 1
         start += len(_names(column))
     return replace(part, x=torch.from_numpy(np.ascontiguousarray(x.T)), columns=tuple(names))
+
+
+def examples_of(where: str, frame: "pd.DataFrame", fitted: Fitted) -> Examples:
+    """New rows with the columns that were fitted, whatever their order; refuses a missing one."""
+    lacking = [column["name"] for column in fitted if column["name"] not in frame]
+    if lacking:
+        raise UserError(
+            f"{where}: has no column {shown(lacking)}, which the model needs; it has {shown(frame)}"
+        )
+    x = np.empty((len(frame), len(fitted)), np.float32)
+    for place, column in enumerate(fitted):
+        given = frame[column["name"]]
+        if column["type"] == "number":
+            numbers = _numbers(where, given).to_numpy(np.float64)
+            _refuse_infinite(where, column["name"], numbers)
+            x[:, place] = numbers
+        else:
+            position = {text: k for k, text in enumerate(column["categories"])}
+            named, back = np.unique(texts(given), return_inverse=True)
+            codes = np.array([position.get(str(text), np.nan) for text in named], np.float32)
+            x[:, place] = codes[back.reshape(-1)]
+    unknown = torch.full((len(frame),), -1)
+    raw = Examples(torch.from_numpy(x), unknown, (), np.zeros(len(frame), np.uint64),
+                   reading={"raw": fitted})  # fmt: skip
+    return apply_columns(raw, fitted)
 
 
 def _names(column: Mapping[str, Any]) -> list[str]:

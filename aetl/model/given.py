@@ -6,7 +6,7 @@ Read in parts, so that a folder needs no more memory than a part of it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,16 @@ from torch import Tensor
 
 from aetl.data.align import align
 from aetl.data.arrays import Layout
+from aetl.data.audio_folder import AudioFolder
 from aetl.data.base import Examples
 from aetl.data.folder import threaded
 from aetl.data.image_folder import SUFFIXES, decode
 from aetl.data.npz import load_arrays
+from aetl.data.sound import Sound
+from aetl.data.sparse import rows_of
+from aetl.data.table import examples_of, read_frame
+from aetl.data.text_folder import TextFolder, text_in
+from aetl.data.words import Words
 from aetl.model.preprocessing import Preprocessing
 from aetl.types import UserError
 
@@ -65,7 +71,23 @@ class Arrays(Given):
         return len(self.x)
 
     def part(self, start: int, stop: int) -> Examples:
-        return self.preprocessing(self.x[start:stop])
+        return self.preprocessing(rows_of(self.x, torch.arange(start, min(stop, len(self.x)))))
+
+
+class Files(Given):
+    """Recordings or texts in files of their own, read when their turn comes."""
+
+    def __init__(
+        self, files: Sequence[Path], names: list[str], prep: Preprocessing,
+        read: Callable[[list[Path]], Tensor],
+    ) -> None:  # fmt: skip
+        self.files, self.names, self.preprocessing, self.read = list(files), names, prep, read
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def part(self, start: int, stop: int) -> Examples:
+        return self.preprocessing(self.read(self.files[start:stop]))
 
 
 class ImageFiles(Given):
@@ -91,7 +113,8 @@ class ImageFiles(Given):
 def given(data: Any, preprocessing: Preprocessing, layout: Layout = "auto") -> Given:
     """``data`` as a model takes it.
 
-    A path of an image, a folder of images, or an ``.npz`` of arrays; several paths of images; an
+    A path of an image, a table, a recording, a text, a folder of them, or an ``.npz`` of arrays;
+    several paths of images; an
     array or a tensor of examples, or one mapping them by name; ``Examples``. ``UserError``
     for what is none of these, or does not fit the model.
     """
@@ -132,26 +155,68 @@ def _examples(examples: Examples, preprocessing: Preprocessing) -> Given:
 def _path(path: Path, preprocessing: Preprocessing, layout: Layout) -> Given:
     if path.is_dir():
         return _folder(path, preprocessing)
+    if path.is_file() and path.suffix.lower() in TABLES and "columns" in preprocessing.reading:
+        return _table(path, preprocessing)
+    if path.is_file() and path.suffix.lower() in _suffixes(preprocessing) - SUFFIXES:
+        return _files([path], path.parent, preprocessing)
     if not path.is_file():
         raise UserError(f"{path}: there is no such file or folder")
     if path.suffix.lower() == ".npz":
         return _named(str(path), load_arrays(path), preprocessing, layout)
     if path.suffix.lower() in SUFFIXES:
         return _images([path], path.parent, preprocessing)
-    kinds = " ".join(sorted({".npz", *SUFFIXES}))
+    kinds = " ".join(sorted({".npz", *_suffixes(preprocessing)}))
     raise UserError(f"{path}: is of no known kind ({kinds})")
 
 
+TABLES = frozenset({".csv", ".tsv", ".parquet", ".pq"})
+
+
+def _suffixes(preprocessing: Preprocessing) -> frozenset[str]:
+    """The endings of what a model reads, by what it was made from."""
+    reading = preprocessing.reading
+    if "columns" in reading:
+        return TABLES
+    if "sound" in reading:
+        return AudioFolder.wanted.suffixes
+    return TextFolder.wanted.suffixes if "words" in reading else frozenset(SUFFIXES)
+
+
+def _table(path: Path, preprocessing: Preprocessing) -> Given:
+    frame, _ = read_frame(path, **preprocessing.reading["table"])
+    found = examples_of(str(path), frame, preprocessing.reading["columns"])
+    return Arrays(found.x, preprocessing)
+
+
+def _files(files: list[Path], root: Path, preprocessing: Preprocessing) -> Given:
+    """Recordings or texts, read as the run read its own."""
+    names = [str(file.relative_to(root)) for file in files]
+    if "sound" in preprocessing.reading:
+        sound = Sound.from_dict(preprocessing.reading["sound"])
+        return Files(
+            files, names, preprocessing,
+            lambda some: torch.from_numpy(np.stack(threaded(sound.read, some))),
+        )  # fmt: skip
+    words = Words.from_dict(preprocessing.reading["words"])
+    return Files(
+        files, names, preprocessing, lambda some: words([text_in(file, "utf-8") for file in some])
+    )
+
+
 def _folder(folder: Path, preprocessing: Preprocessing) -> Given:
+    suffixes = _suffixes(preprocessing)
     files = sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in SUFFIXES
+        if file.suffix.lower() in suffixes
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
     if not files:
-        raise UserError(f"{folder}: holds no images ({' '.join(sorted(SUFFIXES))})")
+        what = "images" if suffixes == SUFFIXES else "files that this model reads"
+        raise UserError(f"{folder}: holds no {what} ({' '.join(sorted(suffixes))})")
+    if "sound" in preprocessing.reading or "words" in preprocessing.reading:
+        return _files(files, folder, preprocessing)
     return _images(files, folder, preprocessing)
 
 

@@ -6,7 +6,8 @@ data come from that sensor already; what it does to the run's own data belongs t
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ class Preprocessing:
     source's: in two steps, since this is what the run's own went through. Series take the source's
     length. Other kinds have their shape; ``scale`` is that of the target's training rows. ``form``
     settles what was guessed when the run read its data (the value of white, the depth of image
-    files), so that new data are not guessed anew; ``shape`` is what the network sees.
+    files), so that new data are not guessed anew; ``reading`` is how tables, texts and recordings
+    became numbers; ``shape`` is what the network sees.
     """
 
     kind: ExampleKind
@@ -48,6 +50,7 @@ class Preprocessing:
     form: Format
     scale: Scale | None
     binarise: Binarise = "none"
+    reading: Mapping[str, Any] = field(default_factory=dict)
 
     @staticmethod
     def of(domains: Domains) -> Preprocessing:
@@ -58,7 +61,7 @@ class Preprocessing:
             form = Format("vector" if pool.kind == "tokens" else pool.kind, "first")
         return Preprocessing(
             pool.kind, target.read_shape, pool.shape, pool.columns, form, pool.scale,
-            target.node.get("binarise", "none"),
+            target.node.get("binarise", "none"), dict(pool.reading),
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -66,7 +69,7 @@ class Preprocessing:
         return {
             "kind": self.kind, "read_shape": self.read_shape, "shape": self.shape,
             "columns": self.columns, "form": asdict(self.form), "scale": scale,
-            "binarise": self.binarise,
+            "binarise": self.binarise, "reading": dict(self.reading),
         }  # fmt: skip
 
     @staticmethod
@@ -74,8 +77,10 @@ class Preprocessing:
         read_shape, shape, columns = (tuple(plain[k]) for k in ("read_shape", "shape", "columns"))
         form = Format(**plain["form"])
         scale = None if plain["scale"] is None else Scale.from_dict(plain["scale"])
-        binarise = plain.get("binarise", "none")
-        return Preprocessing(plain["kind"], read_shape, shape, columns, form, scale, binarise)
+        return Preprocessing(
+            plain["kind"], read_shape, shape, columns, form, scale,
+            plain.get("binarise", "none"), plain.get("reading", {}),
+        )  # fmt: skip
 
     @property
     def takes(self) -> str:

@@ -1,0 +1,109 @@
+"""Raw tables, recordings and texts go into a model as the run read its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from aetl.model.model import Model
+from aetl.types import UserError
+from tests.model.runs import done, saved
+
+N = 160
+WHOLE = ["source.size=null", "target.size=null", "target.shift.rotation=0.0", "target.budget=20"]
+
+
+def both(dataset: str, **keys: str) -> list[str]:
+    """The overrides of a data set for both domains."""
+    chosen = [f"dataset@{side}={dataset}" for side in ("source", "target")]
+    return [*chosen, *(f"{side}.{k}={v}" for side in ("source", "target") for k, v in keys.items())]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame, Model]:
+    folder = tmp_path_factory.mktemp("table")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({
+        "age": rng.integers(20, 90, N), "dose": rng.normal(3, 2, N).round(3),
+        "colour": rng.choice(["red", "green"], N), "ill": rng.choice(["no", "yes"], N),
+    })  # fmt: skip
+    frame.loc[::7, "dose"] = np.nan
+    frame.to_csv(folder / "own.csv", index=False)
+    keys = {"path": str(folder / "own.csv"), "target": "ill"}
+    return folder, frame, Model.load(done(folder, *both("table", **keys), *WHOLE))
+
+
+def test_rows_in_another_order_of_columns_are_predicted_as_the_run_s(table: Any) -> None:
+    folder, frame, model = table
+    kept = saved(model.folder)
+    rows = frame.iloc[kept["row"]]
+    rows[["colour", "ill", "dose", "age"]].to_csv(folder / "new.csv", index=False)
+    found = model.predict(folder / "new.csv", progress=False)
+    np.testing.assert_allclose(found.probability, kept["probability"], atol=1e-6)
+    rows.drop(columns="ill").to_parquet(folder / "new.parquet")
+    again = model.predict(folder / "new.parquet", progress=False)
+    np.testing.assert_array_equal(again.probability, found.probability)
+
+
+def test_holes_and_unseen_categories_are_taken_and_missing_columns_are_not(table: Any) -> None:
+    folder, _, model = table
+    (folder / "new.csv").write_text("age,dose,colour\n30,,blue\n40,1.5,\n")
+    assert len(model.predict(folder / "new.csv", progress=False)) == 2
+    for text, said in (
+        ("age,colour\n30,red\n", "has no column dose, which the model needs; it has age, colour"),
+        ("age,dose,colour\nold,1,red\n", "column age holds 'old' in row 0"),
+        ("age,dose,colour\n3,inf,red\n", "column dose holds inf in row 0"),
+        ("age,dose,colour\n3,1\n3,1,red,4\n", "line 3 has 4 fields"),
+    ):
+        (folder / "new.csv").write_text(text)
+        with pytest.raises(UserError, match=said) as caught:
+            model.predict(folder / "new.csv", progress=False)
+        assert "\n" not in str(caught.value)
+
+
+def test_recordings_of_another_rate_are_resampled(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    sounds = tmp_path / "sounds"
+    for label, frequency in (("low", 300), ("high", 1200)):
+        (sounds / label).mkdir(parents=True)
+        for k in range(40):
+            wave = np.sin(2 * np.pi * (frequency + 5 * k) * np.arange(400) / 4000)
+            soundfile.write(sounds / label / f"{k}.wav", 0.3 * wave, 4000)
+    keys = {"path": str(sounds), "mels": "8", "window": "64", "hop": "32"}
+    model = Model.load(done(tmp_path, *both("audio_folder", **keys), *WHOLE))
+    kept = saved(model.folder)
+    files = [sounds / name for name in kept["path"].tolist()]
+    found = model.predict(sounds, progress=False)
+    by_name = dict(zip(found.columns["path"].tolist(), found.probability, strict=True))
+    for file, probability in zip(files, kept["probability"], strict=True):
+        name = str(file.relative_to(sounds))
+        np.testing.assert_allclose(by_name[name], probability, atol=1e-6)
+    wave = np.sin(2 * np.pi * 310 * np.arange(800) / 8000)
+    soundfile.write(tmp_path / "twice.wav", 0.3 * wave, 8000)
+    soundfile.write(tmp_path / "once.wav", 0.3 * wave[::2], 4000)
+    pair = [
+        model.predict(tmp_path / f"{name}.wav", progress=False).probability[0]
+        for name in ("twice", "once")
+    ]
+    np.testing.assert_allclose(*pair, atol=0.05)
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    with pytest.raises(UserError, match=r"bad\.wav: is cut off or no recording"):
+        model.predict(tmp_path / "bad.wav", progress=False)
+
+
+def test_texts_have_the_words_of_the_run(tmp_path: Path) -> None:
+    texts = tmp_path / "texts"
+    for label in ("good", "bad"):
+        (texts / label).mkdir(parents=True)
+        for k in range(30):
+            (texts / label / f"{k}.txt").write_text(f"a {label} book number {k % 5}")
+    model = Model.load(done(tmp_path, *both("text_folder", path=str(texts)), *WHOLE,
+                            "duplicates=keep"))  # fmt: skip
+    found = model.predict(texts / "good", progress=False)
+    assert len(found) == 30
+    (tmp_path / "new.txt").write_text("A GOOD book; unseen words")
+    assert len(model.predict(tmp_path / "new.txt", progress=False)) == 1

@@ -286,7 +286,7 @@ def draw(rows: list[tuple[Setting, float, float]], path: Path) -> None:
         ax.set_ylim(len(rows) - 0.5, -0.5)
         ax.set_xlabel("how often the 95 % interval misses the truth (promised: 0.05)")
         ax.legend(loc="lower right")
-        figure.subplots_adjust(left=0.4, right=0.98, top=0.99, bottom=0.07)
+        figure.subplots_adjust(left=0.43, right=0.98, top=0.99, bottom=0.07)
     path.write_bytes(png(figure))
 
 

@@ -51,13 +51,16 @@ def settings_digest(plain: Mapping[str, Any]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+QUIET = ("aetl.stage.fit.", "aetl.stage.progress.")
+
+
 def callbacks_that_count(node: Mapping[str, Any], stage: str | None = None) -> dict[str, Any]:
-    """The callbacks that may change a result: all but our own, which save and show."""
+    """The callbacks that may change a result: all but those of ours that save and show."""
     return {
         name: callback
         for name, callback in node.items()
         if callback
-        and not callback["_target_"].startswith("aetl.stage.")
+        and not callback["_target_"].startswith(QUIET)
         and (stage is None or takes_part(callback, stage))
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -32,6 +32,7 @@ from aetl.stage.closed_form import fit_closed_form
 from aetl.stage.domains import Domain
 from aetl.stage.fit import Fit, Training, run_fit, seeded
 from aetl.stage.labels import with_known_labels
+from aetl.stage.probe import Probed, labelled_parts
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history
 from aetl.types import Batch, DoesNotFit, UserError, field_values
@@ -90,6 +91,7 @@ class Pretraining(Training):
         self.loader = loader
         self.validation_loader: Loader | None = None
         self.held_out: Tensor | None = None
+        self.labelled: Callable[[int], Probed] | None = None
 
     def losses(
         self, batch: Batch, rng: Rng, batch_index: int, progress: float
@@ -291,7 +293,7 @@ def _compute(
     path: Path,
     listener: Listener,
 ) -> None:
-    source = with_known_labels(cfg, source)
+    probed, source = source, with_known_labels(cfg, source)
     autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
     autoencoder.load_state_dict(dict(start), strict=False)
     objective = objective_of(cfg)
@@ -326,7 +328,7 @@ def _compute(
         schedule=instantiate(cfg.scheduler),
         total_steps=settings.total_steps(len(loaders[0]), cfg.trainer.accumulate_grad_batches),
     )
-    module.validation_loader = loaders[1]
+    module.validation_loader, module.labelled = loaders[1], partial(labelled_parts, probed)
     module.held_out = source.pool.inputs(source.split.validation[:EXAMPLES])
     if isinstance(autoencoder, ClosedForm):
         rows = fit_closed_form(autoencoder, module, source, (loaders[0], loaders[1]), listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import ClassVar, cast
 
 import torch
@@ -21,9 +22,9 @@ class Dec(TransferStrategy):
     by a Student's t of one degree of freedom (equation 1), ``p_ij`` goes with ``q_ij^2 / f_j``
     (equation 3), f being the clusters' shares of all examples, computed every ``update`` steps.
 
-    The centres start at k-means' of the pretrained features (of ``starts``). Departs from the paper
-    in that ``q_ij`` in P is that of the step and not that of the last update, and that the number
-    of steps is fixed instead of the share of assignments that change.
+    The centres start at k-means' of the pretrained features (of ``starts``); P is that of the
+    network as it was at the last update. Departs from the paper in that the number of steps is
+    fixed, where the paper waits until few assignments change.
     """
 
     tasks: ClassVar[frozenset[Kind]] = frozenset({"clustering"})
@@ -45,14 +46,15 @@ class Dec(TransferStrategy):
         found = KMeans(self.clusters, n_init=self.starts, random_state=seed).fit(features)
         centres = torch.from_numpy(found.cluster_centers_)
         network.head.weight.data.copy_(centres)
-        return Shares(view.examples("target_labels").inputs(), self.clusters)
+        return Target(network, view.examples("target_labels").inputs(), self.clusters)
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
-        shares = cast(Shares, module)
-        if int(shares.steps) % self.update == 0:
-            shares.measure(step.network)
-        shares.steps += 1
-        return sharpening(step.streams["labelled"].output, shares.of_all)
+        target = cast(Target, module)
+        if int(target.steps) % self.update == 0:
+            target.renew(step.network)
+        target.steps += 1
+        stream = step.streams["labelled"]
+        return sharpening(stream.output, target.assigned(stream.x), target.share)
 
 
 class Assignment(nn.Linear):
@@ -66,27 +68,39 @@ class Assignment(nn.Linear):
         return torch.log_softmax(-torch.log1p(distance), 1)
 
 
-class Shares(nn.Module):
-    """The clusters' shares of all examples, and how many steps went by."""
+class Target(nn.Module):
+    """The network at the last update, its clusters' shares of all examples, and the steps done.
+
+    (P of a network that moves within a step would only drive it on: all goes to one cluster.)
+    """
 
     steps: Tensor
-    of_all: Tensor
+    share: Tensor
 
-    def __init__(self, x: Float[Tensor, "N ..."], clusters: int) -> None:
+    def __init__(self, network: Network, x: Float[Tensor, "N ..."], clusters: int) -> None:
         super().__init__()
+        self.network = deepcopy(network).requires_grad_(False)
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-        self.register_buffer("of_all", torch.full((clusters,), 1.0 / clusters))
+        self.register_buffer("share", torch.full((clusters,), 1.0 / clusters))
 
     @torch.no_grad()
-    def measure(self, network: Network) -> None:
-        parts = torch.split(self.get_buffer("x").to(self.of_all), 1024)
-        with evaluating(network):
-            shares = torch.cat([network(part).exp() for part in parts])
-        self.of_all.copy_(shares.mean(0))
+    def renew(self, network: Network) -> None:
+        self.network.load_state_dict(network.state_dict())
+        parts = torch.split(self.get_buffer("x").to(self.share), 1024)
+        self.share.copy_(torch.cat([self.assigned(part).exp() for part in parts]).mean(0))
+
+    @torch.no_grad()
+    def assigned(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B K"]:
+        with evaluating(self.network):
+            found: Tensor = self.network(x)
+        return found
 
 
-def sharpening(log_q: Float[Tensor, "B K"], share: Float[Tensor, " K"]) -> Float[Tensor, ""]:
-    """``KL(P || Q)``, the mean over the examples, in nats; P is constant."""
-    target = torch.log_softmax(2 * log_q.detach() - share.clamp_min(1e-12).log(), 1)
+def sharpening(
+    log_q: Float[Tensor, "B K"], before: Float[Tensor, "B K"], share: Float[Tensor, " K"]
+) -> Float[Tensor, ""]:
+    """``KL(P || Q)``, the mean over the examples, in nats; P goes with the square of what was
+    assigned ``before`` (logarithms) over the clusters' shares."""
+    target = torch.log_softmax(2 * before - share.clamp_min(1e-12).log(), 1)
     return (target.exp() * (target - log_q)).sum(1).mean()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hydra.utils import instantiate
 from scipy.integrate import quad
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, norm
@@ -15,7 +16,8 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 
-from aetl.head.chosen import dealt
+from aetl.config import compose
+from aetl.head.chosen import Chosen, dealt
 from aetl.head.logistic import Logistic
 from aetl.score.a_distance import ADistance
 from aetl.score.base import Evidence, Score, coordinates
@@ -213,6 +215,22 @@ def test_knn_is_scikit_learns_under_leave_one_out(neighbours: int) -> None:
     real = x[:, 0] + 0.1 * x[:, 1]
     predicted = cross_val_predict(KNeighborsRegressor(neighbours), x, real, cv=LeaveOneOut())
     assert KNN(neighbours=neighbours)(given(x, real)) == pytest.approx(r2_score(real, predicted))
+
+
+def test_the_score_of_neighbours_is_that_of_the_arm_under_leave_one_out() -> None:
+    """By the defaults of both, with votes that tie."""
+    arm = compose(["transfer=feature/knn"]).transfer.feature
+    score: KNN = instantiate(compose(["score=knn"]).score.knn)
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(40, 6)), np.arange(40) % 4
+    right = []
+    for train, (held,) in LeaveOneOut().split(x):
+        fitted = Chosen(instantiate(arm).choice, "classification")
+        fitted.fit(x[train], y[train], np.ones(len(train)))
+        found = fitted.classes_[fitted.predict_proba(x[[held]]).argmax(1)]
+        right.append(found[0] == y[held])
+    assert 0 < np.mean(right) < 1
+    assert score(given(x, y)) == pytest.approx(np.mean(right))
 
 
 def test_the_probe_scores_examples_that_it_has_not_seen() -> None:

@@ -1,11 +1,14 @@
 """``manifest.json``: a sweep is a folder, its jobs and their states.
 
+What becomes of a job while the sweep runs is a line at the end of ``manifest.jsonl``, which belongs
+to one manifest by its digest; where the sweep ends, the manifest holds it and the lines go.
 The folder is claimed exclusively and belongs to one sweep. Whoever works on it holds its lock,
 which is the operating system's: a killed launcher lets go of it, and its jobs die with it.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -16,7 +19,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from aetl.config import ConfigError
-from aetl.files import is_altered, read_json, sealed, write_json
+from aetl.files import append, is_altered, read_json, sealed, write_json
 
 State = Literal["waiting", "running", "done", "pruned", "refused", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
@@ -25,6 +28,7 @@ ENDED: tuple[State, ...] = ("done", "pruned", "refused")
 of a grid are combinations that cannot be."""
 
 
+JOURNAL = "manifest.jsonl"
 TASK = "aetl.launch:_task"
 """What a job of a sweep does: a function by name, since a process that starts later finds it so."""
 
@@ -62,7 +66,7 @@ class JobEntry:
 
 @dataclass
 class Manifest:
-    """The jobs of a sweep; ``save`` writes the whole of it at every change of a state."""
+    """The jobs of a sweep; ``save`` writes the whole of it, ``note`` what became of one job."""
 
     folder: Path
     command: list[str]
@@ -76,11 +80,21 @@ class Manifest:
     backend: dict[str, Any] | None = None  # where jobs run, if not in processes of this machine
     study: str | None = None  # the name of the search that makes the jobs, if one does
     jobs: list[JobEntry] = field(default_factory=list)
+    check: str | None = None  # of the file that was written or read last
 
     def save(self) -> None:
         values = {"version": 1} | asdict(self)
-        del values["folder"]
-        write_json(self.folder / "manifest.json", sealed(values))
+        del values["folder"], values["check"]
+        written = sealed(values)
+        write_json(self.folder / "manifest.json", written)
+        self.check = written["check"]
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+
+    def note(self, job: JobEntry) -> None:
+        """Keep what became of a job, or that there is one more; a line that a full disk cuts off
+        is taken back."""
+        line = json.dumps(sealed({"after": self.check, "job": asdict(job)})) + "\n"
+        append(self.folder / JOURNAL, line.encode())
 
     @staticmethod
     def load(folder: Path) -> Manifest:
@@ -103,13 +117,34 @@ class Manifest:
                 f"{path}: is not what the sweep wrote (damaged, or edited); restore it, or start "
                 "the sweep again in another folder (what it has computed is in the store)"
             )
-        for name in ("version", "check"):
-            values.pop(name, None)
-        jobs = [JobEntry(**job) for job in values.pop("jobs")]
-        return Manifest(folder=folder, jobs=jobs, **values)
+        values.pop("version", None)
+        jobs = {job["number"]: job for job in values.pop("jobs")}
+        jobs |= {job["number"]: job for job in _noted(folder / JOURNAL, values.get("check"))}
+        entries = [JobEntry(**jobs[number]) for number in sorted(jobs)]
+        return Manifest(folder=folder, jobs=entries, **values)
 
     def job_folder(self, job: JobEntry) -> Path:
         return self.folder / job.folder
+
+
+def _noted(file: Path, check: str | None) -> Iterator[dict[str, Any]]:
+    """What a journal adds to the manifest of this digest; a last line that was cut off is none."""
+    if not file.exists():
+        return
+    for line in file.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
+            return
+        try:
+            values = json.loads(line)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict) or "check" not in values or is_altered(values):
+            raise SweepRefused(
+                f"{file}: is not what the sweep wrote (damaged, or edited); remove it (what its "
+                "jobs have computed is in the store)"
+            )
+        if values["after"] == check:
+            yield values["job"]
 
 
 def counts(jobs: Iterable[JobEntry]) -> dict[State, int]:

@@ -95,7 +95,7 @@ class Pool:
                         waiting.append(ended.job)
                     elif supply is not None:
                         supply.ended(ended.job)
-                    self.manifest.save()
+                    self.manifest.note(ended.job)
                     self.progress.ended(ended.job)
 
     def _next(self, waiting: list[JobEntry], supply: Supply | None = None) -> JobEntry | None:
@@ -122,7 +122,7 @@ class Pool:
     def _start(self, job: JobEntry) -> None:
         job.state, job.tries, job.started = "running", job.tries + 1, now()
         job.ended = job.seconds = job.exit_code = job.signal = job.error = job.score = None
-        self.manifest.save()
+        self.manifest.note(job)
         gpus = self._take_gpus(job)
         surroundings = Surroundings(dict(os.environ), self.manifest.cwd, self.manifest.command)
         folder = self.manifest.job_folder(job).absolute()

@@ -189,7 +189,7 @@ class Search:
         trial.set_user_attr("folder", job.folder)
         job.trial = trial.number
         self.manifest.jobs.append(job)
-        self.manifest.save()
+        self.manifest.note(job)
         return job
 
     def look(self, running: Sequence[JobEntry]) -> None:

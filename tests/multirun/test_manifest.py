@@ -1,0 +1,103 @@
+"""The manifest and its journal: what is known of a sweep whenever its launcher ends."""
+
+from __future__ import annotations
+
+import errno
+import time
+from pathlib import Path
+
+import pytest
+
+from aetl.files import append
+from aetl.multirun.manifest import JOURNAL, JobEntry, Manifest, SweepRefused
+
+
+def entry(number: int) -> JobEntry:
+    return JobEntry(
+        number=number, name=f"job {number}", folder=str(number), overrides=[f"seed={number}"],
+        threads=1, ranks=1, on_gpu=False, shares="x",
+    )  # fmt: skip
+
+
+def begun(folder: Path, jobs: int = 3) -> Manifest:
+    folder.mkdir(exist_ok=True)
+    manifest = Manifest(
+        folder, ["aetl", "-m"], "/", [], "m:f", None, 0, "now", jobs=[*map(entry, range(jobs))]
+    )
+    manifest.save()
+    return manifest
+
+
+def states(folder: Path) -> list[str]:
+    return [job.state for job in Manifest.load(folder).jobs]
+
+
+def test_what_was_noted_is_known_and_then_part_of_the_manifest(tmp_path: Path) -> None:
+    manifest = begun(tmp_path)
+    before = (tmp_path / "manifest.json").read_bytes()
+    for job, state in zip(manifest.jobs, ("done", "running"), strict=False):
+        job.state = state  # type: ignore[assignment]
+        manifest.note(job)
+    assert states(tmp_path) == ["done", "running", "waiting"]
+    assert (tmp_path / "manifest.json").read_bytes() == before
+    Manifest.load(tmp_path).save()
+    assert not (tmp_path / JOURNAL).exists()
+    assert states(tmp_path) == ["done", "running", "waiting"]
+
+
+def test_a_search_notes_its_further_jobs(tmp_path: Path) -> None:
+    manifest = begun(tmp_path, 0)
+    for number in range(2):
+        manifest.jobs.append(entry(number))
+        manifest.note(manifest.jobs[-1])
+    assert [job.overrides for job in Manifest.load(tmp_path).jobs] == [["seed=0"], ["seed=1"]]
+
+
+def test_a_line_that_was_cut_off_is_none(tmp_path: Path) -> None:
+    manifest = begun(tmp_path)
+    for job in manifest.jobs:
+        job.state = "done"
+        manifest.note(job)
+    whole = (tmp_path / JOURNAL).read_bytes()
+    for length in range(len(whole) - 1, len(whole) - 200, -37):
+        (tmp_path / JOURNAL).write_bytes(whole[:length])
+        assert states(tmp_path) == ["done", "done", "waiting"]
+
+
+def test_a_damaged_line_is_refused_by_the_files_name(tmp_path: Path) -> None:
+    manifest = begun(tmp_path)
+    manifest.jobs[0].state = "done"
+    manifest.note(manifest.jobs[0])
+    line = (tmp_path / JOURNAL).read_bytes()
+    for damaged in (line.replace(b'"done"', b'"failed"'), b"\0" * 30 + b"\n", b"{}\n", b"1\n"):
+        (tmp_path / JOURNAL).write_bytes(damaged)
+        with pytest.raises(SweepRefused, match="manifest.jsonl: is not what the sweep wrote"):
+            Manifest.load(tmp_path)
+
+
+def test_lines_of_an_older_manifest_count_for_nothing(tmp_path: Path) -> None:
+    manifest = begun(tmp_path)
+    manifest.jobs[0].state = "running"
+    manifest.note(manifest.jobs[0])
+    stale = (tmp_path / JOURNAL).read_bytes()
+    manifest.jobs[0].state = "done"
+    manifest.save()
+    (tmp_path / JOURNAL).write_bytes(stale)  # killed between the two files
+    assert states(tmp_path) == ["done", "waiting", "waiting"]
+
+
+def test_an_addition_to_a_full_disk_names_the_file() -> None:
+    with pytest.raises(OSError, match="No space left") as raised:
+        append(Path("/dev/full"), b"x")
+    assert (raised.value.errno, raised.value.filename) == (errno.ENOSPC, "/dev/full")
+
+
+def test_a_note_of_a_large_sweep_costs_what_one_of_a_small_sweep_does(tmp_path: Path) -> None:
+    costs = []
+    for jobs in (20, 2_000):
+        manifest = begun(tmp_path / str(jobs), jobs)
+        start = time.process_time()
+        for _ in range(200):
+            manifest.note(manifest.jobs[0])
+        costs.append(time.process_time() - start)
+    assert costs[1] < 5 * costs[0]

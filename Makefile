@@ -17,7 +17,7 @@ help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
-	@echo 'make test-matrix every autoencoder trained on every backbone (4 minutes)'
+	@echo 'make test-matrix every autoencoder trained on every backbone, parts of a batch (6 minutes)'
 	@echo 'make test-faults 200 interruptions and 300 damages of runs and sweeps (20 minutes)'
 	@echo 'make test-tracking the real W&B client, sent to a stand-in server (3 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
@@ -54,7 +54,10 @@ test-all: $(STAMP)
 
 # All of it, slow or not; case by case, since a few take much longer than the others.
 test-matrix: $(STAMP)
-	$(BIN)/python -m pytest -q -n $(JOBS) -m 'slow or not slow' tests/conformance/test_training.py
+	$(BIN)/python -m pytest -q -n $(JOBS) -m 'slow or not slow' tests/conformance/test_training.py \
+	    tests/conformance/test_parts.py
+	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/conformance/test_two_processes.py \
+	    -k 'feature or without'
 
 # Killed, signalled, filled up and damaged at seeded moments (20 minutes).
 test-faults: $(STAMP)

@@ -19,9 +19,22 @@ from typing import Any, Literal, NamedTuple
 _PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
            errno.ENAMETOOLONG)  # fmt: skip
 """What a place says that cannot be read or written."""
-CONTINUES = "the same command continues from its last checkpoint"
+_CONTINUES = "the same command continues from its last checkpoint"
+_way_on = _CONTINUES
 ASKING = (signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, besides Ctrl-C."""
+
+
+def continues_in(folder: Path | None) -> None:
+    """Where the stages of this process's run are kept, if not in the store, where the same command
+    looks for them by itself."""
+    global _way_on
+    same = "the same command"
+    _way_on = (
+        _CONTINUES
+        if folder is None
+        else _CONTINUES.replace(same, f"{same} with hydra.run.dir={folder}")
+    )
 
 
 class Terminated(KeyboardInterrupt):
@@ -47,7 +60,7 @@ def told(error: BaseException) -> Told:
     if isinstance(error, KeyboardInterrupt):
         number = signal_of(error)
         word = "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
-        return Told(f"{word}; {CONTINUES}", 128 + number)
+        return Told(f"{word}; {_way_on}", 128 + number)
     for cause in _chain(error):
         if (line := _mistake(cause)) is not None:
             return Told(line, 2)
@@ -121,7 +134,7 @@ class Failure:
 
     @staticmethod
     def lost(rank: int, how: str) -> Failure:
-        line = f"rank {rank} {how}; {CONTINUES}"
+        line = f"rank {rank} {how}; {_way_on}"
         return Failure(rank, line, 1, f"RankFailed: rank {rank} {how}")
 
     @staticmethod

@@ -147,7 +147,8 @@ def _in_runs(paths: Sequence[Path], cfgs: Sequence[DictConfig]) -> Iterator[Enco
         raise ConfigError("rank: values with commas are for the store; here are folders with runs")
     plain = resolved(cfgs[0])
     named = names_of(plain, cfgs[0].hydra.runtime.choices)
-    asked = {key: plain[key] for key in ("target", "task", "metric", "score", "store", "data_dir")}
+    keys = ("target", "task", "metric", "score", "store", "data_dir")
+    asked = {key: plain.get(key) for key in keys}  # score=[] leaves no such node
     try:
         runs = find_runs(paths).runs
     except FileNotFoundError as error:

@@ -26,7 +26,9 @@ UNLABELLED = 500
 
 def scores_of(cfg: DictConfig, kind: str) -> dict[str, Score]:
     """The config's scores by name, those that are defined for this kind of task."""
-    found = {str(name): instantiate(node) for name, node in (cfg.score or {}).items() if node}
+    found = {
+        str(name): instantiate(node) for name, node in (cfg.get("score") or {}).items() if node
+    }
     return {name: score for name, score in found.items() if kind in score.kinds}
 
 

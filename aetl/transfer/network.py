@@ -80,7 +80,7 @@ class Network(nn.Module):
         """
         parameters = {name: p for name, p in self.named_parameters() if p.requires_grad}
         with evaluating(self), torch.enable_grad():
-            x = torch.rand(2, *self.autoencoder.shape, device=self.scale.device)
+            x = torch.rand(2, *self.autoencoder.shape, device=self.scale.device).to(self.scale)
             total = self(x).sum()
         gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
         return {

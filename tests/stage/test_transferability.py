@@ -72,8 +72,9 @@ def test_scores_of_another_kind_of_task_are_left_out(world: World) -> None:
     assert set(found["scores"]) == {"logme", "knn"}
 
 
-def test_without_scores_there_is_no_record(world: World) -> None:
-    assert transferability(world.but("score=none").cfg, world.domains, autoencoder_of(world)) == {}
+@pytest.mark.parametrize("none", ["score=none", "score=[]"])
+def test_without_scores_there_is_no_record(none: str, world: World) -> None:
+    assert transferability(world.but(none).cfg, world.domains, autoencoder_of(world)) == {}
 
 
 @pytest.mark.parametrize(

@@ -20,21 +20,16 @@ _PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, 
            errno.ENAMETOOLONG)  # fmt: skip
 """What a place says that cannot be read or written."""
 _CONTINUES = "the same command continues from its last checkpoint"
+_ANEW = "the same command begins anew (store.reuse=false)"
 _way_on = _CONTINUES
 ASKING = (signal.SIGTERM, signal.SIGHUP)
 """The signals that ask a process to end, besides Ctrl-C."""
 
 
-def continues_in(folder: Path | None) -> None:
-    """Where the stages of this process's run are kept, if not in the store, where the same command
-    looks for them by itself."""
+def continues(reuse: bool) -> None:
+    """Say whether this process's run finds what it has done again: in the store alone."""
     global _way_on
-    same = "the same command"
-    _way_on = (
-        _CONTINUES
-        if folder is None
-        else _CONTINUES.replace(same, f"{same} with hydra.run.dir={folder}")
-    )
+    _way_on = _CONTINUES if reuse else _ANEW
 
 
 class Terminated(KeyboardInterrupt):

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from aetl import ranks
 from aetl.config import check, resolved
-from aetl.ending import continues_in
+from aetl.ending import continues
 from aetl.label import names_of, settings_digest
 from aetl.model.spec import Spec
 from aetl.process_group import process_group
@@ -39,7 +39,7 @@ def run(job: Job) -> dict[str, Any]:
     patience = instantiate(cfg.ranks)
     with Record(job) as record, process_group(cfg.trainer, patience, folder, record.last) as group:
         store = instantiate(cfg.store, reuse=cfg.store.reuse and not job.fresh)
-        continues_in(None if store.reuse else folder)
+        continues(store.reuse)
         domains = load_domains(cfg, store, folder)
         for line in domains.warnings if record.writes else ():
             log.warning("%s", line)

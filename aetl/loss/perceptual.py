@@ -70,10 +70,26 @@ class Perceptual(LossTerm):
         """What each of the layers gives."""
         shape = tuple(x.shape[1:])
         if shape not in self._built:
-            self._built[shape] = self.encoder.build(shape)
+            self._built[shape] = self._tried(*self.encoder.build(shape), x[:1])
         module, call = self._built[shape]
         module.to(x).eval().requires_grad_(False)
         return layer_outputs(module, call, x, self.layers)
+
+    def _tried(
+        self, module: nn.Module, call: Callable[[Images], Any], x: Images
+    ) -> tuple[nn.Module, Callable[[Images], Any]]:
+        """The encoder, which can take such images as far as to the last of the layers."""
+        module.to(x).eval()
+        try:
+            with torch.no_grad():
+                layer_outputs(module, call, x, self.layers)
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(
+                f"loss.perceptual.encoder: cannot take images that small ({reason}); enlarge them "
+                "(loss.perceptual.encoder.size=64), or name earlier layers"
+            ) from None
+        return module, call
 
 
 def layer_outputs(

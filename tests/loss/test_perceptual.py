@@ -117,3 +117,10 @@ def test_mistakes_are_told_in_a_line(encoder: FixedEncoder, layers: list[str], s
 def test_vectors_are_refused() -> None:
     with pytest.raises(UserError, match="takes grey or RGB images"):
         perceptual(squeezenet())(torch.rand(2, 9), torch.rand(2, 9))
+
+
+def test_images_that_are_too_small_for_the_encoder_are_refused() -> None:
+    term = Perceptual(weight=1.0, layers=["features.2"], encoder=squeezenet(size=1))
+    x = torch.rand(2, 1, 8, 8)
+    with pytest.raises(UserError, match=r"cannot take images that small .*size=64"):
+        term(x, x)

@@ -25,8 +25,9 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """A temporary path in the same folder that becomes ``path`` when the block succeeds.
+def atomic(path: Path, private: bool = False) -> Iterator[Path]:
+    """A temporary path in the same folder that becomes ``path`` when the block succeeds; where it
+    is ``private``, its owner alone can read it.
 
     When the block fails (full disk, Ctrl-C) the temporary file is removed and ``path`` keeps what
     it held before.
@@ -40,7 +41,7 @@ def atomic(path: Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        os.chmod(temporary, 0o666 & ~_UMASK)
+        os.chmod(temporary, (0o600 if private else 0o666) & ~_UMASK)
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in _FULL:  # a write names no file, and the temporary one is gone
@@ -51,14 +52,15 @@ def atomic(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
-    with atomic(path) as temporary:
+def write_text(path: Path, text: str, private: bool = False) -> None:
+    with atomic(path, private) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def append(path: Path, content: bytes) -> None:
-    """Add to a file, wholly or not at all."""
-    with path.open("ab", buffering=0) as file:
+def append(path: Path, content: bytes, private: bool = False) -> None:
+    """Add to a file, wholly or not at all; a new ``private`` one its owner alone can read."""
+    mode = 0o600 if private else 0o666
+    with open(path, "ab", buffering=0, opener=lambda p, flags: os.open(p, flags, mode)) as file:
         before = file.tell()
         try:
             if file.write(content) != len(content):
@@ -71,13 +73,13 @@ def append(path: Path, content: bytes) -> None:
             raise
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Any, private: bool = False) -> None:
     """Strict JSON, at which other readers do not stop: what is no finite number is null."""
     try:
         text = json.dumps(value, indent=1, default=str, allow_nan=False)
     except ValueError:
         text = json.dumps(_finite(value), indent=1, default=str, allow_nan=False)
-    write_text(path, text + "\n")
+    write_text(path, text + "\n", private)
 
 
 def _finite(value: Any) -> Any:

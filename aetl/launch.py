@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from aetl import trust
 from aetl.config import conf_dir, load_saved, register_resolvers
+from aetl.files import write_text
 from aetl.mistakes import split_options, typed
 from aetl.printable import one_line
+from aetl.secret import masked_hydra
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -80,6 +82,7 @@ def _conclude_sweeps() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     ProcessLauncher.give_back()
     for folder in ProcessLauncher.ended:
+        mask(folder)  # hydra's multirun.yaml, which nothing starts from
         if runs := find_runs([folder]).done:
             compare([folder])
             page = write_sweep_page([folder])
@@ -104,6 +107,8 @@ def _task(cfg: DictConfig) -> float | list[float]:
     objective = None if alone else OmegaConf.select(hydra_node.sweeper, "objective")
     watch = Reporter(folder, _first(cfg.metric)) if objective else None
     job = Job(cfg, folder, choices, list(hydra_node.overrides.task), sys.argv, watch=watch)
+    if alone:  # nothing starts from them
+        mask(folder / ".hydra")
     try:
         record = run(job)
     finally:
@@ -115,6 +120,14 @@ def _task(cfg: DictConfig) -> float | list[float]:
     if objective:
         return objectives_of(folder, directions_of(objective))
     return float(record["scores"][record["metric"]])
+
+
+def mask(folder: Path) -> None:
+    """Mask the secrets in hydra's own files."""
+    for file in folder.glob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        if (safe := masked_hydra(text)) != text:
+            write_text(file, safe)
 
 
 def summary_of(record: dict[str, Any], folder: Path) -> str:

@@ -30,6 +30,14 @@ def masked(node: Any, key: str = "") -> Any:
     return MASK if isinstance(node, str) and node and is_secret(key) else node
 
 
+def secrets_in(node: Any, key: str = "") -> list[str]:
+    """The dotted keys of a config whose texts are secrets."""
+    if isinstance(node, Mapping):
+        found = (secrets_in(v, f"{key}.{name}" if key else str(name)) for name, v in node.items())
+        return [one for each in found for one in each]
+    return [key] if isinstance(node, str) and node and is_secret(key) else []
+
+
 def masked_words(words: Iterable[str]) -> list[str]:
     """Words of a command line: the value of ``KEY=VALUE`` is masked where the key is secret."""
     return [_word(word) for word in words]
@@ -43,6 +51,20 @@ def _word(word: str) -> str:
 def masked_yaml(text: str) -> str:
     """The text of a config, line by line."""
     return re.sub(r"^([ -]*)([\w.-]+): (\S.*)$", _line, text, flags=re.MULTILINE)
+
+
+def masked_hydra(text: str) -> str:
+    """The text of a file of hydra's, which also lists overrides, each or all of them joined."""
+    lines = re.sub(
+        r"^( *- )(\S+=.*)$", lambda m: m[1] + _word(m[2]), masked_yaml(text), flags=re.MULTILINE
+    )
+    return re.sub(r"[\w.+~/@-]+=[^\s,]+", lambda m: _word(m[0]), lines)
+
+
+def has_secrets(words: Iterable[str]) -> bool:
+    """Whether a command line or overrides hold the value of a secret key."""
+    words = list(words)
+    return masked_words(words) != words
 
 
 def _line(found: re.Match[str]) -> str:

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from aetl.config import ConfigError
 from aetl.files import append, is_altered, read_json, sealed, write_json
+from aetl.secret import has_secrets, masked_words
 
 State = Literal["waiting", "running", "done", "pruned", "refused", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
@@ -86,7 +87,7 @@ class Manifest:
         values = {"version": 1} | asdict(self)
         del values["folder"], values["check"]
         written = sealed(values)
-        write_json(self.folder / "manifest.json", written)
+        write_json(self.folder / "manifest.json", written, private=self.has_secrets)
         self.check = written["check"]
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
@@ -94,7 +95,12 @@ class Manifest:
         """Keep what became of a job, or that there is one more; a line that a full disk cuts off
         is taken back."""
         line = json.dumps(sealed({"after": self.check, "job": asdict(job)})) + "\n"
-        append(self.folder / JOURNAL, line.encode())
+        append(self.folder / JOURNAL, line.encode(), private=self.has_secrets)
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether its command or the overrides of its jobs hold the value of a secret key."""
+        return has_secrets((*self.command, *(word for job in self.jobs for word in job.overrides)))
 
     @staticmethod
     def load(folder: Path) -> Manifest:
@@ -236,7 +242,8 @@ def names_of(overrides: Sequence[Sequence[str]], groups: Container[str]) -> list
     common = set.intersection(*map(set, overrides)) if len(overrides) > 1 else set()
     names = []
     for job in overrides:
-        pairs = [o.lstrip("+").partition("=") for o in job if o not in common]
+        differing = masked_words(o for o in job if o not in common)
+        pairs = [o.lstrip("+").partition("=") for o in differing]
         choices = [value for key, _, value in pairs if key in groups]
         values = [f"{key.split('.')[-1]}={value}" for key, _, value in pairs if key not in groups]
         names.append(" ".join(choices + values) or "job")

@@ -27,6 +27,7 @@ from aetl.mistakes import explain
 from aetl.multirun.job import Surroundings, die_with_parent
 from aetl.multirun.manifest import JobEntry
 from aetl.parsed_once import parse_once
+from aetl.secret import secrets_in
 
 SHARED = (
     "source", "autoencoder", "loss", "pretrain", "optimizer", "scheduler", "trainer", "threads",
@@ -138,11 +139,15 @@ def _compose(number: int, overrides: Sequence[str]) -> DictConfig:
 
 def _write(folder: Path, config: DictConfig, plain: Mapping[str, Any]) -> None:
     keys = [str(key) for key in config if key != "hydra"]
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(plain))))
-    saved = folder / ".hydra"
-    write_text(saved / "config.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(config, keys)))
-    write_text(saved / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(config, "hydra")))
-    write_text(saved / "overrides.yaml", OmegaConf.to_yaml(config.hydra.overrides.task))
+    saved, private = folder / ".hydra", bool(secrets_in(plain))
+    texts = {
+        folder / "config.yaml": OmegaConf.create(dict(plain)),
+        saved / "config.yaml": OmegaConf.masked_copy(config, keys),
+        saved / "hydra.yaml": OmegaConf.masked_copy(config, "hydra"),
+        saved / "overrides.yaml": config.hydra.overrides.task,
+    }
+    for file, node in texts.items():
+        write_text(file, OmegaConf.to_yaml(node), private)
 
 
 def _refuse_shared_folders(jobs: Sequence[JobEntry]) -> None:

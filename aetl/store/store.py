@@ -28,6 +28,7 @@ from filelock import FileLock, Timeout
 from aetl import ranks
 from aetl.files import read_json, sealed, write_json
 from aetl.ranges import Text
+from aetl.secret import masked
 from aetl.store.code import code_digest
 from aetl.store.digests import RECORD, fault, files_of
 
@@ -78,7 +79,12 @@ class Store:
                 compute(path)
                 seconds = time.monotonic() - start
                 if ranks.rank() == 0:
-                    record = {"stage": name, "digest": digest, "seconds": seconds, "key": dict(key)}
+                    record = {
+                        "stage": name,
+                        "digest": digest,
+                        "seconds": seconds,
+                        "key": masked(dict(key)),
+                    }
                     write_json(path / RECORD, sealed(record | {"files": files_of(path)}))
             ranks.agree(None)  # nobody reads on before the entry is written
         finally:

@@ -6,6 +6,7 @@ creating ``run.json`` exclusively.
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import subprocess
@@ -34,13 +35,15 @@ from aetl.files import (
     write_json,
     write_text,
 )
-from aetl.secret import masked_words
+from aetl.secret import masked_words, secrets_in
 from aetl.store.code import own_code, package_digest
 from aetl.store.store import Entry
 from aetl.tracking.base import Status, status_of
 from aetl.tracking.history import Listener
 from aetl.types import UserError
 from aetl.version import __version__
+
+log = logging.getLogger(__name__)
 
 VERSIONED = ("torch", "torchvision", "pytorch_lightning", "hydra", "omegaconf", "wandb", "sklearn")
 
@@ -100,7 +103,15 @@ class Record:
             raise UserError(f"{self.folder}: belongs to another run already") from None
         self._alive = hold(self.folder / ALIVE)  # before a record says "running"
         write_json(self.folder / "run.json", sealed(self.values))
-        write_text(self.folder / "config.yaml", OmegaConf.to_yaml(_own(job.cfg), resolve=True))
+        typed = secrets_in(_settings(job.cfg))
+        text = OmegaConf.to_yaml(_own(job.cfg), resolve=True)
+        write_text(self.folder / "config.yaml", text, private=bool(typed))
+        for key in typed:
+            log.warning(
+                "%s: its value stands in config.yaml, which reruns and predictions start from (you "
+                "alone can read it); a class that reads it from the environment leaves it nowhere",
+                key,
+            )
         diff = _git_output("diff", "HEAD")
         if diff:
             write_text(self.folder / "git.diff", diff)

@@ -83,6 +83,12 @@ def test_what_is_masked_keeps_everything_else() -> None:
     )
 
 
+def holding(folder: Path, content: bytes) -> list[Path]:
+    """The files that hold it; the diff of the code may be that of this very test."""
+    files = (p for p in folder.rglob("*") if p.is_file() and p.name != "git.diff")
+    return [path for path in files if content in path.read_bytes()]
+
+
 class Mine(pl.Callback):
     """A callback of somebody's that takes a key."""
 
@@ -91,7 +97,7 @@ class Mine(pl.Callback):
 
 
 def test_a_secret_that_is_typed_stands_neither_in_the_record_nor_on_the_page(
-    tmp_path: Path,
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     own = f"+callback.mine._target_={__name__}.Mine"
     arguments = [*TINY, own, "+callback.mine.api_key=s3cr3t", f"output_dir={tmp_path}"]
@@ -101,6 +107,25 @@ def test_a_secret_that_is_typed_stands_neither_in_the_record_nor_on_the_page(
         text = (folder / name).read_text()
         assert "s3cr3t" not in text
         assert "***" in text
+    assert "callback.mine.api_key: its value stands in config.yaml" in capfd.readouterr().err
+    assert "s3cr3t" in (folder / "config.yaml").read_text()  # a rerun starts from it
+    holders = holding(tmp_path, b"s3cr3t")
+    assert [path.name for path in holders] == ["config.yaml"]
+    assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
+
+
+def test_what_a_sweep_needs_of_a_secret_its_owner_alone_can_read(tmp_path: Path) -> None:
+    """Its jobs start from their configs, and a search from its command line."""
+    own = f"+callback.mine._target_={__name__}.Mine"
+    folder = tmp_path / "sweep"
+    arguments = ["-m", *TINY, own, "+callback.mine.api_key=s3cr3t", f"hydra.sweep.dir={folder}"]
+    assert main([*arguments, "target.budget=40", "score=none", f"output_dir={tmp_path}"]) == 0
+    holders = holding(tmp_path, b"s3cr3t")
+    assert {path.relative_to(folder).as_posix() for path in holders} <= {
+        "manifest.json", "0/config.yaml", "0/.hydra/config.yaml", "0/.hydra/hydra.yaml",
+        "0/.hydra/overrides.yaml", "multirun.yaml",
+    }  # fmt: skip
+    assert [path for path in holders if path.stat().st_mode & 0o077] == []
 
 
 def test_a_name_that_is_no_utf_8_is_refused_before_any_work(

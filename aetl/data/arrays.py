@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from aetl.data.mapped import blocks
+from aetl.data.mapped import blocks, empty
 from aetl.types import UserError
 
 Array = npt.NDArray[Any]
@@ -81,7 +81,11 @@ class Format:
             x = x[:, None]
         elif self.layout == "last":
             x = x.transpose(0, 3, 1, 2)
-        return np.ascontiguousarray(x)
+        if x.flags.c_contiguous:
+            return x
+        moved = empty(x.shape, x.dtype)
+        moved[...] = x
+        return moved
 
 
 def format_of(

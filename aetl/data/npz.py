@@ -1,5 +1,6 @@
 """Own data from one .npz file: images, fields, series or vectors; classes, numbers or no labels."""
 
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from annotated_types import Gt, Interval
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
 from aetl.data.base import Dataset, Examples
 from aetl.data.labels import labels_of
+from aetl.data.mapped import LARGE
 from aetl.ranges import Text
 from aetl.types import UserError
 
@@ -112,9 +114,33 @@ def load_arrays(path: Path) -> dict[str, Array]:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise UserError(f"{path}: is one array; save it by name, savez(path, x=..., y=...)")
-            return {name: _member(path, archive, name) for name in archive.files}
+            large = _mapped_members(path)
+            return {
+                name: large[name] if name in large else _member(path, archive, name)
+                for name in archive.files
+            }
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(f"{path}: is cut off or not an .npz file ({error})") from error
+
+
+def _mapped_members(path: Path) -> dict[str, Array]:
+    """The large arrays that are stored as they are (``np.savez``), mapped and not read."""
+    found: dict[str, Array] = {}
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED or member.file_size < LARGE:
+                continue
+            file.seek(member.header_offset + 26)
+            name, extra = struct.unpack("<HH", file.read(4))
+            file.seek(name + extra, 1)
+            if np.lib.format.read_magic(file) != (1, 0):
+                continue
+            shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
+            if dtype.hasobject or columns_first:
+                continue
+            key = member.filename.removesuffix(".npy")
+            found[key] = np.memmap(path, dtype, "c", file.tell(), shape)
+    return found
 
 
 def _member(path: Path, archive: Any, name: str) -> Array:

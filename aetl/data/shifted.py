@@ -29,7 +29,7 @@ CLUSTERS = (
 """The second class: four Gaussians along a bow, by the map of unit ones and the mean."""
 GAMMA, CENTRE = 2.0, np.array([-0.4, 3.0])
 SCALE, OFFSET = 0.7, 1.0
-GAP = 3.0
+GAP, ACROSS = 1.5, 0.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Shifted(Dataset):
         # Along: -GAP, 0 and GAP are of the classes 0, 1 and 0. Across: the sign is the class.
         along = np.where(y == 0, GAP * rng.choice([-1.0, 1.0], self.number), 0.0)
         side = 1.0 if self.domain == "source" else -1.0
-        across = side * np.where(y == 0, -GAP, GAP)
+        across = side * np.where(y == 0, -ACROSS, ACROSS)
         place = np.stack([along, across], 1) + self.noise * rng.standard_normal((self.number, 2))
         return place @ (np.array([[1.0, 1.0], [1.0, -1.0]]) / np.sqrt(2)), y
 

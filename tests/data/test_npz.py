@@ -187,3 +187,25 @@ def test_one_array_and_no_file_are_refused(build, tmp_path: Path) -> None:
         build("npz", path=str(tmp_path / "own.npy")).load()
     with pytest.raises(UserError, match="is not a file"):
         build("npz", path=str(tmp_path / "no.npz")).load()
+
+
+def test_large_arrays_are_mapped_and_the_same(build, tmp_path: Path, monkeypatch) -> None:
+    """With a size of large that is small: stored, moved and gathered in files."""
+    from aetl.data import mapped, npz
+
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", x=x, y=np.arange(50) % 2)
+    data = build("npz", path=str(tmp_path / "own.npz"))
+    plain = data.load()
+    monkeypatch.setattr(mapped, "LARGE", 1000)
+    monkeypatch.setattr(npz, "LARGE", 1000)
+    arrays = npz.load_arrays(tmp_path / "own.npz")
+    assert isinstance(arrays["x"], np.memmap)
+    np.testing.assert_array_equal(arrays["x"], x)
+    with mapped.within(tmp_path):
+        large = data.load()
+    for one, other in zip(plain, large, strict=True):
+        assert one.fingerprint() == other.fingerprint()
+        assert (one.identity == other.identity).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own.npz"]

@@ -19,6 +19,8 @@ class FalsePositiveRate(Metric):
 
     kinds: ClassVar[frozenset[Kind]] = frozenset({"anomaly"})
     higher_is_better: ClassVar[bool] = False
+    most_units: ClassVar[int] = 20
+    """The jackknife of a quantile has to leave out many at once (Shao and Wu, 1989)."""
     rope: ClassVar[float | None] = 0.01
 
     def __call__(self, prediction: Prediction, y: np.ndarray) -> float:

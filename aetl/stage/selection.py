@@ -41,7 +41,7 @@ class Selection:
     ) -> None:  # fmt: skip
         self.objective = objective
         self.selector, self.parts, self.task, self.metric = selector, parts, task, metric
-        self.rows = evenly(np.arange(len(test.test)))
+        self.rows = evenly(np.arange(len(test.test)), task.candidates_on)
         seen = test.test.subset(self.rows)
         self.test = dataclasses.replace(seen, y=torch.full_like(seen.y, -1))
         self.output_dim = task.output_dim(test.pool)
@@ -190,9 +190,9 @@ def _source_validation(name: str, domains: Domains, task: Task) -> Examples:
     return source.with_targets(task).pool.subset(evenly(rows))
 
 
-def evenly(index: np.ndarray) -> np.ndarray:
-    """At most ``EXAMPLES`` of the rows, evenly spaced."""
-    places = np.linspace(0, len(index) - 1, min(EXAMPLES, len(index))).round().astype(int)
+def evenly(index: np.ndarray, most: int = EXAMPLES) -> np.ndarray:
+    """At most so many of the rows, evenly spaced."""
+    places = np.linspace(0, len(index) - 1, min(most, len(index))).round().astype(int)
     return np.asarray(index[places])
 
 

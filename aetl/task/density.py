@@ -35,6 +35,7 @@ class Density(Unlabelled):
     kind: ClassVar[Kind] = "density"
     decodes: ClassVar[bool] = True
     generates: ClassVar[bool] = True
+    candidates_on: ClassVar[int] = 100
 
     def __init__(self, *, samples: Draws) -> None:
         self.samples = samples

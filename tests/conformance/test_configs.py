@@ -53,7 +53,8 @@ def contexts(file: Path) -> list[list[str]]:
         return [[]]
     paths = [path for group in ("task", "autoencoder") for path in (CONF / group).glob("*.yaml")]
     paths.sort(key=lambda path: file.name not in re.findall(r"\w+", path.read_text()))
-    return [[], *([f"{path.parent.name}={path.stem}"] for path in paths)]
+    both = ["task=density", "autoencoder=vae"]  # a likelihood has both
+    return [[], *([f"{path.parent.name}={path.stem}"] for path in paths), both]
 
 
 def accept(overrides: list[str]) -> dict[str, Any]:

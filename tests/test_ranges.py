@@ -214,6 +214,7 @@ def test_a_part_that_is_missing_or_another_is_told(override: str, line: str) -> 
 def test_a_kernel_larger_than_the_examples_does_not_fit(backbone: Any, shape: Any) -> None:
     settings = {"upsample": "nearest"} if backbone is ConvPool else {}
     settings |= {} if backbone is not Conv else {"tied": False}
+    settings |= {} if backbone is not Conv1d else {"stride": 2, "dilation": 1}
     built = backbone(
         channels=[4], kernel_size=99, activation="relu", norm="none", dropout=0.0,
         spectral_norm="none", **settings,

@@ -212,7 +212,7 @@ def test_a_part_that_is_missing_or_another_is_told(override: str, line: str) -> 
     ("backbone", "shape"), [(Conv, (1, 8, 8)), (ConvPool, (1, 8, 8)), (Conv1d, (1, 9))]
 )
 def test_a_kernel_larger_than_the_examples_does_not_fit(backbone: Any, shape: Any) -> None:
-    settings = {"upsample": "nearest"} if backbone is ConvPool else {}
+    settings: dict[str, Any] = {"upsample": "nearest"} if backbone is ConvPool else {}
     settings |= {} if backbone is not Conv else {"tied": False}
     settings |= {} if backbone is not Conv1d else {"stride": 2, "dilation": 1}
     built = backbone(

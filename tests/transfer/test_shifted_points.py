@@ -123,7 +123,7 @@ def test_a_closed_form_scores_as_plain_code(
 
 @pytest.mark.slow
 def test_each_family_helps_where_it_is_known_to(measured: dict[str, dict[str, float]]) -> None:
-    """Maps under concept drift alone, weights under label shift; nothing where the sides swap.
+    """Maps under concept drift, weights under label shift, components in a shared subspace.
 
     (In skada-bench weights help under covariate shift, too, by hyper-parameters that were chosen
     on the target's labels. At our defaults they do not.)
@@ -134,5 +134,6 @@ def test_each_family_helps_where_it_is_known_to(measured: dict[str, dict[str, fl
         assert label[arm] < label["source"] - 0.1
         assert concept[arm] > concept["source"] + 0.1
         assert subspace[arm] < 0.5
+    assert subspace["tca"] > subspace["source"] + 0.2
     assert label["kmm"] > label["source"] > label["transport"] + 0.1
     assert concept["kmm"] < concept["coral"] - 0.1

@@ -77,6 +77,12 @@ class Graph(nn.Module):
         self.head: nn.Module | None = None
         closed_form = model.arm.closed_form
         self.strategy = None if closed_form is None else closed_form.strategy
+        if closed_form is None and gives == "predictions" and model.task.decodes:
+            raise UserError(
+                f"export: a network answers task={model.task.kind} by its decoder and the loss, "
+                "which are no part of a graph; --gives features exports its features, "
+                "--format safetensors all of it"
+            )
         if closed_form is not None and gives == "predictions":
             build = getattr(closed_form.estimator, "graph", None)
             if build is not None and not closed_form.alignment:

@@ -117,6 +117,18 @@ def test_the_command_prints_the_difference_and_what_is_not_in_the_graph(
     assert about["classes"] == [str(i) for i in range(10)]
 
 
+@pytest.mark.parametrize("task", ["anomaly", "reconstruction"])
+def test_what_the_decoder_answers_is_exported_as_features_alone(
+    world: Path, task: str, capsys: Any
+) -> None:
+    small = ["transfer=parameter/finetune", "target.budget=8"]
+    run = done(world, f"task={task}", *small, name=task)
+    assert main(["export", str(run)]) == 2
+    assert f"answers task={task} by its decoder and the loss" in capsys.readouterr().err
+    assert not (run / "export" / "model.onnx").exists()
+    assert main(["export", str(run), "--gives", "features"]) == 0
+
+
 def test_a_difference_above_the_tolerance_fails_and_leaves_no_graph(
     world: Path, tmp_path: Path, capsys: Any
 ) -> None:

@@ -225,20 +225,19 @@ def _in_node(cfg: DictConfig, node: str, last: str, groups: Sequence[str]) -> st
             if group == node or group.endswith(f"@{node}"):
                 having = _options_with(conf_dir() / group.partition("@")[0], last)
                 if having:
-                    return f"is a key with {_or(f'{group}={option}' for option in having)}"
+                    return f"is a key with {group}={_or(having)}"
         if node in SLOTS:
             return f"{nearest(last, known)}; one more is added by +{node}.{last}=..."
     return nearest(last, known)
 
 
 def _options_with(folder: Path, key: str) -> list[str]:
-    """The options of a group whose file has the key, or whose class takes it."""
+    """The options of a group whose file has the key; of many those for the user's own."""
     found = re.compile(rf"^{re.escape(key)}:", re.MULTILINE)
-    return [
-        file.stem
-        for file in sorted(folder.glob("[!_]*.yaml"))
-        if found.search(file.read_text(encoding="utf-8"))
-    ]
+    texts = {file.stem: file.read_text("utf-8") for file in sorted(folder.glob("[!_]*.yaml"))}
+    having = [name for name, text in texts.items() if found.search(text)]
+    own = [name for name in having if texts[name].startswith("# Own ")]
+    return own if own and len(having) > _SHOWN else having
 
 
 def _leaves(cfg: DictConfig) -> Iterator[tuple[str, Any]]:

@@ -261,7 +261,7 @@ class Dataset(ABC):
     scale_by: Literal["own", "source"]
     folds: Annotated[int, Ge(2)] | None
     fold: Natural
-    binarise: Binarise = "none"
+    binarise: Binarise
 
     def __post_init__(self) -> None:
         if not 0 <= self.test_fraction < 1:

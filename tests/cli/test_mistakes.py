@@ -24,7 +24,7 @@ TOLD = [
     (["rotation=30"], "target.shift.rotation"),
     (["latent_dims=3"], "bottleneck.latent_dim"),
     (["optimizr.lr=1"], "optimizer.lr"),
-    (["source.path=/x"], "is a key with dataset@source=image_folder or dataset@source=npz"),
+    (["source.path=/x"], "is a key with dataset@source=audio_folder or image_folder or npz or"),
     (["dataset@source=npz"], "source.path: is missing; set source.path=..."),
     (["seed=0,1"], "several values are a multirun: aetl -m seed=0,1"),
     (["tags=a,b"], "a list has brackets: 'tags=[a,b]'"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,13 +115,20 @@ def test_a_size_beyond_the_pool_says_how_many_there_are(build) -> None:
         build("digits", size=5000).load()
 
 
+def keys_of(path: Path) -> set[str]:
+    """The keys of a file and of those that it starts from."""
+    node = OmegaConf.load(path)
+    files = [path.with_name(f"{name}.yaml") for name in node.get("defaults", [])]
+    own = {str(key) for key in node} - {"_target_", "defaults"}
+    return own.union(*(keys_of(file) for file in files if file.stem != "_self_"))
+
+
 @pytest.mark.parametrize("path", sorted((conf_dir() / "dataset").glob("[!_]*.yaml")))
 def test_every_yaml_has_exactly_the_keys_of_its_class(path) -> None:
     from hydra.utils import get_class
 
     node = OmegaConf.load(path)
-    base = OmegaConf.load(path.parent / "_base.yaml")
-    keys = {str(key) for key in [*base, *node]} - {"_target_", "defaults"}
+    keys = keys_of(path)
     parameters = inspect.signature(get_class(node["_target_"])).parameters.values()
     assert keys == {p.name for p in parameters}
     assert all(p.default is p.empty and p.kind is p.KEYWORD_ONLY for p in parameters)

@@ -11,11 +11,11 @@ from hydra.utils import instantiate
 from sklearn.metrics import accuracy_score
 
 from aetl.config import conf_dir, resolved
-from aetl.stage import selection as module
 from aetl.stage.arm import build_network, predict
 from aetl.stage.evaluate import metrics_of, oracle, scores
 from aetl.stage.selection import STATES, is_candidate
 from aetl.store.store import Entry
+from aetl.task.classification import Classification
 from aetl.types import UserError
 from tests.tiny import MLP, World, weights
 
@@ -68,7 +68,7 @@ def test_the_oracle_is_the_best_candidate_by_the_tests_labels(world: World) -> N
 def test_of_a_large_test_set_the_oracle_adds_its_lead_on_a_part(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "EXAMPLES", 50)
+    monkeypatch.setattr(Classification, "candidates_on", 50)
     world = World(tmp_path, *LONG)
     entry = world.transfer()
     seen, metrics = candidates(entry), metrics_of(world.cfg)

@@ -118,6 +118,8 @@ def test_other_matrices_are_refused(y: np.ndarray, line: str, tmp_path: Path) ->
         size=None,
         budget="all",
         per_class=False,
+        stratified=True,
+        binarise="none",
         test_fraction=0.2,
         validation_fraction=0.1,
         split_seed=0,

@@ -41,6 +41,12 @@ REACHED: dict[str, set[str]] = {
     "feature/deep_jdot": {"source.features", "target.features", "target.output"},
     "feature/jan": {"source.features", "source.output", "target.features", "target.output"},
     "feature/drcn": {"encoder", "decoder"},
+    # The second classifier and the features that it sees; the prediction that it disputes is held.
+    "feature/mdd": {"source.features", "target.features", "module"},
+    "feature/mcc": {"target.output"},
+    # The head's weights are the centres, and the clusters' targets are held.
+    "feature/dec": {"labelled.output"},
+    "feature/idec": {"labelled.output", "encoder", "decoder"},
     "feature/mlp_head": {"head"},
     "feature/sgd_probe": {"head"},
     "instance/pseudo_labels": {"target.output"},

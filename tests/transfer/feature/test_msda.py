@@ -71,7 +71,7 @@ def test_sda_is_logistic_regression_on_the_sources_labels(tmp_path: Path) -> Non
 
     def layers(x: torch.Tensor) -> np.ndarray:
         flat = x.flatten(1)
-        hidden = torch.relu(
+        hidden = torch.nn.functional.elu(
             flat @ pretrained["encoder.1.0.weight"].T + pretrained["encoder.1.0.bias"]
         )
         name = "bottleneck.project.1"

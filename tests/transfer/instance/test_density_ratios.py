@@ -57,6 +57,7 @@ OTHERS = {
     "latent_density": "a density",
     "reconstruction_error": "a distance",
     "select_best": "a choice",
+    "target_shift": "a ratio of labels",
 }
 """Strategies that weigh the source, but estimate no density ratio from two samples."""
 

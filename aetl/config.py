@@ -471,10 +471,26 @@ def _check_asked(
         name = selector.__module__.rpartition(".")[2]
         allowed = " or ".join(sorted(selector.kinds))
         raise ConfigError(f"selector={name}: is for {allowed}, and the task is {task.kind}")
+    _check_held_out(plain, selector)
     twin = plain["twin"]
     made = locate("twin", twin["_target_"])
     name = f"transfer/control@twin={made.__module__.rpartition('.')[2]}"
     _check_strategy(made, name, task.kind, given_fields(plain["autoencoder"]), autoencoder)
+
+
+def _check_held_out(plain: Mapping[str, Any], selector: Any) -> None:
+    """Refuse a budget of which a selector by held-out labels cannot hold any out."""
+    from hydra.utils import instantiate
+
+    budget, per_class = plain["target"]["budget"], plain["target"]["per_class"]
+    if "target_labels" not in selector.uses or budget == "all" or per_class:
+        return
+    if instantiate(plain["selector"]).held_out(budget) <= 0:
+        name = selector.__module__.rpartition(".")[2]
+        raise ConfigError(
+            f"selector={name}: a budget of {budget} has no label to hold out; "
+            "raise target.budget, or choose another selector"
+        )
 
 
 def _check_heads(plain: Mapping[str, Any], kind: str) -> None:

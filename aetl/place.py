@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -23,12 +24,22 @@ def writable(path: str, what: str = "output_dir") -> str:
         raise NoPlace(f"{what}: expected a folder, and it is empty; leave it out for 'outputs'")
     if str(path).startswith("~"):
         raise NoPlace(f"{what}={path}: ~ is written out here: {os.path.expanduser(path)}")
+    asked = Path(path).absolute()
     try:
-        at = next(p for p in (Path(path).absolute(), *Path(path).absolute().parents) if p.exists())
+        at = next(p for p in (asked, *asked.parents) if p.exists())
     except OSError as error:
         raise NoPlace(f"{what}={path}: {error.strerror}") from None
     if not at.is_dir():
         raise NoPlace(f"{what}={path}: {at} is a file")
-    if not os.access(at, os.W_OK | os.X_OK):
+    if not os.access(at, os.W_OK | os.X_OK) or (at != asked and not _takes_folders(at)):
         raise NoPlace(f"{what}={path}: {at} cannot be written to")
     return path
+
+
+def _takes_folders(at: Path) -> bool:
+    """Whether a folder can be made there: rights alone do not tell (/proc, no inodes left)."""
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".aetl-", dir=at))
+    except OSError:
+        return False
+    return True

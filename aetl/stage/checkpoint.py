@@ -66,6 +66,8 @@ def bring(
     there = _renamed(read_weights(path), renames)
     state = _of_the_encoder(there, own) or _without_prefix(there, own)
     used = _in_use(autoencoder, representation) or [n for n, t in own.items() if t.dim()]
+    if not used:
+        raise UserError(f"checkpoint={path}: this autoencoder has no weights to take from it")
     fits = {name: tensor for name, tensor in state.items() if _fits(tensor, own.get(name))}
     _refuse_infinite(path, fits)
     matched = [name for name in used if name in fits]

@@ -31,6 +31,15 @@ def test_a_place_that_is_none_is_one_line_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+def test_a_place_that_root_may_write_to_and_cannot_is_named(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert main([*TINY, "output_dir=/proc/runs"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line == "aetl: output_dir=/proc/runs: /proc cannot be written to"
+
+
 def test_a_variable_that_is_set_to_nothing_names_no_folder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,6 +27,8 @@ REFUSED = [
     (["autoencoder=undercomplete", "loss=elbo"], "needs mean, logvar, which autoencoder="),
     (["metric=r2"], "metric=r2: is for regression, and the task is classification"),
     (["target.budget=100000"], "budget=100000"),
+    (["-m", "seed=0,1", "selector=target_validation", "target.budget=1"],
+     "selector=target_validation: a budget of 1 has no label to hold out; raise target.budget"),
     (["checkpoint=/no/such/run"], "checkpoint=/no/such/run: there is no such file"),
     (["dataset@source=mnist", "source.download=false", "data_dir=/no/such"], "/no/such"),
     (["representation.layer=encoder.9"], "representation.layer=encoder.9: no such layer"),

@@ -96,6 +96,7 @@ def test_a_preset_says_what_is_searched_and_for_what(
 REFUSED = [
     (["sede=1,2"], "sede"),
     (["seed=1,2", "selector=last"], "selector=last holds no labels out"),
+    (["seed=1,2", "target.budget=1"], "a budget of 1 has no label to hold out"),
     (["seed=1,2", "hydra.sweeper.sampler=tpx"], "hydra.sweeper.sampler='tpx': expected"),
     (["seed=1,2", "hydra.sweeper.n_trials=many"], "hydra.sweeper.n_trials='many': expected"),
     ([], "hydra.sweeper.space: empty"),

@@ -173,6 +173,13 @@ def test_where_nothing_matches_both_sides_names_are_told(resnet: Any, tmp_path: 
         bring(tmp_path / "w.safetensors", resnet[0], layer, partial=False)
 
 
+def test_an_autoencoder_without_weights_takes_none(tmp_path: Path) -> None:
+    save_file({"encoder.weight": torch.zeros(3)}, tmp_path / "w.safetensors")
+    identity = build_autoencoder(tiny_config(tmp_path, "autoencoder=identity"), (1, 8, 8))
+    with pytest.raises(UserError, match="has no weights to take from it"):
+        brought(identity, tmp_path / "w.safetensors", partial=True)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("transfer", ["parameter/finetune", "feature/linear_probe"])
 def test_a_supervised_encoder_is_transferred_like_any_other(

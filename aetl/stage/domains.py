@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from hydra.utils import instantiate
+from jaxtyping import Bool
 from omegaconf import DictConfig
 
 from aetl.config import resolved
@@ -119,20 +121,31 @@ class Domains:
 
 
 def _absent(target: Domain) -> list[str]:
-    """The classes, or labels of several, that no test example has: no score says a word of them."""
+    """The classes, or labels of several, that no test example has: no score says a word of them.
+
+    Of labels that all have, the scores of an order do not either.
+    """
     classes, y = target.test.classes, target.test.y.numpy()
     if not classes:
         return []
     counts = (y == 1).sum(0) if y.ndim == 2 else np.bincount(y[y >= 0], minlength=len(classes))
-    names = [name for name, count in zip(classes, counts, strict=True) if not count]
-    if not names:
-        return []
-    some = ", ".join([*names[:5], *["..."][: len(names) - 5]])
     what = "labels" if y.ndim == 2 else "classes"
-    return [
-        f"target: {len(names)} of {len(classes)} {what} ({some}) have no test example, and no part "
-        "in any score"
-    ]
+    lines = []
+    if some := _named(classes, counts == 0, what):
+        lines.append(f"target: {some} have no test example, and no part in any score")
+    if y.ndim == 2 and (some := _named(classes, (counts > 0) & ((y == 0).sum(0) == 0), what)):
+        lines.append(
+            f"target: every test example has {some}, and so they have no part in scores of an "
+            "order (auroc, mean_average_precision)"
+        )
+    return lines
+
+
+def _named(classes: Sequence[str], which: Bool[np.ndarray, " C"], what: str) -> str:
+    """``2 of 3 labels (a, b)``; empty where it is none."""
+    names = [name for name, chosen in zip(classes, which, strict=True) if chosen]
+    some = ", ".join([*names[:5], *["..."][: len(names) - 5]])
+    return f"{len(names)} of {len(classes)} {what} ({some})" if names else ""
 
 
 def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Domain:

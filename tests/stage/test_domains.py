@@ -470,6 +470,18 @@ def test_a_class_without_test_examples_is_told(tmp_path: Path) -> None:
     assert any("2 of 3 classes (1, 2) have no test example" in line for line in domains.warnings)
 
 
+def test_labels_that_no_test_example_has_or_all_are_told(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((60, 2)).astype(np.float32)
+    some = np.arange(60) % 2
+    y = np.stack([some, 0 * some, 0 * some + 1], axis=1)
+    arrays = {"x": x, "y": y}
+    domains = pair(tmp_path, arrays, arrays, "task=multilabel", "duplicates=drop")
+    told = [line for line in domains.warnings if "labels" in line]
+    assert len(told) == 2, domains.warnings
+    assert "1 of 3 labels (1) have no test example" in told[0]
+    assert "every test example has 1 of 3 labels (2)" in told[1]
+
+
 @pytest.mark.parametrize(
     "arrays, overrides, text",
     [

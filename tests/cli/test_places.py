@@ -123,6 +123,7 @@ def test_a_secret_that_is_typed_stands_neither_in_the_record_nor_on_the_page(
     assert all(path.stat().st_mode & 0o077 == 0 for path in holders)
 
 
+@pytest.mark.slow
 def test_what_a_sweep_needs_of_a_secret_its_owner_alone_can_read(tmp_path: Path) -> None:
     """Its jobs start from their configs, and a search from its command line."""
     own = f"+callback.mine._target_={__name__}.Mine"

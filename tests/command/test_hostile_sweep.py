@@ -164,7 +164,13 @@ COMMANDS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if i % 3 else [])
+        for i, name in enumerate(DAMAGES)
+    ],
+)
 def test_a_hostile_sweep_runs_nothing_and_changes_nothing_outside(
     damage: str, honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],

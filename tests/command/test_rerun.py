@@ -33,6 +33,7 @@ def test_a_rerun_of_changed_scores_is_noticed(tmp_path: Path) -> None:
     assert main(["rerun", str(file.parent), "--check"]) == 1
 
 
+@pytest.mark.slow
 def test_a_rerun_says_which_code_is_not_as_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -47,6 +48,7 @@ def test_a_rerun_says_which_code_is_not_as_it_was(
     assert f"differs: versions.sources: 0123456789abcdef before, {now} now" in said
 
 
+@pytest.mark.slow
 def test_a_rerun_says_that_the_data_is_not_as_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,6 +82,7 @@ def test_the_folds_of_an_arm_race_as_one(race: Any, tmp_path: Path) -> None:
     assert positive["p_values"] == [row.gain.p_value if row.gain else None]
 
 
+@pytest.mark.slow
 def test_a_race_that_was_cut_off_goes_on_to_the_same_end(
     race: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -65,7 +65,7 @@ def bring(
     own = autoencoder.state_dict()
     there = _renamed(read_weights(path), renames)
     state = _of_the_encoder(there, own) or _without_prefix(there, own)
-    used = _in_use(autoencoder, representation) or [n for n, t in own.items() if t.dim()]
+    used = in_use(autoencoder, representation) or [n for n, t in own.items() if t.dim()]
     if not used:
         raise UserError(f"checkpoint={path}: this autoencoder has no weights to take from it")
     fits = {name: tensor for name, tensor in state.items() if _fits(tensor, own.get(name))}
@@ -159,7 +159,8 @@ def _of_the_encoder(
     return {f"{start}{name}": tensor for name, tensor in alone.items()}
 
 
-def _in_use(autoencoder: Autoencoder, representation: Representation) -> list[str]:
+def in_use(autoencoder: Autoencoder, representation: Representation) -> list[str]:
+    """The names of the tensors that the representation depends on, without a draw of torch's."""
     with torch.random.fork_rng(devices=[]):
         seed_global(0)
         names = Network(autoencoder, representation, 1, 0.0, 1.0).in_use()

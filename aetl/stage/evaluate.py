@@ -25,6 +25,7 @@ from aetl.metric.base import Metric
 from aetl.metric.pseudo_values import Layout, parts
 from aetl.rng import Rng
 from aetl.stage.arm import strategies_of
+from aetl.stage.checkpoint import in_use
 from aetl.stage.domains import Domains
 from aetl.stage.fitted import FittedArm, form_of
 from aetl.stage.floor import floor_of
@@ -151,6 +152,7 @@ def evaluate(
     of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
     if not len(domains.target.split.labelled):
         of_heads += _unlike(arms)
+    of_heads += _unreached(cfg, autoencoder)
     for line in of_heads:
         log.warning("%s", line)
     learnt = _of_pretraining(cfg, domains, pretrained, autoencoder, folder)
@@ -247,6 +249,18 @@ def _unlike(arms: Mapping[str, Entry]) -> list[str]:
         f"twin: the arm {kinds[closed[0]]} and the twin {kinds[closed[1]]}, so the gain is not of "
         "the adaptation alone; set transfer/control@twin=source_probe (source_raw_features, "
         "source_only) to the one that is like the arm"
+    ]
+
+
+def _unreached(cfg: DictConfig, autoencoder: Autoencoder | None) -> list[str]:
+    """A line where the representation is taken before the first weight of the encoder."""
+    if autoencoder is None or not any(p.requires_grad for p in autoencoder.parameters()):
+        return []
+    if in_use(autoencoder, instantiate(cfg.representation)):
+        return []
+    return [
+        f"representation.layer={cfg.representation.layer}: no weight of the encoder lies below it, "
+        "so the features are the inputs and not what was pretrained"
     ]
 
 

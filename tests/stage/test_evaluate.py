@@ -15,7 +15,7 @@ from sklearn.metrics import f1_score
 from aetl.comparison.examples import read_examples
 from aetl.config import ConfigError, check, compose, resolved
 from aetl.rng import Rng
-from aetl.stage.evaluate import evaluate, ropes_of
+from aetl.stage.evaluate import _unreached, evaluate, ropes_of
 from aetl.stage.pretrain import Pretrained, build_autoencoder, trained_objective
 from tests.tiny import CONV, MLP, SMALL, World
 
@@ -26,6 +26,25 @@ def done(world: World, folder: Path) -> dict[str, Any]:
     arms = {"transfer": world.transfer(pretrained=pretrained), "twin": twin}
     folder.mkdir(exist_ok=True)
     return evaluate(world.cfg, world.domains, pretrained, arms, folder)
+
+
+def test_a_layer_before_every_weight_is_told(tmp_path: Path) -> None:
+    for layer, told in (("encoder.0", True), ("encoder.1", False)):  # the first only flattens
+        world = World(
+            tmp_path / layer, *MLP, "transfer=feature/linear_probe", "score=none",
+            f"representation.layer={layer}",
+        )  # fmt: skip
+        lines = done(world, tmp_path / layer / "run")["warnings"]
+        assert any("no weight of the encoder lies below it" in line for line in lines) == told
+
+
+@pytest.mark.parametrize("autoencoder", ["pca", "identity", "vq", "mae"])
+def test_what_the_default_layer_sees_is_told_of_no_autoencoder(
+    autoencoder: str, tmp_path: Path
+) -> None:
+    backbone = ["backbone=vit"] if autoencoder == "mae" else []
+    cfg = World(tmp_path, f"autoencoder={autoencoder}", *backbone).cfg
+    assert _unreached(cfg, build_autoencoder(cfg, (1, 8, 8), 10)) == []
 
 
 @pytest.fixture(scope="module")

@@ -31,6 +31,18 @@ FAMILIES = {
     "float64": ("trainer.precision=64-true",),
     "regression": ("task=regression", "metric=r2"),
     "regression probe": ("task=regression", "metric=r2", "transfer=feature/svm"),
+    "anomaly": ("task=anomaly", "target.budget=8", "transfer=feature/frozen"),
+    "anomaly by the decoder": ("task=anomaly", "target.budget=8"),
+    "clustering": ("task=clustering", "transfer=feature/dec"),
+    "reconstruction": ("task=reconstruction",),
+    "imputation": ("task=imputation",),
+    "density": (
+        "task=density",
+        "autoencoder=vae",
+        "target.binarise=fixed",
+        "source.binarise=fixed",
+    ),
+    "retrieval": ("task=retrieval", "transfer=feature/frozen"),
 }
 
 

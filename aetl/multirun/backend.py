@@ -15,6 +15,7 @@ from multiprocessing.context import BaseContext
 from typing import Any, Protocol
 
 from aetl.multirun.job import Outcome, Work, environment_of_threads, work
+from aetl.types import UserError
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,15 @@ def start_server(threads: int, also: Sequence[str] = ()) -> BaseContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["aetl.multirun.preload", *also])
     with env_override(environment_of_threads(threads) | {"TMPDIR": _servers_folder().name}):
-        ensure_running()
+        try:
+            ensure_running()
+        except OSError as error:
+            if "AF_UNIX" not in str(error):
+                raise
+            raise UserError(
+                f"TMPDIR={tempfile.gettempdir()}: too long a path for the sockets below it (they "
+                "have 107 bytes); set TMPDIR to a shorter one"
+            ) from None
     return context
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -304,3 +306,14 @@ def test_hydras_grid_and_globs_and_lists_become_jobs(sweep: Sweep, tmp_path: Pat
         "seed=1 lr=2.0",
     ]
     assert all("autoencoder=undercomplete" in job.overrides for job in jobs)
+
+
+def test_a_temporary_folder_that_is_too_deep_for_sockets_is_one_line(tmp_path: Path) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "aetl.cli", "-m", "seed=0,1", f"output_dir={tmp_path}"],
+        env=os.environ | {"TMPDIR": str(deep)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"aetl: TMPDIR={deep}: too long a path for the sockets" in done.stderr

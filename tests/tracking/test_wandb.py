@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -168,18 +170,21 @@ def test_an_offline_run_asks_nobody_outside(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_jobs_of_a_sweep_leave_no_pictures_in_the_temporary_folder(tmp_path: Path) -> None:
+def test_the_jobs_of_a_sweep_leave_no_pictures_in_the_temporary_folder(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     """The client tidies up at the end of the interpreter, to which no job's process comes."""
-    (tmp_path / "tmp").mkdir()
+    short = Path(tempfile.mkdtemp())  # sockets lie below it, whose paths have 107 bytes
+    request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
     few = ["source.size=160", "target.size=160", "target.budget=40", "score=none"]
     done = subprocess.run(
         [sys.executable, "-c", "from aetl.cli import main; raise SystemExit(main())", "-m", *TINY,
          *few, "seed=0,1", "hydra.launcher.jobs=1", f"output_dir={tmp_path / 'out'}"],
-        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")}, capture_output=True, text=True,
+        env=os.environ | {"TMPDIR": str(short)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "out" / "wandb").glob("offline-run-*"))) == 3  # and the verdicts
-    assert [path.name for path in (tmp_path / "tmp").rglob("*") if path.is_file()] == []
+    assert [path.name for path in short.rglob("*") if path.is_file()] == []
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from hydra.utils import instantiate
 from jaxtyping import Float
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
+from torch.nn.utils.parametrizations import _SpectralNorm
 
 from aetl.config import compose, conf_dir
 from aetl.data.base import Examples
@@ -84,6 +85,11 @@ def pretraining(cfg: DictConfig, size: int) -> tuple[Pretraining, Loader]:
 def of_whole_and_parts(cfg: DictConfig, size: int, progress: float = 0.5) -> tuple[Found, Found]:
     """Values and gradients on the joint batch, and the means over the ranks of those on parts."""
     module, loader = pretraining(cfg, size)
+    for part in module.modules():
+        # A pass of it moves the estimate of a spectral norm. Each process has its own, which moves
+        # once a step; the one that stands for all of them here has to stay.
+        if isinstance(part, _SpectralNorm):
+            part.eval()
 
     def losses(rank: int, world: int) -> dict[str, Tensor]:
         loader.rank, loader.world = rank, world

@@ -95,7 +95,8 @@ class Row:
     p_value: float | None = None
     """That the gain is zero, Holm-adjusted for the arms of this pair and budget (or all rows)."""
     control: str | None = None
-    """The strongest control of the same source, target and budget."""
+    """The strongest control of the same source, target and budget, the arm's own: of its
+    autoencoder and settings, where it was run with several."""
     control_mean: float | None = None
     control_p_value: float | None = None
     """That the strongest control is no better, times the number of controls it is chosen from."""
@@ -464,6 +465,7 @@ def _strongest(
 ) -> dict[str, Any]:
     """The best control by its mean, and how sure it is that it surpasses the arm."""
     sign = 1 if row.higher_is_better else -1
+    controls = _own_controls(row, controls)
     known: list[tuple[float, str, Row | None]] = [(c.mean, c.transfer, c) for c in controls]
     if not any(control.is_baseline for control in controls):
         # The twin is a control of every arm, also where it was only run as the arm's twin.
@@ -478,6 +480,20 @@ def _strongest(
         p_value = better_p_value(row.runs, read[id(row)], theirs, row.metric)
     adjusted = None if p_value is None else min(1.0, p_value * len(known))
     return {"control": name, "control_mean": mean, "control_p_value": adjusted}
+
+
+def _own_controls(row: Row, controls: Sequence[Row]) -> list[Row]:
+    """Of each control the rows that are most like the arm: in a zoo those of its autoencoder, in a
+    search those of its settings. The best of all trials' controls would be no control of one."""
+
+    def parts(of: Row) -> tuple[str, ...]:
+        return of.autoencoder, of.loss, of.selector, of.transfer.partition(" (")[2]
+
+    kinds: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for control in controls:
+        alike = sum(a == b for a, b in zip(parts(row), parts(control), strict=True))
+        kinds[plain_name(control.transfer)][alike].append(control)
+    return [control for found in kinds.values() for control in found[max(found)]]
 
 
 def _corrected(table: Sequence[Row], family: Family) -> list[Row]:

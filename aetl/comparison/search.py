@@ -10,6 +10,8 @@ from typing import Any
 
 from aetl.comparison.run import Run
 
+MIN_R2 = 0.3
+"""A forest that explains less of the scores it has not seen says nothing of what mattered."""
 MIN_TRIALS = 8
 MIN_VALUES = 4
 
@@ -44,6 +46,10 @@ class Importance:
 
     shares: dict[str, float]
     r2: float
+
+    @property
+    def tells(self) -> bool:
+        return self.r2 >= MIN_R2
 
 
 def searches(runs: Iterable[Run], metric: str | None = None) -> list[Search]:

@@ -21,6 +21,8 @@ MIN_CELLS = 3
 """Fewer cells say nothing about ranks over cells."""
 MIN_TARGETS = 3
 """Fewer targets make no test."""
+MIN_SEEDS = 2
+"""Fewer seeds in any cell make none either."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Standing:
     targets: int
     places: list[Place]
     p_value: float | None
-    """Of Friedman's test over targets that all arms rank alike; None with fewer than three."""
+    """Of Friedman's test over targets that all arms rank alike; None with fewer than three, and
+    from one seed, by whose chance alone arms would have their ranks."""
+    seeds: int
+    """How many the cell with the fewest has."""
     critical_difference: float | None
     left_out: list[str]
     """Arms that lack a cell."""
@@ -88,7 +93,8 @@ def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
     ranks = [
         ranked([math.fsum(r) for r in zip(*lines, strict=True)]) for lines in of_target.values()
     ]
-    tested = len(ranks) >= MIN_TARGETS
+    seeds = min(cell[arm].n for cell in cells.values() for arm in whole)
+    tested = len(ranks) >= MIN_TARGETS and seeds >= MIN_SEEDS
     places = [
         _place(arm, labels[arm], [r[i] for r in ranks], [cell[arm] for cell in cells.values()])
         for i, arm in enumerate(whole)
@@ -99,6 +105,7 @@ def _standing(metric: str, table: Sequence[Row]) -> Standing | None:
         targets=len(ranks),
         places=sorted(places, key=lambda place: place.rank),
         p_value=friedman_p_value(ranks) if tested else None,
+        seeds=seeds,
         critical_difference=critical_difference(len(whole), len(ranks)) if tested else None,
         left_out=[labels[arm] for arm in arms if arm not in whole],
     )
@@ -127,7 +134,9 @@ def standing_text(standing: Standing) -> str:
     """``11 arms over 9 targets (27 pairs and budgets); Friedman p < 0.001; ...``."""
     targets = f"{standing.targets} target{'s' if standing.targets > 1 else ''}"
     said = f"{len(standing.places)} arms over {targets} ({standing.cells} pairs and budgets); "
-    if standing.p_value is None or standing.critical_difference is None:
+    if standing.targets >= MIN_TARGETS and standing.seeds < MIN_SEEDS:
+        said += "no test of the ranks from one seed"
+    elif standing.p_value is None or standing.critical_difference is None:
         said += (
             f"no test of the ranks with fewer than {MIN_TARGETS} targets, which share no test set"
         )

@@ -22,7 +22,7 @@ from jaxtyping import Num
 from aetl.comparison.rows import Row
 from aetl.comparison.run import Run
 from aetl.comparison.statistics import Interval, interval
-from aetl.report.markup import Cell, Html, join, live_table, section, tag
+from aetl.report.markup import Cell, Html, breakable, join, live_table, section, tag
 from aetl.report.panel import NO_VALUE, Panel, budget_text
 
 Variants = dict[str, dict[int, Run]]
@@ -206,12 +206,14 @@ def _note(rows: Sequence[Row]) -> str:
 def _table(
     panel: Panel, order: Sequence[str], variants: Variants, columns: Sequence[Measure]
 ) -> Html:
-    heads = [("rank", True), ("autoencoder", False), *((c.title, True) for c in columns)]
+    heads = [("autoencoder", False), ("rank", True), *((c.title, True) for c in columns)]
     body = []
     for name in order:
         rank = _rank(columns, name)
-        cells = [Cell("" if rank is None else f"{rank:.1f}", "" if rank is None else rank, True)]
-        cells.append(Cell(join([tag("strong", name), _warned(variants[name])]), name))
+        cells = [Cell(join([tag("strong", breakable(name)), _warned(variants[name])]), name)]
+        cells.append(
+            Cell("" if rank is None else f"{rank:.1f}", "" if rank is None else rank, True)
+        )
         cells += [_cell(column, name) for column in columns]
         body.append((cells, ""))
     identity = "ranking-" + "".join(c if c.isalnum() else "-" for c in panel.title + panel.metric)

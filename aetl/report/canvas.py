@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 INK = "#24292f"
 """The colour of text and axes; on a page it gives way to the page's own."""
+
+GROUND = "#fefefe"
+"""Behind what has to be read over lines; on a page the card's own."""
 
 COLORS = (
     *("#3f90da", "#e76300", "#832db6", "#a96b59", "#bd1f01"),
@@ -39,8 +42,14 @@ VERDICT_COLORS = {
     "unknown": GREY,
 }
 
+LETTER = 0.078
+"""Inches of a letter of 9 points; generously, for a page has a font of its own."""
+LINE = 0.15
+"""Inches of a line of it."""
+
 DPI = 150
 _CSS_SCALE = 1.35  # CSS pixels to a point
+_LEAST = 0.72  # of that, below which letters cannot be read
 
 _STYLE: dict[Any, Any] = {
     "font.size": 10,
@@ -73,6 +82,39 @@ _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "aetl",  # the same file for the same run: no random identifiers
 }
+
+
+def wrapped(text: str, width: int) -> str:
+    """On lines of at most ``width`` letters, broken after blanks and signs: nothing is cut off."""
+    lines = [""]
+    for piece in re.split(r"(?<=[\s/_,=·→-])", printable(text)):
+        if lines[-1] and len(lines[-1] + piece.rstrip()) > width:
+            lines.append("")
+        lines[-1] += piece
+        while len(lines[-1].rstrip()) > width:
+            lines[-1:] = [lines[-1][:width], lines[-1][width:]]
+    return "\n".join(line.strip() for line in lines)
+
+
+class Labels(list[str]):
+    """Names on lines of at most ``width`` letters, and the room that they take."""
+
+    def __init__(self, names: Iterable[str], width: int) -> None:
+        super().__init__(wrapped(name, width) for name in names)
+
+    @property
+    def inches(self) -> float:
+        """Of the longest line."""
+        return LETTER * max((len(line) for name in self for line in name.split("\n")), default=0)
+
+    @property
+    def lines(self) -> int:
+        """Of the name with the most."""
+        return max((name.count("\n") + 1 for name in self), default=1)
+
+    def pitch(self, least: float = 0.3) -> float:
+        """Inches from one to the next, below each other."""
+        return max(least, LINE * self.lines + 0.1)
 
 
 @contextmanager
@@ -110,11 +152,16 @@ def svg(figure: Figure, label: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.S)
     text = re.sub(r' xmlns(:xlink)?="[^"]*"| (?:width|height)="[\d.]+pt"', "", text)
     text = text.replace("xlink:href", "href").replace(INK, "currentColor")
+    text = text.replace(GROUND, "var(--card, white)")
+    for number, color in enumerate(COLORS):  # the page has shades of them for its ground
+        text = text.replace(color, f"var(--c{number}, {color})")
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     # Letters of the same size in all figures of a page, however wide they are.
     width = round(_CSS_SCALE * 72 * figure.get_figwidth())
-    head = f'<svg class="figure" style="max-width: {width}px" role="img" '
+    # On a narrow screen they scroll rather than become too small to read.
+    size = f"max-width: {width}px; min-width: {round(_LEAST * width)}px"
+    head = f'<svg class="figure" style="{size}" role="img" '
     head += f'aria-label="{escape(label)}" '
     return _own_identifiers(text, label).replace("<svg ", head, 1)
 

@@ -9,7 +9,7 @@ from aetl.comparison.details import Detail, details
 from aetl.comparison.foretold import Correlation, correlations
 from aetl.comparison.rows import Row
 from aetl.report.details_table import COLUMNS, correlation_text, detail_texts, explained
-from aetl.report.markup import Cell, Html, live_table, section
+from aetl.report.markup import Cell, Html, breakable, live_table, section
 from aetl.report.panel import Panel, p_text, panels
 
 _FORETOLD = (
@@ -52,7 +52,7 @@ def _cells(panel: Panel, detail: Detail) -> list[Cell]:
     values = ("" if number is None else number for number in numbers)
     *texts, head = detail_texts(panel, detail)
     return [
-        Cell(panel.arms[row.arm], row.transfer),
+        Cell(breakable(panel.arms[row.arm]), row.transfer),
         *(Cell(name) for name in names),
         Cell(row.budget, number=True),
         *(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from aetl.comparison.details import Detail
@@ -50,24 +50,56 @@ def detail_texts(panel: Panel, detail: Detail) -> list[str]:
     ]
 
 
-def detail_table(panel: Panel, details: Sequence[Detail]) -> RenderableType:
-    """A line for each arm and budget of the panel."""
+def detail_table(panel: Panel, details: Sequence[Detail], width: int) -> RenderableType:
+    """A line for each arm and budget of the panel, in as many tables as the width asks for;
+    columns in which nobody has a value are left out."""
     from rich.console import Group
-    from rich.table import Table
 
     several = len(panel.budgets) > 1
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("what stands behind it", max_width=44, overflow="fold")
-    names = [name for name in COLUMNS if name != "head"]  # a sentence, for which no column is wide
-    for name in names:
+    texts = [detail_texts(panel, detail) for detail in details]
+    labels = [
+        panel.arms[detail.row.arm] + (f", {budget_text(detail.row.budget)}" if several else "")
+        for detail in details
+    ]
+    head = list(COLUMNS).index("head")  # a sentence, for which no column is wide
+    columns = {
+        name: [line[i] for line in texts]
+        for i, name in enumerate(COLUMNS)
+        if i != head and any(line[i] != NO_VALUE for line in texts)
+    }
+    first = min(_LABELS, max(map(len, (*labels, _TITLE))))
+    tables = [_details(labels, part, first) for part in _fitting(columns, width - first)]
+    heads = [f"{label}: {d.head}" for label, d in zip(labels, details, strict=True) if d.head]
+    return Group(*tables, *heads)
+
+
+_TITLE, _LABELS, _GAP = "what stands behind it", 44, 2
+
+
+def _fitting(columns: dict[str, list[str]], width: int) -> Iterator[dict[str, list[str]]]:
+    """The columns cut into parts that are at most so wide."""
+    part: dict[str, list[str]] = {}
+    used = 0
+    for name, cells in columns.items():
+        wide = _GAP + max(map(len, (name, *cells)))
+        if part and used + wide > width:
+            yield part
+            part, used = {}, 0
+        part[name] = cells
+        used += wide
+    yield part
+
+
+def _details(labels: Sequence[str], columns: dict[str, list[str]], first: int) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
+    table.add_column(_TITLE, width=first, overflow="fold")
+    for name in columns:
         table.add_column(name, no_wrap=True, justify="right")
-    heads = []
-    for detail in details:
-        label = panel.arms[detail.row.arm]
-        label += f", {budget_text(detail.row.budget)}" if several else ""
-        table.add_row(label, *detail_texts(panel, detail)[: len(names)])
-        heads += [f"{label}: {detail.head}"] if detail.head else []
-    return Group(table, *heads) if heads else table
+    for number, label in enumerate(labels):
+        table.add_row(label, *(cells[number] for cells in columns.values()))
+    return table
 
 
 def correlation_text(one: Correlation) -> str:

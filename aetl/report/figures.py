@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int, Num
 
 from aetl.files import atomic, refuse_link
-from aetl.report.canvas import COLORS, GREY, INK, axes_grid, png, style
+from aetl.report.canvas import COLORS, GREY, INK, LETTER, axes_grid, png, style, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -389,9 +389,9 @@ def confusion_matrix(
         shades = LinearSegmentedColormap.from_list("shades", [COLORS[0] + "08", COLORS[0] + "ff"])
         # Room for the names on the left, and turned by 45 degrees below.
         names = [_class_name(classes, i) for i in range(k)] if k <= _NAMED_CLASSES else []
-        longest = max(map(len, names), default=0)
-        left = 0.45 + 0.08 * longest
-        bottom = 0.5 if longest <= 3 else 0.5 + 0.06 * longest
+        longest = max((len(line) for name in names for line in name.split("\n")), default=0)
+        left = 0.45 + LETTER * longest
+        bottom = 0.5 if longest <= 3 else 0.55 + 0.06 * longest
         width, height = size + left, size + bottom
         figure, axes = axes_grid(width, height)
         ax = axes[0, 0]
@@ -411,8 +411,7 @@ def confusion_matrix(
 
 
 def _class_name(classes: Sequence[str], label: int) -> str:
-    name = classes[label] if 0 <= label < len(classes) else str(label)
-    return name if len(name) <= 14 else name[:13] + "…"
+    return wrapped(classes[label] if 0 <= label < len(classes) else str(label), 16)
 
 
 def _cell_counts(ax: Axes, counts: Int[np.ndarray, "K K"], share: Float[np.ndarray, "K K"]) -> None:

@@ -7,6 +7,7 @@ scripts are inside of it, and no address leads out of it.
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +56,10 @@ def section(title: str, *content: object, note: str | None = None) -> Html | Non
 
 
 def figure(drawing: Html | None, caption: str) -> Html | None:
-    return tag("figure", drawing, tag("figcaption", caption)) if drawing else None
+    """A drawing, which moves sideways where it is too wide, over its caption."""
+    if not drawing:
+        return None
+    return tag("figure", scrolled(drawing), tag("figcaption", caption))
 
 
 def chips(pairs: Iterable[tuple[str, object]]) -> Html:
@@ -70,7 +74,7 @@ def facts(pairs: Mapping[str, object]) -> Html | None:
         for name, value in pairs.items()
         if value not in (None, "", {}, [])
     ]
-    return tag("div", tag("table", *rows, class_="facts"), class_="scroll") if rows else None
+    return scrolled(tag("table", *rows, class_="facts")) if rows else None
 
 
 def folded(title: str, names: Sequence[object]) -> Html:
@@ -79,6 +83,8 @@ def folded(title: str, names: Sequence[object]) -> Html:
 
 
 _CHOICES = 200  # a longer list is found by the search
+_FEW = 4  # rows, among which nobody searches
+_NOTHING: tuple[object, ...] = ("", None, "–")
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,16 @@ def live_table(
     """A table that is sorted by its headers and filtered by the fields above it.
 
     ``columns`` are names and whether they hold numbers, ``rows`` cells with the row's class, and
-    ``choices`` the columns that get a field with their values. Without scripts it is a plain table.
+    ``choices`` the columns that get a field with their values. Columns that say the same in every
+    row (but for the first) are told once above it, empty ones not at all. Without scripts it is a
+    plain table.
     """
+    same = _constants(columns, rows)
+    told = [(columns[i][0], content) for i, content in same.items() if content not in _NOTHING]
+    kept = [i for i in range(len(columns)) if i not in same]
+    choices = [kept.index(i) for i in choices if i in kept]
+    columns = [columns[i] for i in kept]
+    rows = [([cells[i] for i in kept], look) for cells, look in rows]
     head = [
         tag(
             "th",
@@ -123,9 +137,32 @@ def live_table(
     search = tag("label", "search", Html(f'<input type="search" data-filters="{name}">'))
     fields = [_choice(name, columns[i][0], i, [cells[i] for cells, _ in rows]) for i in choices]
     count = tag("output", for_=name, aria_live="polite")
-    return join(
-        [tag("div", search, *fields, count, class_="filters"), tag("div", table, class_="scroll")]
-    )
+    filters = tag("div", search, *fields, count, class_="filters") if len(rows) > _FEW else None
+    return join([chips(told) if told else None, filters, scrolled(table)])
+
+
+def _constants(
+    columns: Sequence[tuple[str, bool]], rows: Sequence[tuple[Sequence[Cell], str]]
+) -> dict[int, object]:
+    """What every row says, by the columns that say one thing; none of a single row."""
+    if len(rows) < 2:
+        return {}
+    first = rows[0][0]
+    return {
+        i: first[i].content
+        for i in range(1, len(columns))
+        if all(cells[i].content == first[i].content for cells, _ in rows)
+    }
+
+
+def scrolled(content: Html) -> Html:
+    """What moves sideways where it is too wide; by the keyboard, too."""
+    return tag("div", content, class_="scroll", tabindex="0")
+
+
+def breakable(name: str) -> Html:
+    """A name that a narrow column breaks after its signs and not within a word."""
+    return join(re.split(r"(?<=[/_,=])", name), "<wbr>")
 
 
 def _choice(table: str, title: str, column: int, cells: Sequence[Cell]) -> Html | None:
@@ -138,8 +175,8 @@ def _choice(table: str, title: str, column: int, cells: Sequence[Cell]) -> Html 
     return tag("label", title, select)
 
 
-def document(title: str, *content: object, script: bool = False) -> str:
-    """A whole page."""
+def document(title: str, *content: object, script: bool = False, again: int = 0) -> str:
+    """A whole page; with ``again`` it is loaded anew every so many seconds."""
     here = Path(__file__)
     style = here.with_name("page.css").read_text(encoding="utf-8")
     program = here.with_name("page.js").read_text(encoding="utf-8") if script else ""
@@ -150,6 +187,10 @@ def document(title: str, *content: object, script: bool = False) -> str:
         tag("title", title),
         tag("style", Html(style)),
     ]
+    if again:
+        refresh = Html(f'<meta http-equiv="refresh" content="{again}">')
+        head.append(tag("noscript", refresh))
     end = tag("script", Html(program)) if script else None
-    page = tag("html", tag("head", *head), tag("body", *content, end), lang="en")
+    body = tag("body", *content, end, data_again=again or None)
+    page = tag("html", tag("head", *head), body, lang="en")
     return f"<!doctype html>\n{page}\n"

@@ -20,6 +20,7 @@ from aetl.report.markup import (
     facts,
     figure,
     folded,
+    scrolled,
     section,
     tag,
 )
@@ -178,7 +179,7 @@ def _metrics(run: Run) -> Html | None:
     head = [tag("th", name, scope="col", class_="number" if 0 < i < 4 else None)
             for i, name in enumerate(names)]  # fmt: skip
     body = [_metric(run, name) for name in run.scores]
-    return tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body))
+    return scrolled(tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body)))
 
 
 def _metric(run: Run, name: str) -> Html:

@@ -68,17 +68,14 @@ class Panel:
         return counts.pop() if len(counts) == 1 else None
 
     def control(self, budget: int | str) -> tuple[str, float] | None:
-        """The strongest control at a budget with its mean."""
-        sign = 1 if self.higher_is_better else -1
-        known = [
-            (sign * row.control_mean, row.control)
+        """The strongest control at a budget with its mean; None where arms have different ones
+        (each its own autoencoder's, or its own settings')."""
+        known = {
+            (row.control, row.control_mean)
             for row in self.rows
             if row.budget == budget and row.control_mean is not None and row.control
-        ]
-        if not known:
-            return None
-        mean, name = max(known)
-        return name, sign * mean
+        }
+        return known.pop() if len(known) == 1 else None  # type: ignore[return-value]
 
     def best(self, budget: int | str) -> float:
         """The best mean at a budget."""

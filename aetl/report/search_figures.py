@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aetl.comparison.search import Importance, Search, is_numeric, levels
-from aetl.report.canvas import COLORS, INK, axes_grid, style
+from aetl.report.canvas import COLORS, GROUND, INK, LINE, Labels, axes_grid, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,9 @@ def parallel_coordinates(search: Search) -> Figure:
     share = np.empty(len(scores))
     share[order] = np.linspace(0, 1, len(scores))
     with style():
-        figure, axes = axes_grid(max(6.0, 1.75 * len(places)), 3.9)
+        heads = Labels([*names, search.metric], 20)
+        top = 0.3 + LINE * heads.lines
+        figure, axes = axes_grid(max(6.0, 1.75 * len(places)), 3.4 + top)
         ax = axes[0, 0]
         for i in order:
             best = i == order[-1]
@@ -37,9 +39,9 @@ def parallel_coordinates(search: Search) -> Figure:
             look |= {"linewidth": 3.0 if best else 1.0, "alpha": 1.0 if best else 0.65}
             ax.plot(range(len(places)), [column[i] for column in places], zorder=i + 3, **look)
         for number, name in enumerate(names):
-            _axis(ax, number, name, _ticks(search, name))
-        _axis(ax, len(names), search.metric, _ends(scores))
-        ax.set(xlim=(-0.25, len(places) - 0.7), ylim=(-0.06, 1.12))
+            _axis(ax, number, heads[number], _ticks(search, name))
+        _axis(ax, len(names), heads[-1], _ends(scores))
+        ax.set(xlim=(-0.55, len(places) - 0.45), ylim=(-0.06, 1.0 + top / 3.2))
         ax.set_axis_off()
         figure.subplots_adjust(left=0.03, right=0.97, bottom=0.02, top=0.98)
     return figure
@@ -47,12 +49,11 @@ def parallel_coordinates(search: Search) -> Figure:
 
 def _axis(ax: Axes, number: int, name: str, ticks: list[tuple[float, str]]) -> None:
     ax.plot([number, number], [0, 1], color=INK, linewidth=0.8, zorder=1)
-    short = name if len(name) <= 28 else f"…{name[-27:]}"
-    ax.text(number, 1.06, short, ha="center", va="bottom", size=9, weight="bold")
+    ax.text(number, 1.05, name, ha="center", va="bottom", size=9, weight="bold")
     for place, text in ticks:
         ax.plot([number - 0.03, number], [place, place], color=INK, linewidth=0.8, zorder=1)
         # Beside the axis, over the lines, with a rim so that it can be read.
-        rim = {"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.8}
+        rim = {"facecolor": GROUND, "alpha": 0.75, "edgecolor": "none", "pad": 0.8}
         ax.text(number - 0.045, place, text, ha="right", va="center", size=8, zorder=999, bbox=rim)
 
 
@@ -76,8 +77,7 @@ def _ticks(search: Search, name: str) -> list[tuple[float, str]]:
     if is_numeric(search, name):
         return _ends(np.array([float(trial[name]) for trial, _ in search.trials]))
     order = levels(search, name)
-    texts = [text if len(text) <= 22 else f"{text[:10]}…{text[-11:]}" for text in order]
-    return [(i / max(1, len(order) - 1), text) for i, text in enumerate(texts)]
+    return [(i / max(1, len(order) - 1), text) for i, text in enumerate(Labels(order, 18))]
 
 
 def _ends(values: np.ndarray) -> list[tuple[float, str]]:
@@ -94,15 +94,17 @@ def _ends(values: np.ndarray) -> list[tuple[float, str]]:
 
 def importance_bars(found: Importance) -> Figure:
     """The drop of R^2 when a parameter is shuffled, largest on top."""
-    names = list(found.shares)
-    height = 0.75 + 0.3 * len(names)
+    names = Labels(found.shares, 34)
+    shares = list(found.shares.values())
+    height = 0.75 + names.pitch() * len(names)
     with style():
         figure, axes = axes_grid(7.0, height)
         ax = axes[0, 0]
-        ax.barh(range(len(names)), [found.shares[n] for n in names], color=COLORS[0], height=0.62)
-        ax.set_yticks(range(len(names)), [n if len(n) <= 34 else f"…{n[-33:]}" for n in names])
+        ax.barh(range(len(names)), shares, color=COLORS[0], height=0.62)
+        ax.set_yticks(range(len(names)), names)
         ax.set_ylim(len(names) - 0.5, -0.5)
         ax.set_xlabel("drop of R² when shuffled")
         ax.grid(axis="x")
-        figure.subplots_adjust(left=0.36, right=0.97, bottom=0.55 / height, top=1 - 0.08 / height)
+        left = (names.inches + 0.2) / 7.0
+        figure.subplots_adjust(left=left, right=0.97, bottom=0.55 / height, top=1 - 0.08 / height)
     return figure

@@ -11,14 +11,14 @@ import numpy as np
 from aetl.comparison.aggregate import Aggregate
 from aetl.comparison.rows import Row, arm_labels, budget_order, transfer_order
 from aetl.comparison.standing import Standing
-from aetl.report.canvas import COLORS, INK, axes_grid, style
+from aetl.report.canvas import COLORS, INK, LINE, Labels, axes_grid, style, wrapped
 from aetl.report.panel import budget_text, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INCH = 0.3  # the height of a line
+_WIDEST = 12.5  # inches; maps that would make a figure wider go below each other
 _MAPS = 40  # more arms or pairs than that are no picture
 
 
@@ -36,20 +36,29 @@ def gain_map(table: Sequence[Row]) -> Figure | None:
         return None
     cells = {(row.budget, row.arm, (row.source, row.target)): row for row in rows}
     largest = max(abs(row.gain_mean or 0.0) for row in rows) or 1.0
-    names = [f"{s} → {t}" for s, t in zip(*_shortest(pairs), strict=True)]
-    wide, high = 0.52 * len(pairs), _INCH * len(arms)
-    left, top, bottom, gap = 2.9, 0.35, 0.12 + 0.068 * max(map(len, names)), 0.25
-    width, height = left + len(budgets) * (wide + gap), top + high + bottom
+    names = Labels((f"{s} → {t}" for s, t in zip(*_shortest(pairs), strict=True)), 26)
+    lines = Labels((labels[arm] for arm in arms), 34)
+    wide, high = max(0.52, names.pitch()) * len(pairs), lines.pitch() * len(arms)
+    left, top, bottom, gap = 0.2 + lines.inches, 0.35, 0.15 + names.inches, 0.2
+    columns = min(len(budgets), max(1, int((_WIDEST - left) / (wide + gap))))
+    rows_ = math.ceil(len(budgets) / columns)
+    width, height = left + columns * (wide + gap), rows_ * (top + high) + bottom
     with style():
-        figure, axes = axes_grid(width, height, ncols=len(budgets), sharey=True)
-        for number, (ax, budget) in enumerate(zip(axes[0], budgets, strict=True)):
+        figure, axes = axes_grid(width, height, nrows=rows_, ncols=columns)
+        for number, ax in enumerate(axes.flat):
+            if number >= len(budgets):
+                ax.set_visible(False)
+                continue
+            budget = budgets[number]
             found = [[cells.get((budget, arm, pair)) for pair in pairs] for arm in arms]
             _map(ax, found, largest)
             ax.set_title(budget_text(budget))
-            ax.set_xticks(range(len(pairs)), names, rotation=90)
-            x = (left + number * (wide + gap)) / width
-            ax.set_position((x, bottom / height, wide / width, high / height))
-        axes[0, 0].set_yticks(range(len(arms)), [_cut(labels[arm]) for arm in arms])
+            lowest = number + columns >= len(budgets)
+            ax.set_xticks(range(len(pairs)), names if lowest else [], rotation=90)
+            ax.set_yticks(range(len(arms)), [] if number % columns else lines)
+            x = (left + number % columns * (wide + gap)) / width
+            y = 1 - (number // columns + 1) * (top + high) / height
+            ax.set_position((x, y, wide / width, high / height))
     return figure
 
 
@@ -58,7 +67,9 @@ def _map(ax: Axes, rows: Sequence[Sequence[Row | None]], largest: float) -> None
 
     # Blue helps, orange hurts, as everywhere; the middle takes the page's own ground.
     bad, good = to_rgb(COLORS[1]), to_rgb(COLORS[0])
-    stops = [(0.0, (*bad, 1.0)), (0.5, (*bad, 0.0)), (0.5, (*good, 0.0)), (1.0, (*good, 1.0))]
+    # Not to the full colour, on which neither dark letters nor light ones can be read.
+    most = 0.7
+    stops = [(0.0, (*bad, most)), (0.5, (*bad, 0.0)), (0.5, (*good, 0.0)), (1.0, (*good, most))]
     both = LinearSegmentedColormap.from_list("gain", stops)
     values = np.array([[math.nan if r is None else r.gain_mean for r in line] for line in rows])
     # The square root spreads the many small gains beside a few large ones.
@@ -97,7 +108,14 @@ def rank_diagram(standing: Standing) -> Figure | None:
     half = math.ceil(len(places) / 2)
     low, high = 1, len(places)
     top = 0.75 + 0.16 * len(bars)
-    width, height = 10.0, top + 0.24 * half + 0.15
+    names = Labels((f"{place.label}  {place.rank:.2f}" for place in places), 38)
+    heights = [LINE * (name.count("\n") + 1) + 0.09 for name in names]
+    # From the axis downwards: the best to the left, and to the right the last one first.
+    sides = range(half), range(len(places) - 1, half - 1, -1)
+    lines = {i: sum(heights[j] for j in side[:n]) + heights[i] / 2
+             for side in sides for n, i in enumerate(side)}  # fmt: skip
+    width = 10.0
+    height = top + max(sum(heights[i] for i in side) for side in sides) + 0.15
     with style():
         figure, axes = axes_grid(width, height)
         ax = axes[0, 0]
@@ -116,14 +134,13 @@ def rank_diagram(standing: Standing) -> Figure | None:
             ax.text(at(rank), axis - 0.1, str(rank), ha="center", va="bottom", size=9)
         for i, place in enumerate(places):
             on_left = i < half
-            y = top + 0.24 * (i if on_left else len(places) - 1 - i)
+            y = top + lines[i]
             end = 3.35 if on_left else 6.65
             is_control = place.arm[0].startswith("control/")
             color = COLORS[8] if is_control else COLORS[0]
             ax.plot([at(place.rank), at(place.rank), end], [axis, y, y], color=color, linewidth=0.9)
-            text = f"{_cut(place.label)}  {place.rank:.2f}"
             side: dict[str, Any] = {"ha": "right" if on_left else "left", "va": "center"}
-            ax.text(end + (-0.06 if on_left else 0.06), y, text, size=9, color=color, **side)
+            ax.text(end + (-0.06 if on_left else 0.06), y, names[i], size=9, color=color, **side)
         for i, (first, last) in enumerate(bars):
             y = axis + 0.12 + 0.16 * i
             ends = [at(places[first].rank) - 0.04, at(places[last].rank) + 0.04]
@@ -149,15 +166,10 @@ def profiles(metric: str, found: Sequence[Aggregate]) -> Figure | None:
         for number, one in enumerate(found):
             at, share = zip(*one.profile, strict=True)
             dashed = one.arm[0].startswith("control/")
-            ax.step(at, share, where="post", color=COLORS[number], label=_cut(one.label, 28),
+            ax.step(at, share, where="post", color=COLORS[number], label=wrapped(one.label, 30),
                     linestyle=(0, (4, 2)) if dashed else "-")  # fmt: skip
         ax.axvline(0, color=INK, linewidth=1)
         ax.set(xlabel=f"gain in {metric}", ylabel="share of runs that gain more", ylim=(0, 1.02))
         ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         figure.subplots_adjust(left=0.09, right=0.64, bottom=0.16, top=0.97)
     return figure
-
-
-def _cut(text: str, length: int = 38) -> str:
-    head = length // 2
-    return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from aetl.comparison.label_efficiency import Curve, learning_curves
 from aetl.comparison.rows import Arm, Row
 from aetl.comparison.statistics import Interval
-from aetl.report.canvas import COLORS, DARK_GREY, GREY, INK, VERDICT_COLORS, axes_grid, style
+from aetl.report.canvas import (
+    COLORS,
+    DARK_GREY,
+    GREY,
+    INK,
+    LINE,
+    VERDICT_COLORS,
+    Labels,
+    axes_grid,
+    style,
+    wrapped,
+)
 from aetl.report.panel import Panel, budget_text
 
 if TYPE_CHECKING:
@@ -32,16 +44,25 @@ def budget_curves(panel: Panel) -> Figure | None:
         return None
     gained = {arm: curve for arm, curve in curves.items() if curve.gains and curve.ends}
     looks = _arm_looks(panel)
+    names = {arm: wrapped(panel.arms[arm], 28) for arm in curves}
+    bars = _crowded([*curves.values()])
     with style():
-        figure, axes = axes_grid(7.0, 6.6 if gained else 4.6, nrows=1 + bool(gained), sharex=True)
+        # As high as the names beside the curves need, and the gains half of that.
+        lines = sum(name.count("\n") + 1.3 for name in names.values())
+        above, below = max(3.6, LINE * lines), 2.6 if gained else 0.0
+        height = above + below + 0.7
+        shape: dict[str, Any] = {"nrows": 2, "height_ratios": [above, below]} if gained else {}
+        figure, axes = axes_grid(7.6, height, sharex=True, **shape)
         top, low = axes[0, 0], axes[-1, 0]
-        ends = [_curve(top, c.labels, c.scores, looks[arm], panel.arms[arm])
-                for arm, c in curves.items()]  # fmt: skip
+        ends = [
+            _curve(top, curve, looks[arm], names[arm], _aside(n, len(curves)) if bars else None)
+            for n, (arm, curve) in enumerate(curves.items())
+        ]
         top.set_ylabel(panel.metric)
         if gained:
             low.axhline(0, color=INK, linewidth=1)
             for number, (arm, curve) in enumerate(gained.items()):
-                _gain_curve(low, curve, looks[arm], number / max(1, len(gained) - 1) - 0.5)
+                _gain_curve(low, curve, looks[arm], _aside(number, len(gained)))
             low.set_ylabel(f"gain over {panel.baseline}")
         for ax in axes.flat:
             ax.set_xscale("log")
@@ -51,31 +72,63 @@ def budget_curves(panel: Panel) -> Figure | None:
         low.minorticks_off()
         low.set_xlim(budgets[0] * 0.9, budgets[-1] * 1.12)
         low.set_xlabel("labelled target examples")
-        edges = {"bottom": 0.09, "hspace": 0.08} if gained else {"bottom": 0.12}
-        figure.subplots_adjust(left=0.11, right=0.64, top=0.98, **edges)
+        edges = {"bottom": 0.55 / height, "top": 1 - 0.1 / height}
+        figure.subplots_adjust(left=0.1, right=0.62, hspace=0.06, **edges)
         _end_labels(top, ends)
     return figure
 
 
+def _crowded(curves: Sequence[Curve]) -> bool:
+    """Whether bands would cover one another: with fewer than five budgets, or where three meet."""
+    if len({labels for curve in curves for labels in curve.labels}) < 5:
+        return True
+    at: dict[int, list[Interval]] = defaultdict(list)
+    for curve in curves:
+        for labels, score in zip(curve.labels, curve.scores, strict=True):
+            at[labels].append(score)
+    return any(
+        sum(other.low <= one.mean <= other.high for other in scores
+            if other.low is not None and other.high is not None) >= 3
+        for scores in at.values() for one in scores
+    )  # fmt: skip
+
+
+def _aside(number: int, of: int) -> float:
+    """By what labels are multiplied so that the bars of curves stand beside each other."""
+    return float(1.09 ** (number / max(1, of - 1) - 0.5))
+
+
 def _curve(
-    ax: Axes, labels: Sequence[int], values: Sequence[Interval], look: Mapping[str, Any], name: str
+    ax: Axes, curve: Curve, look: Mapping[str, Any], name: str, aside: float | None
 ) -> tuple[float, float, str, str]:
-    """Draws a curve; the score and the labels where it ends, its colour, its name."""
-    ax.plot(labels, [value.mean for value in values], markersize=5, **look)
-    bounds = [(x, v.low, v.high) for x, v in zip(labels, values, strict=True) if v.low is not None]
+    """Draws a curve with a band, or with bars a little aside; the score and the labels where it
+    ends, its colour, its name."""
+    if aside is not None:
+        x = _with_bars(ax, curve.labels, curve.scores, look, aside)
+        return curve.scores[-1].mean, x[-1], look["color"], name
+    ax.plot(curve.labels, [score.mean for score in curve.scores], markersize=5, **look)
+    pairs = zip(curve.labels, curve.scores, strict=True)
+    bounds = [(x, score.low, score.high) for x, score in pairs if score.low is not None]
     if bounds:
-        x, lower, upper = zip(*bounds, strict=True)
-        ax.fill_between(x, lower, upper, color=look["color"], alpha=0.1, linewidth=0)
-    return values[-1].mean, labels[-1], look["color"], name
+        x_, lower, upper = zip(*bounds, strict=True)
+        ax.fill_between(x_, lower, upper, color=look["color"], alpha=0.1, linewidth=0)
+    return curve.scores[-1].mean, curve.labels[-1], look["color"], name
 
 
 def _gain_curve(ax: Axes, curve: Curve, look: Mapping[str, Any], aside: float) -> None:
-    """With bars, a little aside of each other: bands of gains would cover one another."""
-    x = [labels * 1.06**aside for labels in curve.labels]
-    ax.plot(x, [gain.mean for gain in curve.gains], markersize=4, **look)
-    for place, gain in zip(x, curve.gains, strict=True):
-        if gain.low is not None and gain.high is not None:
-            ax.plot([place, place], [gain.low, gain.high], color=look["color"], linewidth=1.2)
+    _with_bars(ax, curve.labels, curve.gains, look, aside)
+
+
+def _with_bars(
+    ax: Axes, labels: Sequence[int], values: Sequence[Interval], look: Mapping[str, Any],
+    aside: float,
+) -> list[float]:  # fmt: skip
+    x = [number * aside for number in labels]
+    ax.plot(x, [value.mean for value in values], markersize=4.5, **look)
+    for place, value in zip(x, values, strict=True):
+        if value.low is not None and value.high is not None:
+            ax.plot([place, place], [value.low, value.high], color=look["color"], linewidth=1.2)
+    return x
 
 
 def _arm_looks(panel: Panel) -> dict[Arm, dict[str, Any]]:
@@ -98,32 +151,39 @@ def _end_labels(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None
     low, high = ax.get_ylim()
     left, right = ax.get_xlim()
     ends = sorted(ends)
-    places = _apart([end[0] for end in ends], (high - low) * 0.052, low, high)
+    inch = (high - low) / (ax.get_position().height * ax.figure.get_figheight())
+    heights = [inch * (LINE * (name.count("\n") + 1) + 0.03) for *_, name in ends]
+    places = _apart([end[0] for end in ends], heights, low, high)
     for (value, last, color, name), place in zip(ends, places, strict=True):
         x = right * (right / left) ** 0.045  # the axis is logarithmic
         thin: dict[str, Any] = {"color": color, "linewidth": 0.7, "clip_on": False}
         ax.plot([last, x / (right / left) ** 0.01], [value, place], **thin)
         ink = DARK_GREY if color == GREY else color
-        ax.text(x, place, _shortened(name, 28), color=ink, weight="bold", size=9, va="center")
+        ax.text(x, place, name, color=ink, weight="bold", size=9, va="center")
     ax.set(xlim=(left, right), ylim=(low, high))
 
 
-def _apart(values: Sequence[float], step: float, low: float, high: float) -> list[float]:
-    """Sorted values moved as little as puts them ``step`` apart, inside of ``low`` and ``high``.
+def _apart(
+    values: Sequence[float], heights: Sequence[float], low: float, high: float
+) -> list[float]:
+    """Middles of things of these heights, moved from sorted values as little as puts them beside
+    each other, inside of ``low`` and ``high``.
 
-    Least squares: the isotonic regression of the values less their place in the row, by pooling
-    neighbours that are out of order.
+    Least squares: the isotonic regression of the values less what lies below each in the row, by
+    pooling neighbours that are out of order.
     """
-    step = min(step, (high - low) / max(1, len(values) - 1))
+    squeeze = min(1.0, (high - low) / sum(heights)) if heights else 1.0
+    ends = [squeeze * end for end in accumulate(heights)]
+    middles = [end - squeeze * height / 2 for end, height in zip(ends, heights, strict=True)]
     pools: list[list[float]] = []
-    for i, value in enumerate(values):
-        pools.append([value - i * step])
+    for value, middle in zip(values, middles, strict=True):
+        pools.append([value - middle])
         while len(pools) > 1 and _average(pools[-2]) > _average(pools[-1]):
             last = pools.pop()
             pools[-1] += last
     free = [_average(pool) for pool in pools for _ in pool]
-    top = high - (len(values) - 1) * step
-    return [min(max(place, low), top) + i * step for i, place in enumerate(free)]
+    top = high - ends[-1] if ends else high
+    return [min(max(f, low), top) + middle for f, middle in zip(free, middles, strict=True)]
 
 
 def _average(values: Sequence[float]) -> float:
@@ -140,7 +200,9 @@ def gain_forest(panel: Panel) -> Figure | None:
         return None
     columns = min(_FOREST_COLUMNS, len(panel.budgets))
     lines = math.ceil(len(panel.budgets) / columns)
-    width, high = 3.0 + 2.1 * columns, 0.75 + 0.3 * len(arms)
+    names = Labels((panel.arms[arm] for arm in arms), 34)
+    left = names.inches + 0.2
+    width, high = left + 0.15 + 2.1 * columns, 0.75 + names.pitch() * len(arms)
     height = 0.3 + high * lines
     shape = {"nrows": lines, "ncols": columns, "sharex": True, "sharey": True}
     with style():
@@ -151,13 +213,13 @@ def gain_forest(panel: Panel) -> Figure | None:
             else:
                 _forest_column(ax, panel, arms, budget)
                 ax.tick_params(labelbottom=budget in panel.budgets[-columns:])
-        axes[0, 0].set_yticks(range(len(arms)), [_shortened(panel.arms[arm], 36) for arm in arms])
+        axes[0, 0].set_yticks(range(len(arms)), names)
         axes[0, 0].set_ylim(len(arms) - 0.5, -0.5)
-        place = {"fontsize": 10, "x": (2.8 + width - 0.12) / 2 / width, "y": 0.06 / height}
+        place = {"fontsize": 10, "x": (left + width - 0.12) / 2 / width, "y": 0.06 / height}
         figure.supxlabel(f"gain in {panel.metric} over {panel.baseline}", **place)
         margins = {"bottom": 0.62 / height, "top": 1 - 0.34 / height, "wspace": 0.08}
-        margins["hspace"] = 0.4 / (0.3 * len(arms))
-        figure.subplots_adjust(left=2.8 / width, right=1 - 0.12 / width, **margins)
+        margins["hspace"] = 0.4 / (names.pitch() * len(arms))
+        figure.subplots_adjust(left=left / width, right=1 - 0.12 / width, **margins)
     return figure
 
 
@@ -173,7 +235,8 @@ def _forest_column(ax: Axes, panel: Panel, arms: Sequence[Arm], budget: int | st
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
     rows = [(y, row) for y, arm in enumerate(arms) if (row := _drawn(panel, arm, budget))]
-    if best := [row.gain_mean for _, row in rows if row.is_control and row.gain_mean is not None]:
+    best = [row.gain_mean for _, row in rows if row.is_control and row.gain_mean is not None]
+    if best and panel.control(budget):  # one for all arms
         ax.axvline(max(0.0, *best), color=INK, linewidth=1, linestyle=(0, (1, 2)))
     for y, row in rows:
         color = VERDICT_COLORS[row.verdict]
@@ -182,9 +245,3 @@ def _forest_column(ax: Axes, panel: Panel, arms: Sequence[Arm], budget: int | st
         ground = "none" if row.uncorrected or row.verdict == "unknown" else color
         mark: dict[str, Any] = {"marker": _MARKERS[row.verdict], "markersize": 7, "color": color}
         ax.plot([row.gain_mean or 0.0], [y], markerfacecolor=ground, linestyle="", **mark)
-
-
-def _shortened(text: str, length: int) -> str:
-    """Cut in the middle: names of one sweep differ at their ends."""
-    head = length // 2
-    return text if len(text) <= length else f"{text[:head]}…{text[head + 1 - length :]}"

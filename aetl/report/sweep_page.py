@@ -14,7 +14,7 @@ from aetl.comparison.aggregate import aggregates
 from aetl.comparison.label_efficiency import learning_curves
 from aetl.comparison.rows import Row, rows
 from aetl.comparison.run import RECORD, Found, Run, find_runs
-from aetl.comparison.search import importance, searches
+from aetl.comparison.search import MIN_R2, importance, searches
 from aetl.comparison.standing import Standing, standing_text, standings
 from aetl.files import write_text
 from aetl.report import autoencoders, details_page
@@ -23,11 +23,13 @@ from aetl.report.canvas import svg
 from aetl.report.markup import (
     Cell,
     Html,
+    breakable,
     chips,
     document,
     figure,
     join,
     live_table,
+    scrolled,
     section,
     tag,
 )
@@ -72,8 +74,8 @@ _HOW_TO_READ = (
     "transfer may help it, but a simpler way does better."
 )
 _CURVES = (
-    "Mean over seeds with its 95 % band, and the gains with their intervals; controls dashed. Each "
-    "arm on the seeds that it has at every number of labels."
+    "Mean over seeds with its 95 % interval (bars stand a little beside each other), and the gains "
+    "with theirs; controls dashed. Each arm on the seeds that it has at every number of labels."
 )
 _FOREST = (
     "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative "
@@ -105,8 +107,12 @@ _AGGREGATES = (
 )
 _PARALLEL = "A line for each trial, yellow the best; mean over seeds."
 _IMPORTANCE = (
-    "How much worse a random forest tells the score when one hyper-parameter is shuffled; it means "
-    "little where the forest itself tells little out of bag"
+    "How much worse a random forest tells the score when one hyper-parameter is shuffled; it tells "
+    "trials that it has not seen"
+)
+_NO_IMPORTANCE = (
+    "Which hyper-parameter mattered cannot be said from these trials: a random forest of them "
+    "tells trials that it has not seen with an R² of {:.2f}, and below {} it means nothing."
 )
 
 
@@ -201,7 +207,7 @@ def _aggregates(table: Sequence[Row]) -> Iterable[Html | None]:
         body = [
             (
                 [
-                    Cell(one.label),
+                    Cell(breakable(one.label), one.label),
                     *(
                         Cell(text, value, number=True)
                         for text, value in zip(
@@ -228,12 +234,15 @@ def _searches(found: Found, table: Sequence[Row]) -> Iterable[Html | None]:
     for number, metric in enumerate(dict.fromkeys(row.metric for row in table)):
         for part, search in enumerate(searches(found.done, metric)):
             mattered = importance(search)
-            note = f"{len(search.trials)} trials. {_IMPORTANCE} (forest: R² {mattered.r2:.2f})."
             lines = parallel_coordinates(search)
+            bars: Html | None = tag("p", _NO_IMPORTANCE.format(mattered.r2, MIN_R2), class_="note")
+            if mattered.tells:
+                note = f"{len(search.trials)} trials. {_IMPORTANCE} (R² {mattered.r2:.2f})."
+                bars = _drawing(importance_bars(mattered), f"importance {number} {part}", note)
             yield section(
                 f"Search on {search.title}, by {search.metric}",
                 _drawing(lines, f"trials {number} {part}", _PARALLEL),
-                _drawing(importance_bars(mattered), f"importance {number} {part}", note),
+                bars,
             )
 
 
@@ -245,7 +254,7 @@ def _places(standing: Standing, number: int) -> Html:
     body = [
         (
             [
-                Cell(place.label),
+                Cell(breakable(place.label), place.label),
                 Cell(f"{place.rank:.2f}", place.rank, number=True),
                 *(Cell(place.outcomes[outcome], number=True) for outcome in outcomes),
                 Cell(place.beaten, number=True),
@@ -292,36 +301,25 @@ def _comparison(cut: Sequence[Panel]) -> Html | None:
     pairs = [(panel, row) for panel in cut for row in panel.rows]
     if not pairs:
         return None
-    differ = _differing([row for _, row in pairs])
-    columns = [("arm", False), *((name, False) for name in differ), ("labels", True)]
-    choices = list(range(len(columns)))
+    columns = [("arm", False), ("verdict", False), *((name, False) for name in _NAMES)]
+    columns.append(("labels", True))
+    choices = range(len(columns))
     columns += [("seeds", True), ("mean", True), ("± 95 %", True), ("gain", True)]
     columns += [("95 % of gain", True), ("over seeds alone", True), ("p", True)]
-    columns += [("verdict", False), ("better on a new seed", True), ("effect size", True)]
+    columns += [("better on a new seed", True), ("effect size", True)]
     columns += [("strongest control", False)]
-    choices.append(len(columns) - 4)
-    body = [
-        (_cells(panel, row, differ), "control" if row.is_control else "") for panel, row in pairs
-    ]
-    common = _common(pairs[0][1], [n for n in _NAMES if n not in differ])
-    return join([common, live_table("comparison", columns, body, choices)])
+    body = [(_cells(panel, row), "control" if row.is_control else "") for panel, row in pairs]
+    return live_table("comparison", columns, body, choices)
 
 
-def _differing(table: Sequence[Row]) -> list[str]:
-    return [name for name in _NAMES if len({getattr(row, name) for row in table}) > 1]
-
-
-def _common(row: Row, names: Sequence[str]) -> Html:
-    return chips([(name, getattr(row, name)) for name in names])
-
-
-def _cells(panel: Panel, row: Row, differ: Sequence[str]) -> list[Cell]:
+def _cells(panel: Panel, row: Row) -> list[Cell]:
     reach = None if row.ci_high is None else row.ci_high - row.mean
     gain = "" if row.gain_mean is None or row.is_baseline else row.gain_mean
-    arm = join([row.transfer, _dagger(panel, row), _warning(row)])
+    arm = join([breakable(row.transfer), _dagger(panel, row), _warning(row)])
     return [
         Cell(arm, row.transfer),
-        *(Cell(getattr(row, name)) for name in differ),
+        Cell("" if row.is_baseline else _badge(row), "" if row.is_baseline else row.verdict),
+        *(Cell(getattr(row, name)) for name in _NAMES),
         Cell(row.budget, number=True),
         Cell(row.n, number=True),
         Cell(panel.score(row.mean), row.mean, number=True),
@@ -330,7 +328,6 @@ def _cells(panel: Panel, row: Row, differ: Sequence[str]) -> list[Cell]:
         Cell(panel.gain_interval(row), "" if row.gain_ci_low is None else row.gain_ci_low, True),
         Cell(panel.seeds_interval(row), "" if row.gain_ci_low is None else row.gain_ci_low, True),
         Cell(p_text(row.p_value), "" if row.p_value is None else row.p_value, number=True),
-        Cell("" if row.is_baseline else _badge(row), row.verdict),
         *_numbers([None, None] if row.is_baseline else [row.better_on_a_new_seed, row.effect_size]),
         Cell(_strongest(panel, row)),
     ]
@@ -391,7 +388,7 @@ def _matrix(panel: Panel) -> Html:
     body = [
         tag(
             "tr",
-            tag("th", label, scope="row"),
+            tag("th", breakable(label), scope="row"),
             *(_matrix_cell(panel, panel.cells.get((arm, budget))) for budget in panel.budgets),
             class_="control" if arm[0].startswith("control/") else None,
         )
@@ -399,7 +396,7 @@ def _matrix(panel: Panel) -> Html:
     ]
     body.append(_strongest_controls(panel))
     table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *body), class_="matrix")
-    return tag("div", table, class_="scroll")
+    return scrolled(table)
 
 
 def _strongest_controls(panel: Panel) -> Html:
@@ -433,8 +430,7 @@ def _drawing(drawing: object, label: str, caption: str) -> Html | None:
 
 def _runs(table: Sequence[Row], home: Path) -> Html | None:
     """Every run of every row with a link to its page, and pictures of each row's first seed."""
-    differ = _differing(table)
-    columns = [("run", False), *((name, False) for name in differ), ("arm", False)]
+    columns = [("run", False), *((name, False) for name in _NAMES), ("arm", False)]
     columns += [("labels", True), ("seed", True), ("score", True), ("twin", True)]
     columns += [("gain", True), ("pictures", False)]
     pictured = {id(row.runs[0]) for row in table[:_PICTURED_ROWS]}
@@ -442,7 +438,7 @@ def _runs(table: Sequence[Row], home: Path) -> Html | None:
         (
             [
                 Cell(_link(run.folder, home)),
-                *(Cell(getattr(row, name)) for name in differ),
+                *(Cell(getattr(row, name)) for name in _NAMES),
                 *_run_cells(panel, row, run),
                 Cell(_thumbnails(run, home) or "" if id(run) in pictured else ""),
             ],
@@ -452,7 +448,7 @@ def _runs(table: Sequence[Row], home: Path) -> Html | None:
         for row in panel.rows
         for run in row.runs
     ]
-    return live_table("runs", columns, body, choices=range(1, len(differ) + 4)) if body else None
+    return live_table("runs", columns, body, choices=range(1, len(_NAMES) + 4)) if body else None
 
 
 def _run_cells(panel: Panel, row: Row, run: Run) -> list[Cell]:
@@ -475,8 +471,8 @@ def _link(folder: Path, home: Path) -> object:
     """The run's folder; a link to its page where it has one."""
     name = os.path.relpath(folder, home)
     if not (folder / PAGE).exists():
-        return name
-    return tag("a", name, href=quote(f"{name}/{PAGE}"))
+        return breakable(name)
+    return tag("a", breakable(name), href=quote(f"{name}/{PAGE}"))
 
 
 def _thumbnails(run: Run, home: Path) -> Html | None:

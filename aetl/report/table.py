@@ -95,7 +95,7 @@ def _print(out: Console, rows: Sequence[Row], detailed: bool) -> None:
             out.print(table)
         own = [behind[id(row)] for row in panel.rows if id(row) in behind]
         if own:
-            out.print(detail_table(panel, own))
+            out.print(detail_table(panel, own, out.width))
     out.print(_legend(rows), style="dim")
     if behind:
         out.print(explained([*behind.values()]), style="dim")

@@ -246,6 +246,39 @@ def test_a_score_that_is_not_finite_is_left_out_with_a_warning(
     assert "left out 1 of 2 seeds without a finite accuracy" in caplog.text
 
 
+def test_the_strongest_control_of_a_zoo_is_that_of_the_arms_autoencoder(tmp_path: Path) -> None:
+    """The best of all autoencoders' random features would be chosen among as many as there are."""
+    of_random = {"vae": 0.6, "pca": 0.7}
+    for name, score in of_random.items():
+        for seed in range(3):
+            named = {"autoencoder": name, "seed": seed, "twin_score": 0.5}
+            where = tmp_path / f"{name}-{seed}"
+            write_run(where / "a", score=0.8, transfer="feature/knn", **named)
+            write_run(where / "r", score=score, transfer="control/random_features", **named)
+    for seed in range(3):  # run once, for all
+        raw = {"transfer": "control/raw_features", "autoencoder": "vae", "seed": seed}
+        write_run(tmp_path / f"raw-{seed}", score=0.65, twin_score=0.5, **raw)
+    found = {
+        r.autoencoder: (r.control, r.control_mean) for r in table(tmp_path) if not r.is_control
+    }
+    assert found["vae"] == ("control/raw_features", pytest.approx(0.65))
+    assert found["pca"] == ("control/random_features", pytest.approx(0.7))
+
+
+def test_the_strongest_control_of_a_trial_has_its_settings(tmp_path: Path) -> None:
+    for rate, scratch in (("0.1", 0.9), ("0.01", 0.6)):
+        for seed in range(3):
+            named = {"seed": seed, "twin_score": scratch, "settings": rate * 4}
+            for arm in ("control/scratch", "parameter/finetune"):
+                score = scratch if arm == "control/scratch" else 0.8
+                own = {"overrides": [f"transfer={arm}", f"finetune.lr={rate}"]}
+                where = tmp_path / f"{arm.replace('/', '-')}-{rate}-{seed}"
+                write_run(where, score=score, transfer=arm, **named, **own)
+    arms = [row for row in table(tmp_path) if not row.is_control]
+    means = {row.transfer.partition("=")[2]: row.control_mean for row in arms}
+    assert means == {"0.1)": pytest.approx(0.9), "0.01)": pytest.approx(0.6)}
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "mae"])
 def test_an_arm_surely_below_the_strongest_control_is_marked(tmp_path: Path, metric: str) -> None:
     """With three seeds whose leads vary by little: not with leads that vary a lot, nor fewer."""

@@ -55,6 +55,7 @@ def test_scores_without_a_cause_have_no_r2(tmp_path: Path) -> None:
         write_run(tmp_path / str(i), overrides=overrides, score=random.random())
     (found,) = searches(find_runs([tmp_path]).done)
     assert importance(found).r2 < 0.2
+    assert not importance(found).tells
 
 
 def test_seeds_of_a_trial_are_averaged(tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_arms_and_budgets_alone_are_no_search(tmp_path: Path) -> None:
 def test_the_axes_carry_the_values_and_the_best_trial_is_thick(tmp_path: Path) -> None:
     (found,) = searches(find_runs([search_runs(tmp_path)]).done)
     ax = parallel_coordinates(found).axes[0]
-    texts = [text.get_text() for text in ax.texts]
+    texts = [text.get_text().replace("\n", " ") for text in ax.texts]
     for text in ("optimizer.lr", "depth", "backbone.activation", found.metric, "relu", "tanh", "4"):
         assert text in texts
     (thick,) = [line for line in ax.lines if line.get_linewidth() == 3.0]
@@ -109,6 +110,16 @@ def test_bars_are_those_of_the_shares(tmp_path: Path) -> None:
     mattered = importance(found)
     ax = importance_bars(mattered).axes[0]
     assert [bar.get_width() for bar in ax.patches] == list(mattered.shares.values())
+
+
+def test_a_forest_that_tells_nothing_makes_no_bars(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for i in range(30):
+        overrides = [f"a={random.random()}", f"b={random.random()}"]
+        write_run(tmp_path / str(i), overrides=overrides, score=random.random())
+    page = write_sweep_page([tmp_path]).read_text()
+    assert "Which hyper-parameter mattered cannot be said" in page
+    assert "drop of R" not in page
 
 
 def test_the_page_shows_a_search(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_bars_join_what_does_not_differ_and_nothing_else() -> None:
         return Place(("a", "", "", ""), "a", rank, Counter(), 0)
 
     ranks = [1.0, 1.9, 2.5, 6.0]
-    standing = Standing("accuracy", 9, 9, [place(r) for r in ranks], 0.01, 1.0, [])  # type: ignore[misc]
+    standing = Standing("accuracy", 9, 9, [place(r) for r in ranks], 0.01, 3, 1.0, [])  # type: ignore[misc]
     assert standing.tied == [(0, 1), (1, 2)]
 
 
@@ -132,7 +132,9 @@ def test_cells_of_one_target_are_one_data_set(tmp_path: Path) -> None:
     for cell, line in enumerate(scores):
         for arm, score in zip(ARMS, line, strict=True):
             named = {"source": f"s{cell % 4}", "target": f"t{cell // 4}", "transfer": arm}
-            write_run(tmp_path / f"{cell}-{arm.replace('/', '-')}", score=score, **named)
+            for seed in range(2):
+                where = tmp_path / f"{cell}-{arm.replace('/', '-')}-{seed}"
+                write_run(where, score=score, seed=seed, **named)
     (standing,) = standings(rows(find_runs([tmp_path]).done))
     of_cells = stats.rankdata(-scores, axis=1).reshape(3, 4, 4)
     expected = stats.rankdata(of_cells.mean(1), axis=1)
@@ -142,6 +144,17 @@ def test_cells_of_one_target_are_one_data_set(tmp_path: Path) -> None:
     assert standing.p_value == pytest.approx(friedman_p_value(expected.tolist()))
     assert standing.critical_difference == pytest.approx(critical_difference(4, 3))
     assert "4 arms over 3 targets (12 pairs and budgets)" in standing_text(standing)
+
+
+def test_one_seed_makes_no_test(tmp_path: Path) -> None:
+    """The chance of a seed is the same for all arms of a cell, and would be taken for theirs."""
+    for cell, line in enumerate(np.random.default_rng(2).random((4, 4))):
+        for arm, score in zip(ARMS, line, strict=True):
+            named = {"source": "s", "target": f"t{cell}", "transfer": arm}
+            write_run(tmp_path / f"{cell}-{arm.replace('/', '-')}", score=score, **named)
+    (standing,) = standings(rows(find_runs([tmp_path]).done))
+    assert (standing.p_value, standing.critical_difference) == (None, None)
+    assert "no test of the ranks from one seed" in standing_text(standing)
 
 
 def test_fewer_than_three_targets_make_no_test(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 import io
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from aetl.comparison.rows import rows
 from aetl.comparison.run import find_runs
-from aetl.report.canvas import COLORS, svg
+from aetl.report.canvas import COLORS, svg, wrapped
 from aetl.report.canvas import png as png_of
 from aetl.report.figures import (
     confusion_matrix,
@@ -27,7 +28,7 @@ from aetl.report.figures import (
     save_figures,
 )
 from aetl.report.panel import Panel, panels
-from aetl.report.sweep_figures import _apart, _shortened, budget_curves, gain_forest
+from aetl.report.sweep_figures import _apart, budget_curves, gain_forest
 from tests.comparison.synthetic import write_arrays, write_curves, write_full_run, write_run
 
 
@@ -218,7 +219,7 @@ def test_budget_curves_hold_the_means_and_need_two_budgets(tmp_path: Path) -> No
     assert figure is not None
     scores, gains = figure.axes
     assert scores.get_xscale() == "log"
-    curves = [line for line in scores.lines if len(line.get_xdata()) == 2][::1][:3]
+    curves = [line for line in scores.lines if line.get_markersize() == 4.5]
     means = [[found.cells[arm, budget].mean for budget in found.budgets] for arm in found.arms]
     assert [list(line.get_ydata()) for line in curves] == means
     names = [text.get_text() for text in scores.texts]
@@ -262,9 +263,54 @@ def test_gain_forest_of_many_budgets_wraps(tmp_path: Path) -> None:
     assert scaled[:5] == [False, True, True, True, True]  # the lowest of each column
 
 
-def test_long_names_keep_their_ends() -> None:
-    assert _shortened("parameter/finetune (lr=0.01)", 20) == "parameter/…(lr=0.01)"
-    assert _shortened("short", 20) == "short"
+@pytest.mark.parametrize(
+    "name", ["parameter/finetune (lr=0.01, batch_size=32)", "short", "x" * 50, "a b/c_d", ""]
+)
+def test_long_names_are_wrapped_and_nothing_is_cut_off(name: str) -> None:
+    lines = wrapped(name, 20).split("\n")
+    assert all(len(line) <= 20 for line in lines)
+    assert "".join(lines).replace(" ", "") == name.replace(" ", "")
+
+
+def test_names_are_broken_after_signs() -> None:
+    assert wrapped("parameter/finetune (lr=0.01)", 20) == "parameter/finetune\n(lr=0.01)"
+
+
+def test_no_figure_of_a_sweep_shortens_a_name(tmp_path: Path) -> None:
+    long = "parameter/keep_reconstructing"
+    for budget in (10, 100):
+        for seed in range(3):
+            named = {"transfer": long, "budget": budget, "seed": seed}
+            own = {"overrides": [f"transfer={long}", "finetune.lr=0.00003"]}
+            other = {"overrides": [f"transfer={long}", "finetune.lr=0.003"], "settings": "1" * 16}
+            write_run(tmp_path / f"a{budget}{seed}", score=0.8 + seed / 100, **named, **own)
+            write_run(tmp_path / f"b{budget}{seed}", score=0.7 + seed / 100, **named, **other)
+    (found,) = panels(rows(find_runs([tmp_path]).done))
+    for figure in (budget_curves(found), gain_forest(found)):
+        assert figure is not None
+        texts = [text.get_text().replace("\n", "") for text in figure.findobj(Text)]
+        said = [text.replace(" ", "") for text in texts if long in text]
+        assert {f"{long}(finetune.lr=3e-05)", f"{long}(finetune.lr=0.003)"} <= set(said)
+
+
+def test_few_budgets_have_bars_and_many_bands_only_where_they_can_be_told_apart(
+    tmp_path: Path,
+) -> None:
+    def bands(folder: str, budgets: Sequence[int], gap: float) -> int:
+        for budget in budgets:
+            for arm, gain in (("feature/knn", 0.0), ("feature/coral", gap), ("feature/mmd", -gap)):
+                for seed in range(3):
+                    named = {"transfer": arm, "budget": budget, "seed": seed}
+                    where = tmp_path / folder / f"{arm.replace('/', '-')}-{budget}-{seed}"
+                    write_run(where, score=0.5 + gain + seed / 1000, twin_score=0.4, **named)
+        (found,) = panels(rows(find_runs([tmp_path / folder]).done))
+        figure = budget_curves(found)
+        assert figure is not None
+        return len(figure.axes[0].collections)
+
+    assert bands("few", (10, 100), 0.2) == 0
+    assert bands("many", (10, 20, 40, 80, 160), 0.2) == 3
+    assert bands("crowded", (10, 20, 40, 80, 160), 0.0) == 0
 
 
 def test_no_gain_forest_of_scratch_alone(tmp_path: Path) -> None:
@@ -275,7 +321,7 @@ def test_no_gain_forest_of_scratch_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("values", [[0.5], [0.5] * 6, [0.0, 0.01, 0.9, 0.91], [0.97, 0.98, 0.99]])
 def test_labels_are_pushed_apart_inside_the_axes(values: list[float]) -> None:
-    places = _apart(values, 0.05, 0.0, 1.0)
+    places = _apart(values, [0.05] * len(values), 0.0, 1.0)
     assert min(np.diff(places), default=0.05) >= 0.05 - 1e-12
     assert min(places) >= 0.0
     assert max(places) <= 1.0 + 1e-12

@@ -1,29 +1,31 @@
 import html.parser
+import itertools
 import json
 import re
-import shutil
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from aetl.command import compare, report
 from aetl.comparison.run import RecordError
 from aetl.config import ConfigError
+from aetl.report import page as page_module
+from aetl.report.markup import Cell, live_table
 from aetl.report.page import write_run_page
 from aetl.report.sweep_page import write_sweep_page
+from tests.browser import Browser, browser
 from tests.comparison.synthetic import write_full_run, write_run
 
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 class Page(html.parser.HTMLParser):
     """What a page consists of: tags with attributes, headings, and whether all tags are closed."""
 
-    VOID = frozenset({"meta", "link", "br", "img", "input"})
+    VOID = frozenset({"meta", "link", "br", "img", "input", "wbr"})
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -317,45 +319,142 @@ def test_the_report_of_a_broken_record_is_refused_in_a_line(tmp_path: Path) -> N
         report.main([str(tmp_path)])
 
 
-@pytest.mark.skipif(not any(map(shutil.which, BROWSERS)), reason="needs chromium")
-def test_a_browser_sorts_and_filters_the_comparison(tmp_path: Path) -> None:
+ACT = """
+  const table = document.querySelector("#comparison");
+  const shown = () => [...table.tBodies[0].rows].filter((r) => !r.hidden)
+    .map((r) => [r.cells[0].textContent, r.cells[2].textContent]);
+  const press = (name) => [...table.tHead.querySelectorAll("button")]
+    .find((b) => b.textContent === name).click();
+  const choose = (name, value) => {
+    const fields = [...document.querySelectorAll('[data-filters="comparison"]')];
+    const field = fields.find((f) => f.parentElement.textContent.startsWith(name));
+    field.value = value;
+    field.dispatchEvent(new Event("input"));
+  };
+  const sorts = () => [...table.tHead.rows[0].cells].map((c) => c.getAttribute("aria-sort"));
+"""
+
+
+@pytest.mark.skipif(browser() is None, reason="needs chromium")
+def test_a_browser_sorts_and_filters_the_comparison_and_keeps_both_in_the_address(
+    tmp_path: Path,
+) -> None:
     path = write_sweep_page([sweep(tmp_path / "sweep")])
-    act = """<script>
-      const table = document.querySelector("#comparison");
-      const shown = () => [...table.tBodies[0].rows].filter((r) => !r.hidden)
-        .map((r) => [r.cells[0].textContent, r.cells[1].textContent]);
-      const press = (name) => [...table.tHead.querySelectorAll("button")]
-        .find((b) => b.textContent === name).click();
-      const said = {};
-      press("mean"); said.up = shown();
-      press("mean"); said.down = shown();
-      const verdict = document.querySelectorAll('select[data-filters="comparison"]');
-      const choose = (field, value) => {
-        field.value = value;
-        field.dispatchEvent(new Event("input"));
-      };
-      choose(verdict[verdict.length - 1], "negative"); said.negative = shown();
-      said.count = document.querySelector('output[for="comparison"]').textContent;
-      choose(verdict[verdict.length - 1], "");
-      choose(document.querySelector('input[data-filters="comparison"]'), "PROBE 100");
-      said.search = shown();
-      document.body.innerHTML = ""; document.body.dataset.said = JSON.stringify(said);
-    </script></body>"""
-    path.write_text(path.read_text(encoding="utf-8").replace("</body>", act), encoding="utf-8")
-    browser = next(name for name in BROWSERS if shutil.which(name))
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    quiet += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command = [browser, *quiet, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    done = subprocess.run([*command, path.as_uri()], capture_output=True, text=True, timeout=120)
-    found = re.search(r'data-said="([^"]*)"', done.stdout)
-    assert found, done.stderr[-2000:]
-    said = json.loads(html.unescape(found[1]))
-    assert said["up"][0] == ["parameter/bad", "10"]
-    assert said["down"] == said["up"][::-1]
-    assert said["down"][0] == ["feature/linear_probe", "100"]
-    assert said["negative"] == [["parameter/bad†", "100"], ["parameter/bad", "10"]]
-    assert said["count"] == "2 of 10 rows"
-    assert said["search"] == [["feature/linear_probe", "100"]]
+    with Browser() as window:
+        window.show(path)
+        window.run(ACT)
+        assert set(window.run("sorts()")) == {"none"}
+        up = window.run("press('mean'); shown()")
+        assert up[0] == ["parameter/bad", "10"]
+        assert window.run("sorts().filter((s) => s !== 'none')") == ["ascending"]
+        down = window.run("press('mean'); shown()")
+        assert down == up[::-1]
+        assert down[0] == ["feature/linear_probe", "100"]
+        negative = window.run("choose('verdict', 'negative'); shown()")
+        assert negative == [["parameter/bad†", "100"], ["parameter/bad", "10"]]
+        count = """document.querySelector('output[for="comparison"]').textContent"""
+        assert window.run(count) == "2 of 10 rows"
+        anchor = window.run("location.hash")
+        assert window.run("choose('verdict', ''); choose('search', 'PROBE 100'); shown()") == [
+            ["feature/linear_probe", "100"]
+        ]
+        window.show(path, anchor=anchor)  # as somebody else opens it
+        window.run(ACT)
+        assert window.run("shown()") == negative
+        assert window.run("sorts().filter((s) => s !== 'none')") == ["descending"]
+
+
+@pytest.mark.skipif(browser() is None, reason="needs chromium")
+def test_a_narrow_page_moves_its_tables_and_not_itself(tmp_path: Path) -> None:
+    pages = [write_sweep_page([sweep(tmp_path / "sweep")])]
+    pages.append(write_run_page(write_full_run(tmp_path / "run")))
+    with Browser() as window:
+        for page in pages:
+            window.show(page, width=400)
+            assert window.run("document.documentElement.scrollWidth") == 400
+        window.show(pages[0], width=400)
+        stays = """(() => {
+          const box = document.querySelector("#comparison").parentElement;
+          const left = () => box.querySelector("tbody td").getBoundingClientRect().left;
+          const before = left();
+          box.scrollLeft = 300;
+          return box.scrollLeft === 300 && left() === before;
+        })()"""
+        assert window.run(stays)
+
+
+def test_what_every_row_says_is_told_once_above_the_table() -> None:
+    columns = [("arm", False), ("target", False), ("p", True), ("seeds", True), ("mean", True)]
+    rows = [([Cell("a"), Cell("usps"), Cell(""), Cell(3), Cell(0.1)], ""),
+            ([Cell("b"), Cell("usps"), Cell(""), Cell(3), Cell(0.2)], "")]  # fmt: skip
+    both = live_table("t", columns, rows, choices=range(5))
+    above, _, table = both.partition("<table")
+    assert above.count("usps") == 1
+    assert "seeds</span> 3" in above
+    assert "usps" not in table
+    assert re.findall(r'<button type="button">(\w+)', table) == ["arm", "mean"]
+    alone = live_table("t", columns, rows[:1])
+    assert re.findall(r'<button type="button">(\w+)', alone) == [name for name, _ in columns]
+
+
+def palettes() -> list[dict[str, str]]:
+    """The colours of the page on light ground and on dark."""
+    css = Path(page_module.__file__).with_name("page.css").read_text(encoding="utf-8")
+    light, dark = re.findall(r":root \{(.*?)\}", css, flags=re.S)[:2]
+    found = [dict(re.findall(r"--([\w-]+): (#\w{6})", text)) for text in (light, dark)]
+    return [found[0], found[0] | found[1]]
+
+
+def rgb(color: str) -> np.ndarray:
+    values = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.2."""
+    low, high = sorted(float(rgb(c) @ [0.2126, 0.7152, 0.0722]) for c in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+def oklab(color: str) -> np.ndarray:
+    to_cones = [[0.4122, 0.5363, 0.0514], [0.2119, 0.6807, 0.1074], [0.0883, 0.2817, 0.6300]]
+    to_lab = [[0.2105, 0.7936, -0.0041], [1.9780, -2.4286, 0.4506], [0.0259, 0.7828, -0.8087]]
+    return np.array(to_lab) @ np.cbrt(np.array(to_cones) @ rgb(color))
+
+
+@pytest.mark.parametrize("ground", [0, 1], ids=["light", "dark"])
+def test_words_and_lines_stand_out_from_their_ground(ground: int) -> None:
+    colors = palettes()[ground]
+    for ink, on in (("ink", "card"), ("ink", "ground"), ("soft", "card"), ("soft", "ground"),
+                    ("blue", "card"), ("blue", "blue-soft"), ("orange", "orange-soft"),
+                    ("ink", "grey-soft"), ("soft", "grey-soft"), ("ink", "code")):  # fmt: skip
+        assert contrast(colors[ink], colors[on]) >= 4.5, (ink, on)
+    for number in range(10):
+        assert contrast(colors[f"c{number}"], colors["card"]) >= 3.0, number
+
+
+@pytest.mark.parametrize("ground", [0, 1], ids=["light", "dark"])
+def test_no_two_colours_of_a_figure_are_alike_and_the_greys_least_of_all(ground: int) -> None:
+    colors = palettes()[ground]
+    assert contrast(colors["c8"], colors["c9"]) >= 2.0  # the greys of controls, by lightness alone
+    shades = [oklab(colors[f"c{number}"]) for number in range(10)]
+    apart = min(float(np.linalg.norm(a - b)) for a, b in itertools.combinations(shades, 2))
+    assert apart >= 0.06
+
+
+@pytest.mark.skipif(browser() is None, reason="needs chromium")
+def test_a_printed_page_has_all_columns_and_starts_on_its_first_sheet(tmp_path: Path) -> None:
+    path = write_sweep_page([sweep(tmp_path / "sweep")])
+    with Browser() as window:
+        window.show(path, width=794)  # as wide as A4
+        window.as_printed()
+        wide = """[...document.querySelectorAll("table")].map((t) => t.scrollWidth)"""
+        assert max(window.run(wide)) <= 794
+        top = "document.querySelector('section').getBoundingClientRect().top"
+        assert window.run(top) < 300
+        window.printed(tmp_path / "page.pdf")
+    pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes()))
+    assert 1 <= pages <= 6
 
 
 @pytest.mark.bench

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from aetl.metric.cluster_accuracy import matched
-from aetl.report.canvas import COLORS, INK, axes_grid, style
+from aetl.report.canvas import COLORS, INK, Labels, axes_grid, style
 from aetl.report.figures import principal_axes
 
 if TYPE_CHECKING:
@@ -83,11 +83,11 @@ def clusters(
         ax.tick_params(length=0)
         ax.set(xlabel="cluster", ylabel="class")
         ax.set_xticks(range(len(order)), [str(k) for k in order])
-        names = [classes[k][:12] if k < len(classes) else str(k) for k in range(len(counts))]
+        names = Labels((classes[k] if k < len(classes) else str(k) for k in range(len(counts))), 16)
         ax.set_yticks(range(len(counts)), names)
         for i, j in zip(*np.nonzero(counts), strict=True):
             ink = "white" if share[i, j] > 0.5 else INK
             ax.text(j, i, str(counts[i, j]), ha="center", va="center", color=ink, fontsize=8)
-        left = 0.5 + 0.08 * max(map(len, names))
+        left = 0.5 + names.inches
         figure.subplots_adjust(left=left / width, right=0.99, bottom=0.5 / height, top=0.98)
     return figure

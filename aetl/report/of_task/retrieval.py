@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Bool, Float
 
-from aetl.report.canvas import COLORS, axes_grid, style
+from aetl.report.canvas import COLORS, Labels, axes_grid, style
 from aetl.report.figures import tile_figure
 
 if TYPE_CHECKING:
@@ -58,13 +58,16 @@ def by_class(precision: Float[np.ndarray, " K"], classes: Sequence[str]) -> Figu
     if len(precision) > 40 or not len(precision):
         return None
     with style():
-        height = 0.26 * len(precision) + 0.8
+        names = Labels(classes, 18)
+        height = names.pitch(0.26) * len(precision) + 0.8
         figure, axes = axes_grid(4.4, height)
         ax = axes[0, 0]
         places = np.arange(len(precision))[::-1]
         ax.barh(places, np.nan_to_num(precision), color=COLORS[0], height=0.7)
-        ax.set_yticks(places, [name[:14] for name in classes])
+        ax.set_yticks(places, names)
         ax.set(xlabel="mean average precision", xlim=(0, 1))
         ax.grid(axis="x")
-        figure.subplots_adjust(left=0.3, right=0.96, bottom=0.55 / height, top=0.98)
+        figure.subplots_adjust(
+            left=(names.inches + 0.2) / 4.4, right=0.96, bottom=0.55 / height, top=0.98
+        )
     return figure

@@ -75,7 +75,7 @@ class Panel:
             for row in self.rows
             if row.budget == budget and row.control_mean is not None and row.control
         }
-        return known.pop() if len(known) == 1 else None  # type: ignore[return-value]
+        return known.pop() if len(known) == 1 else None
 
     def best(self, budget: int | str) -> float:
         """The best mean at a budget."""

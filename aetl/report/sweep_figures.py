@@ -151,7 +151,7 @@ def _end_labels(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None
     low, high = ax.get_ylim()
     left, right = ax.get_xlim()
     ends = sorted(ends)
-    inch = (high - low) / (ax.get_position().height * ax.figure.get_figheight())
+    inch = (high - low) / _inches(ax)
     heights = [inch * (LINE * (name.count("\n") + 1) + 0.03) for *_, name in ends]
     places = _apart([end[0] for end in ends], heights, low, high)
     for (value, last, color, name), place in zip(ends, places, strict=True):
@@ -161,6 +161,13 @@ def _end_labels(ax: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None
         ink = DARK_GREY if color == GREY else color
         ax.text(x, place, name, color=ink, weight="bold", size=9, va="center")
     ax.set(xlim=(left, right), ylim=(low, high))
+
+
+def _inches(ax: Axes) -> float:
+    """How high the axes are."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return float(ax.get_position().height * figure.get_figheight())
 
 
 def _apart(

@@ -8,12 +8,14 @@ example.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, partial
 from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -48,6 +50,65 @@ class DoesNotFit(UserError):
     """
 
     ends_as: Final = "refused"
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What the entries of an example stand for, where its kind does not say.
+
+    ``categories`` are the ranges ``[start, stop)`` of the columns that are one category together:
+    one of them is 1 (the last one where nobody knows which), the others 0; a range of one column
+    is 0 or 1. ``marks`` pair a column of numbers with the one that is 1 where it was absent.
+    ``tokens`` is how many different ones there are.
+    """
+
+    categories: tuple[tuple[int, int], ...] = ()
+    marks: tuple[tuple[int, int], ...] = ()
+    tokens: int = 0
+
+    def first(self, width: int) -> list[int]:
+        """For each of ``width`` columns the first one of the cell that it belongs to."""
+        first = list(range(width))
+        for start, stop in self.categories:
+            first[start:stop] = [start] * (stop - start)
+        for number, mark in self.marks:
+            first[mark] = number
+        return first
+
+    def present(self, x: Tensor) -> Tensor | None:
+        """Which entries of some examples were there, where any may not have been."""
+        unknown = [(start, stop) for start, stop in self.categories if stop > start + 1]
+        if not (self.marks or unknown):
+            return None
+        there = torch.ones_like(x, dtype=torch.bool)
+        for number, mark in self.marks:
+            there[:, number] = x[:, mark] < 0.5
+        for start, stop in unknown:
+            there[:, start:stop] = x[:, stop - 1 : stop] < 0.5
+        return there
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"categories": self.categories, "marks": self.marks, "tokens": self.tokens}
+
+    @staticmethod
+    def from_dict(plain: Mapping[str, Any]) -> Entries:
+        pairs = {name: tuple((a, b) for a, b in plain[name]) for name in ("categories", "marks")}
+        return Entries(**pairs, tokens=plain["tokens"])
+
+
+PLAIN: Final = Entries()
+"""Each number for itself."""
+
+
+def told(part: Any, entries: Entries) -> Any:
+    """A part of a config with all below it; whose constructor begins with ``entries`` is built."""
+    if not isinstance(part, partial):
+        return part
+    below = {name: told(value, entries) for name, value in part.keywords.items()}
+    first = next(iter(inspect.signature(part.func).parameters), None)
+    if first == "entries":
+        return part.func(entries, *part.args, **below)
+    return partial(part.func, *part.args, **below)
 
 
 class Batch(NamedTuple):

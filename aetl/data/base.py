@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from annotated_types import Ge, Interval
-from jaxtyping import Float, Int, UInt64
+from jaxtyping import Bool, Float, Int, UInt64
 from torch import Tensor
 
 from aetl.data.arrays import Format
@@ -27,7 +27,7 @@ from aetl.data.sparse import hashes_of, parts_of, rows_of
 from aetl.data.stratify import held_groups, parts_of_groups, stratified_order
 from aetl.ranges import Count, Natural, Probability, Seed
 from aetl.rng import Rng
-from aetl.types import ExampleKind, UserError
+from aetl.types import PLAIN, Entries, ExampleKind, UserError
 
 Index = Int[Tensor, " n"] | Int[np.ndarray, " n"]
 
@@ -98,7 +98,8 @@ class Examples:
     ``scale`` say how raw arrays became ``x``, so that new ones can become the same; ``scale`` is
     fitted on the training rows. ``reading`` are JSON values that a set of tables or texts keeps
     besides: types, categories, means. With ``redrawn`` training draws each pixel as black or white
-    anew in every epoch, by its grey value.
+    anew in every epoch, by its grey value. ``entries`` says what columns stand for, or how many
+    tokens there are.
     """
 
     x: Tensor
@@ -115,6 +116,7 @@ class Examples:
     scale: Scale | None = None
     reading: Mapping[str, Any] = field(default_factory=dict)
     redrawn: bool = False
+    entries: Entries = PLAIN
 
     def __post_init__(self) -> None:
         if not len(self.x) == len(self.y) == len(self.identity):
@@ -189,6 +191,15 @@ class Examples:
         rows = to_unit(rows.to(device))
         return rows.nan_to_num(0) if self.has_holes else rows
 
+    def present(self, index: Index | None = None) -> Bool[Tensor, "n ..."] | None:
+        """Which entries of the examples were there; None where all of them were."""
+        if not (self.has_holes or self.entries.marks or self.entries.categories):
+            return None
+        rows = self.x
+        if index is not None:
+            rows = rows_of(rows, torch.as_tensor(index, dtype=torch.int64))
+        return present_in(rows, self.entries, has_holes=self.has_holes)
+
     @cached_property
     def has_holes(self) -> bool:
         """Whether entries of ``x`` are absent (NaN): networks see 0, losses do not count them."""
@@ -209,9 +220,20 @@ class Examples:
         digest.update(repr(self.classes).encode())
         if self.redrawn:
             digest.update(b"redrawn")
+        if self.entries != PLAIN:
+            digest.update(repr(self.entries).encode())
         if self.group is not None:
             digest.update(np.ascontiguousarray(self.group).data)
         return digest.hexdigest()
+
+
+def present_in(
+    x: Float[Tensor, "n ..."], entries: Entries, *, has_holes: bool
+) -> Bool[Tensor, "n ..."] | None:
+    """Which entries of some rows of ``Examples.x`` were there; None where all of them were."""
+    if has_holes:
+        return ~x.isnan()
+    return None if x.is_sparse else entries.present(x)
 
 
 def stats_of(files: Iterable[Path], root: Path) -> list[tuple[str, int, int, int, int]]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from aetl.data.base import Examples, Index, to_unit
+from aetl.data.base import Examples, Index, present_in, to_unit
 from aetl.data.binarise import drawn_again
 from aetl.rng import Rng
 from aetl.types import Batch
@@ -49,7 +49,7 @@ class Loader:
         if weight is not None and len(weight) != len(self.rows):
             raise ValueError(f"{len(weight)} weights for {len(self.rows)} rows")
         self._x, self._has_holes = examples.x.to(device), examples.has_holes
-        self._redrawn = examples.redrawn
+        self._redrawn, self._entries = examples.redrawn, examples.entries
         self._y = examples.y.to(device)
         self._weight = torch.ones(len(self.rows)) if weight is None else weight.float()
         self._rng = rng
@@ -123,7 +123,7 @@ class Loader:
 
     def _batch(self, index: Int[Tensor, " b"], weight: Float[Tensor, " b"]) -> Batch:
         x = to_unit(self._x.index_select(0, index))
-        mask = ~x.isnan() if self._has_holes else None
+        mask = present_in(x, self._entries, has_holes=self._has_holes)
         x = x.nan_to_num(0) if self._has_holes else x
         return Batch(x, self._y.index_select(0, index), index, weight, mask)
 

@@ -18,7 +18,7 @@ from aetl.data.labels import labels_of
 from aetl.data.scale import FITTED, Scale
 from aetl.data.where import as_texts, columns_of, rows_where
 from aetl.ranges import Text
-from aetl.types import UserError
+from aetl.types import Entries, UserError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -422,7 +422,23 @@ def apply_columns(part: Examples, fitted: Fitted) -> Examples:
             codes = moved[np.where(hole, len(moved) - 1, np.nan_to_num(values)).astype(int)]
             x[start + codes, np.arange(len(part))] = 1
         start += len(_names(column))
-    return replace(part, x=torch.from_numpy(np.ascontiguousarray(x.T)), columns=tuple(names))
+    x = np.ascontiguousarray(x.T)
+    entries = entries_of(fitted)
+    return replace(part, x=torch.from_numpy(x), columns=tuple(names), entries=entries)
+
+
+def entries_of(fitted: Fitted) -> Entries:
+    """What the columns that ``apply_columns`` makes stand for."""
+    categories, marks, start = [], [], 0
+    for column in fitted:
+        width = len(_names(column))
+        if column["type"] == "category":
+            categories.append((start, start + width))
+        elif column["missing"]:
+            categories.append((start + 1, start + 2))
+            marks.append((start, start + 1))
+        start += width
+    return Entries(tuple(categories), tuple(marks))
 
 
 def examples_of(where: str, frame: "pd.DataFrame", fitted: Fitted) -> Examples:

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
+from aetl.joint_batch import joint_batch
 from aetl.loss.adversarial import Adversarial, dense_discriminator, taken_for
 from aetl.loss.base import Weight
-from aetl.loss.joint_batch import joint_batch
 from aetl.ranges import NonNegative, Size
 from aetl.rng import Rng
 

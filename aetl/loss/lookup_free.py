@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, logsigmoid
 
+from aetl.joint_batch import joint_batch
 from aetl.loss.base import LossTerm, Weight
-from aetl.loss.joint_batch import joint_batch
 from aetl.ranges import NonNegative, Positive
 
 

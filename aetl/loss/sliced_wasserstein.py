@@ -9,8 +9,8 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
+from aetl.joint_batch import joint_batch
 from aetl.loss.base import LossTerm, Prior, Weight
-from aetl.loss.joint_batch import joint_batch
 from aetl.ranges import NonNegative
 from aetl.rng import Rng
 

@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from aetl.joint_batch import joint_batch
 from aetl.loss.base import LossTerm, Weight
-from aetl.loss.joint_batch import joint_batch
 from aetl.ranges import NonNegative
 
 

@@ -16,6 +16,7 @@ from aetl.autoencoder.base import Autoencoder
 from aetl.config import ConfigError, locate, resolved
 from aetl.data.arrays import Layout
 from aetl.data.base import Examples
+from aetl.loss.objective import Objective
 from aetl.model.answers import (
     Answers,
     Features,
@@ -124,20 +125,23 @@ class Model:
         self, data: Any, *, layout: Layout = "auto", progress: bool = True
     ) -> np.ndarray:
         """What the autoencoder makes of each example, float32 in the units that it sees."""
-        mean = objective_of(self.cfg).to(self.device).eval().mean
+        mean = self._objective().mean
         return self._mapped(
             self._given(data, layout), lambda x: mean(self.autoencoder.reconstruct(x)), progress
         )
 
     def score(self, data: Any, *, layout: Layout = "auto", progress: bool = True) -> Answers:
         """How badly each example is reconstructed: its mean squared error per element."""
-        mean = objective_of(self.cfg).to(self.device).eval().mean
+        mean = self._objective().mean
 
         def error(x: torch.Tensor) -> torch.Tensor:
             return (mean(self.autoencoder.reconstruct(x)) - x).square().flatten(1).mean(1)
 
         source = self._given(data, layout)
         return scores_of(self._mapped(source, error, progress), source)
+
+    def _objective(self) -> Objective:
+        return objective_of(self.cfg, self.spec.form.entries).to(self.device).eval()
 
     def layers(self) -> list[str]:
         """The names that ``encode`` takes for a layer."""

@@ -20,7 +20,7 @@ from aetl.data.base import Examples, identity_of
 from aetl.data.binarise import Binarise, black_and_white
 from aetl.data.scale import Scale
 from aetl.stage.domains import Domains
-from aetl.types import ExampleKind, UserError
+from aetl.types import PLAIN, Entries, ExampleKind, UserError
 
 AXES = {
     "image": "[N, H, W] or [N, C, H, W]",
@@ -51,6 +51,7 @@ class Preprocessing:
     scale: Scale | None
     binarise: Binarise = "none"
     reading: Mapping[str, Any] = field(default_factory=dict)
+    entries: Entries = PLAIN
 
     @staticmethod
     def of(domains: Domains) -> Preprocessing:
@@ -61,7 +62,7 @@ class Preprocessing:
             form = Format("vector" if pool.kind == "tokens" else pool.kind, "first")
         return Preprocessing(
             pool.kind, target.read_shape, pool.shape, pool.columns, form, pool.scale,
-            target.node.get("binarise", "none"), dict(pool.reading),
+            target.node.get("binarise", "none"), dict(pool.reading), pool.entries,
         )  # fmt: skip
 
     def as_dict(self) -> dict[str, Any]:
@@ -79,7 +80,7 @@ class Preprocessing:
         scale = None if plain["scale"] is None else Scale.from_dict(plain["scale"])
         return Preprocessing(
             plain["kind"], read_shape, shape, columns, form, scale,
-            plain.get("binarise", "none"), plain.get("reading", {}),
+            plain.get("binarise", "none"), plain.get("reading", {}), plain["entries"],
         )  # fmt: skip
 
     @property
@@ -109,7 +110,8 @@ class Preprocessing:
         """Raw examples as the network sees them."""
         unknown = torch.full((len(x),), -1)
         scaled = x if self.scale is None else self.scale(x)
-        examples = Examples(scaled, unknown, (), np.zeros(len(x), np.uint64))
+        identity = np.zeros(len(x), np.uint64)
+        examples = Examples(scaled, unknown, (), identity, entries=self.entries)
         if self.kind in ("image", "series"):
             for shape in (self.read_shape, self.shape):
                 examples = align(examples, shape)

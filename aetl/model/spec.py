@@ -13,7 +13,7 @@ from aetl.model.preprocessing import Preprocessing
 from aetl.stage.domains import Domains
 from aetl.stage.fitted import Form, form_of
 from aetl.task.base import Task
-from aetl.types import UserError
+from aetl.types import PLAIN, Entries, UserError
 
 SPEC = "model.json"
 VERSION = 1
@@ -38,6 +38,7 @@ class Spec:
             {
                 "version": VERSION,
                 **self.form._asdict(),
+                "entries": self.form.entries.as_dict(),
                 "classes": self.classes,
                 "preprocessing": self.preprocessing.as_dict(),
             },
@@ -57,6 +58,7 @@ class Spec:
             raise UserError(f"{file}: cannot be read as JSON") from None
         if plain.get("version") != VERSION:
             raise UserError(f"{file}: is of version {plain.get('version')}, known is {VERSION}")
-        form = Form(tuple(plain["shape"]), plain["source_classes"], plain["output_dim"])
-        preprocessing = Preprocessing.from_dict(plain["preprocessing"])
+        entries = Entries.from_dict(plain["entries"]) if "entries" in plain else PLAIN
+        form = Form(tuple(plain["shape"]), plain["source_classes"], plain["output_dim"], entries)
+        preprocessing = Preprocessing.from_dict(plain["preprocessing"] | {"entries": entries})
         return Spec(form, tuple(plain["classes"]), preprocessing)

@@ -24,7 +24,7 @@ from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network, evaluating
-from aetl.types import DoesNotFit, Prediction, UserError
+from aetl.types import PLAIN, DoesNotFit, Entries, Prediction, UserError
 
 Strategies = Mapping[str, TransferStrategy]
 
@@ -99,18 +99,16 @@ def scaling_of(parts: Mapping[Part, Examples], task: Task, pool: Examples) -> Ex
 def build_network(cfg: DictConfig, domains: Domains, task: Task, training: Examples) -> Network:
     """The network of an arm at its random start, which is the same for every arm of a seed."""
     pool = domains.target.pool
-    units = task.scale(training.y)
-    return network_of(
-        cfg, pool.shape, len(domains.source.pool.classes), task.output_dim(pool), units
-    )
+    units, classes = task.scale(training.y), len(domains.source.pool.classes)
+    return network_of(cfg, pool.shape, classes, task.output_dim(pool), units, pool.entries)
 
 
 def network_of(
     cfg: DictConfig, shape: tuple[int, ...], source_classes: int, output_dim: int,
-    units: tuple[float, float],
+    units: tuple[float, float], entries: Entries = PLAIN,
 ) -> Network:  # fmt: skip
     """The network of a config for examples of ``shape``; ``units`` are location and scale."""
-    autoencoder = build_autoencoder(cfg, shape, source_classes)
+    autoencoder = build_autoencoder(cfg, shape, source_classes, entries)
     representation = instantiate(cfg.representation)
     network: Network = seeded(
         lambda: Network(autoencoder, representation, output_dim, *units), cfg.seed, "head"
@@ -219,6 +217,8 @@ def augmented(
         torch.cat([examples.y for examples in sets]),
         own.classes,
         np.concatenate([examples.identity for examples in sets]),
+        own.columns,
+        entries=own.entries,
     )
     return examples, torch.cat([torch.ones(len(own)), *(new.weight for new in added)])
 

@@ -170,7 +170,10 @@ def pretraining_domain(domains: Domains, which: Literal["source", "both"]) -> Do
     x = torch.cat([source.pool.x, target.pool.x])
     identity = np.concatenate([source.pool.identity, target.pool.identity])
     redrawn = source.pool.redrawn and target.pool.redrawn
-    pool = Examples(x, torch.full((len(x),), -1), (), identity, redrawn=redrawn)
+    pool = Examples(
+        x, torch.full((len(x),), -1), (), identity, source.pool.columns, redrawn=redrawn,
+        entries=source.pool.entries,
+    )  # fmt: skip
     split = Split(parts[0], parts[1], parts[0][:0], parts[0])
     return dataclasses.replace(source, pool=pool, split=split)
 

@@ -97,7 +97,7 @@ def _scored(
     domains = load_domains(cfg, store, store.dir)
     pool = domains.source.pool
     state = read_weights(encoder.file)
-    autoencoder = pretrained_autoencoder(cfg, pool.shape, state, len(pool.classes))
+    autoencoder = pretrained_autoencoder(cfg, pool.shape, state, len(pool.classes), pool.entries)
     known = encoder_layers(autoencoder)
     layers = [layer for layer in known if not only or layer in only]
     if not layers:

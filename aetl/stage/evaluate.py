@@ -143,6 +143,7 @@ def evaluate(
             domains.source.pool.shape,
             pretrained.state,
             len(domains.source.pool.classes),
+            domains.source.pool.entries,
         )
         if pretrained
         else None
@@ -190,7 +191,7 @@ def _generated(cfg: DictConfig, domains: Domains, arm: Entry, folder: Path) -> N
     """What the arm's network draws, for the page."""
     strategies = strategies_of(resolved(cfg)["transfer"])
     fitted = FittedArm.load(arm.path, cfg, strategies, form_of(domains, instantiate(cfg.task)))
-    objective = fitted.objective or objective_of(cfg)
+    objective = fitted.objective or objective_of(cfg, domains.target.pool.entries)
     rng = Rng.of(cfg.seed, "generate")
     try:
         generator = Generator(fitted.network.float().autoencoder, objective, domains.target, rng)
@@ -235,7 +236,7 @@ def _retention(
 ) -> dict[str, Any]:  # fmt: skip
     if pretrained is None or autoencoder is None:
         return {}
-    objective = trained_objective(cfg, pretrained)
+    objective = trained_objective(cfg, pretrained, domains.source.pool.entries)
     return retention(cfg, domains, autoencoder, objective, arm, receipt, metrics_of(cfg))
 
 
@@ -293,7 +294,7 @@ def picture(
     components; ``parameters`` and ``latent`` the size of the autoencoder. From at most ``MAPPED``
     examples of each domain.
     """
-    objective = trained_objective(cfg, pretrained)
+    objective = trained_objective(cfg, pretrained, domains.source.pool.entries)
     held_out = domains.source.split.validation
     source = domains.source.pool.subset(held_out if len(held_out) else domains.source.split.train)
     sets = {"source": source, "target": domains.target.test}

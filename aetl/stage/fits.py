@@ -44,7 +44,8 @@ def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
                 _refuse_values(path, made, learnt)
     task: Task = instantiate(cfg.task)
     if task.decodes:
-        task.fits_loss(objective_of(cfg), domains.target.test)
+        entries = domains.target.pool.entries
+        task.fits_loss(objective_of(cfg, entries), domains.target.test)
     y = numpy(domains.target.with_targets(task).test.y)
     for name, node in cfg.metric.items():
         if node:

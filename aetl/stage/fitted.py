@@ -28,7 +28,7 @@ from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import State, TransferStrategy
 from aetl.transfer.network import Network
-from aetl.types import Prediction, UserError
+from aetl.types import PLAIN, Entries, Prediction, UserError
 
 NETWORK, HEAD, LOSS = "network.safetensors", "head.safetensors", "objective.safetensors"
 SIZE = 1024
@@ -42,6 +42,7 @@ class Form(NamedTuple):
     """Of an example as the network sees it."""
     source_classes: int
     output_dim: int
+    entries: Entries = PLAIN
 
 
 @dataclass(frozen=True)
@@ -110,16 +111,16 @@ class FittedArm:
         network = load_network(folder, cfg, strategies, form)
         heads = [s for s in strategies.values() if s.head(task) is not None]
         if not heads:
-            objective = _objective(folder, cfg) if task.decodes else None
+            objective = _objective(folder, cfg, form.entries) if task.decodes else None
             return FittedArm(network, task, form.output_dim, None, objective)
         arrays = {name: tensor.numpy() for name, tensor in _read(folder / HEAD).items()}
         head = ClosedForm.of(heads[0], task, arrays)
         return FittedArm(network, task, form.output_dim, head)
 
 
-def _objective(folder: Path, cfg: DictConfig) -> Objective:
+def _objective(folder: Path, cfg: DictConfig, entries: Entries) -> Objective:
     """With what it learnt in training (a likelihood's scale), where it did."""
-    objective = objective_of(cfg)
+    objective = objective_of(cfg, entries)
     if (folder / LOSS).exists():
         objective.load_state_dict(dict(_read(folder / LOSS)), strict=False)
     return objective
@@ -127,12 +128,14 @@ def _objective(folder: Path, cfg: DictConfig) -> Objective:
 
 def form_of(domains: Domains, task: Task) -> Form:
     pool = domains.target.pool
-    return Form(pool.shape, len(domains.source.pool.classes), task.output_dim(pool))
+    return Form(pool.shape, len(domains.source.pool.classes), task.output_dim(pool), pool.entries)
 
 
 def load_network(folder: Path, cfg: DictConfig, strategies: Strategies, form: Form) -> Network:
     """The network of an arm with the weights that it ended with."""
-    network = network_of(cfg, form.shape, form.source_classes, form.output_dim, (0.0, 1.0))
+    network = network_of(
+        cfg, form.shape, form.source_classes, form.output_dim, (0.0, 1.0), form.entries
+    )
     for strategy in strategies.values():
         strategy.adapt(network)
     state = _read(folder / NETWORK)

@@ -223,8 +223,9 @@ def generate(cfg: DictConfig, folder: Path, seed: int) -> None:
         domains = load_domains(cfg, Store(dir=temporary, reuse=True), temporary)
     source = pretraining_domain(domains, cfg.pretrain.domains)
     state, classes = read_weights(folder), len(source.pool.classes)
-    autoencoder = pretrained_autoencoder(cfg, source.pool.shape, state, classes)
+    entries = source.pool.entries
+    autoencoder = pretrained_autoencoder(cfg, source.pool.shape, state, classes, entries)
     rng = Rng.of(seed, "generate")
-    arrays = Generator(autoencoder, objective_of(cfg), source, rng).arrays()
+    arrays = Generator(autoencoder, objective_of(cfg, entries), source, rng).arrays()
     with atomic(folder / "generated.npz") as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]

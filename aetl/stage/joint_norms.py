@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetl import ranks
-from aetl.loss.joint_batch import joint_sum
+from aetl.joint_batch import joint_sum
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from aetl.stage.labels import with_known_labels
 from aetl.stage.probe import Probed, labelled_parts
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.tracking.history import Listener, write_history
-from aetl.types import Batch, DoesNotFit, UserError, field_values
+from aetl.types import PLAIN, Batch, DoesNotFit, Entries, UserError, field_values, told
 
 log = logging.getLogger(__name__)
 
@@ -159,16 +159,18 @@ class Pretraining(Training):
         ]
 
 
-def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...], num_classes: int = 0) -> Autoencoder:
+def build_autoencoder(
+    cfg: DictConfig, shape: tuple[int, ...], num_classes: int = 0, entries: Entries = PLAIN
+) -> Autoencoder:
     """The autoencoder of a config with its initial weights, which follow from the seed alone.
 
     A loss that wants several outputs a value gets a decoder that has them. ``num_classes`` is that
-    of the source, for autoencoders that ask for labels.
+    of the source, for autoencoders that ask for labels; ``entries`` for parts that ask for them.
     """
-    make = instantiate(cfg.autoencoder)
+    make = told(instantiate(cfg.autoencoder), entries)
     if "num_classes" in inspect.signature(make).parameters:
         make = partial(make, num_classes=num_classes)
-    outputs = objective_of(cfg).outputs
+    outputs = objective_of(cfg, entries).outputs
     if outputs > 1:
         if "outputs" not in inspect.signature(make).parameters:
             raise DoesNotFit(
@@ -180,31 +182,40 @@ def build_autoencoder(cfg: DictConfig, shape: tuple[int, ...], num_classes: int 
     return built
 
 
+def _built(cfg: DictConfig, source: Domain) -> Autoencoder:
+    pool = source.pool
+    return build_autoencoder(cfg, pool.shape, len(pool.classes), pool.entries)
+
+
 def pretrained_autoencoder(
     cfg: DictConfig,
     shape: tuple[int, ...],
     state: Mapping[str, Tensor],
     num_classes: int = 0,
+    entries: Entries = PLAIN,
 ) -> Autoencoder:
     """The autoencoder with the weights that fit, in eval mode.
 
     A checkpoint of another architecture may fit in part: the receipt of a transfer says which.
     """
-    autoencoder = build_autoencoder(cfg, shape, num_classes)
+    autoencoder = build_autoencoder(cfg, shape, num_classes, entries)
     own = autoencoder.state_dict()
     fitting = {k: v for k, v in state.items() if k in own and own[k].shape == v.shape}
     autoencoder.load_state_dict(fitting, strict=False)
     return autoencoder.eval()
 
 
-def objective_of(cfg: DictConfig) -> Objective:
+def objective_of(cfg: DictConfig, entries: Entries = PLAIN) -> Objective:
     """The sum of the config's loss terms."""
-    return Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    terms = {name: told(instantiate(node), entries) for name, node in cfg.loss.items() if node}
+    return Objective(terms)
 
 
-def trained_objective(cfg: DictConfig, pretrained: Pretrained) -> Objective:
+def trained_objective(
+    cfg: DictConfig, pretrained: Pretrained, entries: Entries = PLAIN
+) -> Objective:
     """The objective with what it learned in pretraining (a likelihood's scale), where it did."""
-    objective = objective_of(cfg)
+    objective = objective_of(cfg, entries)
     if pretrained.entry is not None and (file := pretrained.entry.path / OBJECTIVE).exists():
         saved = torch.load(file, map_location="cpu", weights_only=True)
         # What only training needs (discriminators) is not in an objective that trains nothing.
@@ -266,7 +277,7 @@ def pretrain(
     """The pretrained autoencoder's weights."""
     brought = Brought({}, ())
     if cfg.checkpoint is not None:
-        autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
+        autoencoder = _built(cfg, source)
         brought = bring(
             Path(cfg.checkpoint), autoencoder, instantiate(cfg.representation),
             partial=cfg.checkpoint_partial, renames=dict(cfg.checkpoint_map),
@@ -294,9 +305,9 @@ def _compute(
     listener: Listener,
 ) -> None:
     probed, source = source, with_known_labels(cfg, source)
-    autoencoder = build_autoencoder(cfg, source.pool.shape, len(source.pool.classes))
+    autoencoder = _built(cfg, source)
     autoencoder.load_state_dict(dict(start), strict=False)
-    objective = objective_of(cfg)
+    objective = objective_of(cfg, source.pool.entries)
     settings = instantiate(cfg.pretrain)
     least = smallest_batch(autoencoder.modules())
     loaders = [

@@ -47,7 +47,7 @@ from aetl.task.base import Task, numpy
 from aetl.tracking.history import Listener, Row, write_history
 from aetl.transfer.base import Part, TransferStrategy, View
 from aetl.transfer.network import Network
-from aetl.types import DoesNotFit, Prediction
+from aetl.types import DoesNotFit, Entries, Prediction
 
 
 def transfer(
@@ -135,7 +135,8 @@ def _compute(
     for family, strategy in strategies.items():
         seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
     decodes = any(strategy.uses_codec or strategy.reconstructs for strategy in strategies.values())
-    objective = _objective(cfg, pretrained) if decodes or task.decodes else None
+    entries = domains.target.pool.entries
+    objective = _objective(cfg, pretrained, entries) if decodes or task.decodes else None
     views = views_of(strategies, parts, network, cfg.seed, "weigh", objective)
     source_weights = weights_of(strategies, views)
     trained, weights = _trained_on(strategies, views, parts, source_weights)
@@ -192,8 +193,10 @@ def _save(path: Path, arrays: Mapping[str, Any]) -> None:
         np.savez_compressed(temporary, **arrays)
 
 
-def _objective(cfg: DictConfig, pretrained: Pretrained | None) -> Objective:
-    return objective_of(cfg) if pretrained is None else trained_objective(cfg, pretrained)
+def _objective(cfg: DictConfig, pretrained: Pretrained | None, entries: Entries) -> Objective:
+    if pretrained is None:
+        return objective_of(cfg, entries)
+    return trained_objective(cfg, pretrained, entries)
 
 
 def _adapted(strategy: TransferStrategy, network: Network) -> Network:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from aetl import ranks
 from aetl.data.base import Examples
 from aetl.data.loader import Loader, smallest_batch
-from aetl.loss.joint_batch import joint_batch
+from aetl.joint_batch import joint_batch
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.arm import Strategies
@@ -152,7 +152,7 @@ class Transferring(Training):
         for name, stream in streams.items():
             if name == "target":
                 continue
-            each = self._each(name, stream, sizes[name], rng) * stream.weight
+            each = self._each(name, stream, sizes[name], rng, batch[name].mask) * stream.weight
             values[name] = each.sum() * (ranks.world() / sizes[name])
         for family, strategy in self.strategies.items():
             seen = {name: s for name, s in streams.items() if STREAM_PART[name] in strategy.uses}
@@ -171,14 +171,16 @@ class Transferring(Training):
             name: value.detach() for name, value in values.items()
         }
 
-    def _each(self, name: str, stream: Stream, joint: int, rng: Rng) -> Tensor:
+    def _each(self, name: str, stream: Stream, joint: int, rng: Rng, mask: Tensor | None) -> Tensor:
         """The task's loss of each example; of one that the decoder answers, pretraining's."""
         if not self.task.decodes:
             return self.task.loss(stream.output, stream.y, float(self.network.scale))
         assert self.objective is not None
         drawn = Rng((*rng.key, "objective", name), ranks.rank(), ranks.world(), joint)
         size = len(self.streams.loaders[name].rows)
-        return objective_of_each(self.network.autoencoder, self.objective, stream.x, drawn, size)
+        return objective_of_each(
+            self.network.autoencoder, self.objective, stream.x, drawn, size, mask
+        )
 
     def _stream(self, batch: Batch) -> Stream:
         features = self.network.features(batch.x)

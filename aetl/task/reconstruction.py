@@ -18,7 +18,7 @@ from aetl.ranges import Probability
 from aetl.rng import uniform_by_key
 from aetl.task.base import Kind, numpy
 from aetl.task.unlabelled import Unlabelled, unknown
-from aetl.types import PICTURES, Prediction
+from aetl.types import PICTURES, PLAIN, Entries, Prediction
 
 SHOWN = 8
 WINDOW, SIGMA = 11, 1.5
@@ -30,10 +30,11 @@ class Reconstruction(Unlabelled):
 
     Which cells those are follows from the example alone, so that every arm fills in the same ones.
     A cell that is hidden is seen as 0, as ``corruption=masking`` leaves it: the mean of columns
-    that are standardised, black of images. The prediction is the mean squared error per cell, over
-    all of them. Its parts: ``filled`` is the reconstruction, and of images ``ssim``; with hidden
-    cells ``mask`` says which, ``hidden`` is the error there alone and ``number`` how many there
-    are; ``x`` are the values themselves, of all but pictures.
+    that are standardised, black of images. The columns of a category are one cell, and what was
+    not there to begin with is neither hidden nor scored. The prediction is the mean squared error
+    per cell, over all that were there. Its parts: ``filled`` is the reconstruction, and of images
+    ``ssim``; with hidden cells ``mask`` says which, ``hidden`` is the error there alone and
+    ``number`` how many there are; ``x`` are the values themselves, of all but pictures.
     """
 
     kind: ClassVar[Kind] = "reconstruction"
@@ -67,22 +68,23 @@ class Reconstruction(Unlabelled):
         return self._judged(examples, filled)
 
     def _judged(self, examples: Examples, filled: Callable[[Tensor], Tensor]) -> Prediction:
-        x = examples.inputs().float()
-        mask = torch.from_numpy(hidden_cells(x, self.hidden))
+        x, there = examples.inputs().float(), examples.present()
+        hidden = hidden_cells(x, self.hidden, examples.entries)
+        mask = torch.from_numpy(hidden if there is None else hidden & numpy(there))
         found = filled(x.masked_fill(mask, 0.0))
         error = (found - x).square().double().flatten(1)
+        whole = error.mean(1) if there is None else _mean_of(error, there.flatten(1))
         parts = {"filled": numpy(found).astype(np.float32)}
         if self.hidden:
             number = mask.flatten(1).sum(1)
-            hidden = (error * mask.flatten(1)).sum(1) / number.clamp_min(1)
-            parts |= {"hidden": numpy(hidden), "number": numpy(number)}
+            parts |= {"hidden": numpy(_mean_of(error, mask.flatten(1))), "number": numpy(number)}
             parts["mask"] = numpy(mask).astype(np.uint8)
         if examples.kind in PICTURES:
             luminance, structure = similarity(found, x, WINDOW, SIGMA)
             parts["ssim"] = numpy((luminance * structure).flatten(1).mean(1))
         else:
             parts["x"] = numpy(x).astype(np.float32)
-        return Prediction(numpy(error.mean(1)), None, parts)
+        return Prediction(numpy(whole), None, parts)
 
     def show(
         self, prediction: Prediction, test: Examples, budget: Examples
@@ -105,8 +107,21 @@ class Reconstruction(Unlabelled):
         return found
 
 
-def hidden_cells(x: Float[Tensor, "N ..."], share: float) -> Bool[np.ndarray, "N ..."]:
-    """Each cell with this probability; of equal examples the same ones."""
+def _mean_of(error: Float[Tensor, "N D"], which: Bool[Tensor, "N D"]) -> Float[Tensor, " N"]:
+    """Of the entries that are marked, of none 0."""
+    return (error * which).sum(1) / which.sum(1).clamp_min(1)
+
+
+def hidden_cells(
+    x: Float[Tensor, "N ..."], share: float, entries: Entries = PLAIN
+) -> Bool[np.ndarray, "N ..."]:
+    """Each cell with this probability; of equal examples the same ones.
+
+    The columns of a category are one cell. The marks of what was absent are seen.
+    """
     flat = x.flatten(1).contiguous()
     drawn = uniform_by_key(identity_of(flat), flat.shape[1])
+    if entries.categories:
+        drawn = drawn[:, entries.first(flat.shape[1])]
+        drawn[:, [mark for _, mark in entries.marks]] = 1.0
     return np.asarray((drawn < share).reshape(x.shape))

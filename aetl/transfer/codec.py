@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from aetl.autoencoder.base import Autoencoder
@@ -22,15 +22,16 @@ ROWS = 1024
 
 
 def objective_of_each(
-    autoencoder: Autoencoder, objective: Objective, x: Float[Tensor, "B ..."], rng: Rng, size: int
-) -> Float[Tensor, " B"]:
+    autoencoder: Autoencoder, objective: Objective, x: Float[Tensor, "B ..."], rng: Rng, size: int,
+    mask: Bool[Tensor, "B ..."] | None = None,
+) -> Float[Tensor, " B"]:  # fmt: skip
     """The objective of pretraining for each input, as at its end (warm-ups are over).
 
-    ``size`` is the number of examples that the batch is drawn from.
+    ``size`` is the number of examples that the batch is drawn from, ``mask`` what is there of them.
     """
     output = autoencoder(x, rng)
     rows = torch.arange(len(x), device=x.device)
-    batch = Batch(x, torch.full_like(rows, -1), rows, torch.ones(len(x), device=x.device))
+    batch = Batch(x, torch.full_like(rows, -1), rows, torch.ones(len(x), device=x.device), mask)
     given = field_values(output, output.code, batch) | {
         "autoencoder": autoencoder,
         "latent": output.latent,

@@ -18,9 +18,8 @@ from aetl.autoencoder.composite import Composite
 from aetl.config import ConfigError, check, compose, conf_dir, resolved
 from aetl.data.base import Examples
 from aetl.data.loader import Loader
-from aetl.loss.objective import Objective
 from aetl.rng import Rng
-from aetl.stage.pretrain import Pretraining, build_autoencoder
+from aetl.stage.pretrain import Pretraining, build_autoencoder, objective_of
 from aetl.stage.schedule import Constant
 from aetl.types import Batch, UserError
 from tests.tiny import differing, same_bits
@@ -123,7 +122,7 @@ def pretraining(case: Case) -> tuple[Pretraining, Batch]:
     cfg: Any = config(case.autoencoder, case.backbone)
     data = examples(case.shape)
     loader = Loader(data, torch.arange(EXAMPLES), batch_size=EXAMPLES, rng=Rng.of(0), shuffle=False)
-    objective = Objective({name: instantiate(node) for name, node in cfg.loss.items() if node})
+    objective = objective_of(cfg)
     settings: dict[str, Any] = {"fit": instantiate(cfg.pretrain), "optimizer": torch.optim.Adam}
     module = Pretraining(
         built, objective, loader, seed=0, schedule=Constant(), total_steps=1, **settings

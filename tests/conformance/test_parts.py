@@ -1,7 +1,7 @@
 """The parts of a joint batch, uneven or empty, have the loss and the gradient of the whole.
 
 Every autoencoder with its own loss and every loss term is here by existing. What compares the
-examples of a batch and forgets to gather them (``aetl.loss.joint_batch``) is found here, in one
+examples of a batch and forgets to gather them (``aetl.joint_batch``) is found here, in one
 process; ``test_two_processes`` has the whole training.
 """
 
@@ -22,9 +22,8 @@ from aetl.config import compose, conf_dir
 from aetl.data.base import Examples
 from aetl.data.loader import Loader
 from aetl.loss.base import LossTerm
-from aetl.loss.objective import Objective
 from aetl.rng import Rng
-from aetl.stage.pretrain import Pretraining, build_autoencoder
+from aetl.stage.pretrain import Pretraining, build_autoencoder, objective_of
 from aetl.stage.schedule import Constant
 from aetl.types import UserError
 from tests.conformance.test_autoencoders import AUTOENCODERS, CLASSES, NARROW, own_backbone
@@ -74,7 +73,7 @@ def pretraining(cfg: DictConfig, size: int) -> tuple[Pretraining, Loader]:
     data = Examples.of(x, torch.arange(size) % (CLASSES + 1) - 1, ("a", "b", "c"))
     loader = Loader(data, torch.arange(size), batch_size=size, rng=Rng.of(0), shuffle=False)
     built = build_autoencoder(cfg, SHAPE, CLASSES)
-    objective = Objective({n: instantiate(node) for n, node in cfg.loss.items() if node})
+    objective = objective_of(cfg)
     module = Pretraining(
         built, objective, loader, seed=0, schedule=Constant(), total_steps=1,
         fit=instantiate(cfg.pretrain), optimizer=torch.optim.Adam,

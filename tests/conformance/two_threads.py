@@ -16,8 +16,7 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from aetl import ranks
-from aetl.loss import joint_batch
+from aetl import joint_batch, ranks
 
 T = TypeVar("T")
 WORLD = 2

@@ -15,6 +15,8 @@ from aetl.corruption.masking import Masking
 from aetl.corruption.none import NoCorruption
 from aetl.corruption.salt_and_pepper import SaltAndPepper
 from aetl.rng import Rng
+from aetl.types import Entries, told
+from tests.conformance.two_threads import together
 
 FILES = sorted((conf_dir() / "corruption").glob("*.yaml"))
 
@@ -25,10 +27,20 @@ def images(n: int = 200) -> torch.Tensor:
     return torch.rand(n, 1, 8, 8, generator=generator, dtype=torch.float64) * 0.8 + 0.1
 
 
+def corruption_of(file: object) -> Corruption:
+    made: Corruption = told(instantiate(OmegaConf.load(file)), Entries())  # type: ignore[arg-type]
+    return made
+
+
+def taken(corruption: Corruption, n: int) -> torch.Tensor:
+    """Examples of a kind that it takes."""
+    return images(n) if "image" in corruption.kinds else images(n).flatten(1)
+
+
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_a_key_decides_the_corruption(file: object) -> None:
-    corruption: Corruption = instantiate(OmegaConf.load(file))  # type: ignore[arg-type]
-    x = images(20)
+    corruption = corruption_of(file)
+    x = taken(corruption, 20)
     before = x.clone()
     once = corruption(x, Rng.of(1, "corruption"))
     torch.rand(10)
@@ -41,12 +53,15 @@ def test_a_key_decides_the_corruption(file: object) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
 def test_two_ranks_corrupt_their_parts_as_one_process_would(file: object) -> None:
-    corruption: Corruption = instantiate(OmegaConf.load(file))  # type: ignore[arg-type]
-    x = images(7)
+    corruption = corruption_of(file)
+    x = taken(corruption, 7)
     joint = corruption(x, Rng(("k",)))
-    for rank in (0, 1):
-        part = corruption(x[rank::2], Rng(("k",), rank=rank, world=2, total=7))
-        assert torch.equal(part, joint[rank::2])
+
+    def part(rank: int) -> torch.Tensor:
+        return corruption(x[rank::2], Rng(("k",), rank=rank, world=2, total=7))
+
+    for rank, own in enumerate(together(part)):
+        assert torch.equal(own, joint[rank::2])
 
 
 def test_gaussian_noise_is_normal_with_the_given_deviation() -> None:

@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from aetl.loss.joint_batch import joint_batch
+from aetl.joint_batch import joint_batch
 from aetl.loss.mmd import MMD
 from aetl.rng import Rng
 from tests.loss.draw import normal

@@ -107,3 +107,25 @@ def test_texts_have_the_words_of_the_run(tmp_path: Path) -> None:
     assert len(found) == 30
     (tmp_path / "new.txt").write_text("A GOOD book; unseen words")
     assert len(model.predict(tmp_path / "new.txt", progress=False)) == 1
+
+
+def test_a_mixed_loss_and_swapped_cells_answer_again_as_the_run_did(
+    table: Any, tmp_path: Path
+) -> None:
+    folder, frame, _ = table
+    own = both("table", path=str(folder / "own.csv"), target="ill")
+    parts = ["task=imputation", "loss=mixed", "autoencoder=denoising", "corruption=swap"]
+    model = Model.load(done(tmp_path, *own, *WHOLE, *parts, "loss=mixed"))
+    kept = saved(model.folder)
+    rows = frame.iloc[kept["row"]]
+    rows.to_parquet(tmp_path / "new.parquet")
+    found = model.predict(tmp_path / "new.parquet", progress=False)
+    np.testing.assert_allclose(found.columns["error"], kept["prediction"], atol=1e-6)
+    # Columns: age, dose, its mark, three of the colour. Only what was there is hidden.
+    mask = kept["part.mask"].astype(bool)
+    assert mask[:, 0].any()
+    assert not mask[rows["dose"].isna().to_numpy(), 1].any()
+    assert mask[rows["dose"].notna().to_numpy(), 1].any()
+    assert not mask[:, 2].any()
+    assert (mask[:, 3:] == mask[:, 3:4]).all()
+    np.testing.assert_allclose(kept["part.filled"][:, 3:].sum(1), 1, atol=1e-5)

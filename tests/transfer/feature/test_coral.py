@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.linalg import fractional_matrix_power
 
+from aetl.head.nearest_mean import NearestMean
+from aetl.transfer.covariance import covariance
 from aetl.transfer.feature.coral import Coral
-from aetl.transfer.feature.coral_closed import recolouring
+from aetl.transfer.feature.coral_closed import CoralClosed
 from tests.transfer.build import normal, small_network, step
 
 
@@ -20,6 +22,11 @@ def test_penalty_is_the_scaled_distance_of_the_covariances() -> None:
     )
     expected = 3.0 * np.linalg.norm(here - there, "fro") ** 2 / (4 * 4**2)
     assert float(Coral(weight=3.0).penalty(at, None).detach()) == pytest.approx(expected, rel=1e-12)
+
+
+def recolouring(source: np.ndarray, target: np.ndarray, ridge: float) -> np.ndarray:
+    closed = CoralClosed(head=NearestMean(scale="none", balanced=False, folds=5), ridge=1.0)
+    return closed.matrix(covariance(source, ridge), covariance(target, ridge))
 
 
 def samples() -> tuple[np.ndarray, np.ndarray]:
@@ -40,7 +47,7 @@ def test_closed_form_is_that_of_matrix_powers() -> None:
     source, target = samples()
     ridged = []
     for x in (source, target):
-        covariance = np.cov(x, rowvar=False)
-        ridged.append(covariance + 0.1 * np.trace(covariance) / 5 * np.eye(5))
+        found = np.cov(x, rowvar=False)
+        ridged.append(found + 0.1 * np.trace(found) / 5 * np.eye(5))
     expected = fractional_matrix_power(ridged[0], -0.5) @ fractional_matrix_power(ridged[1], 0.5)
     np.testing.assert_allclose(recolouring(source, target, 0.1), expected, rtol=1e-8, atol=1e-10)

@@ -12,9 +12,14 @@ from aetl.head.knn import Knn
 from aetl.rng import Rng
 from aetl.transfer.base import Sample, Samples
 from aetl.transfer.feature.label_transport import LabelTransport, carried
-from aetl.transfer.feature.linear_transport import monge_map
+from aetl.transfer.feature.linear_transport import LinearTransport
 
 RNG = np.random.default_rng(0)
+
+
+def monge_map(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    head = Knn(scale="none", balanced=False, folds=2, neighbours=1)
+    return LinearTransport(head=head, ridge=1.0).matrix(source, target)
 
 
 def covariance(seed: int) -> np.ndarray:

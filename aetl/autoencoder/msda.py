@@ -44,16 +44,29 @@ class MSDA(ClosedForm):
     @torch.no_grad()
     def fit(self, x: Float[Tensor, "N ..."]) -> None:
         inputs = x.flatten(1).double()
-        hidden = inputs
-        for layer in self.encoder:
-            assert isinstance(layer, nn.Linear)
-            self._set(layer, _regression(hidden, hidden, self.noise, self.ridge))
-            hidden = torch.tanh(layer.double()(hidden))
-            layer.to(x.dtype)
-        self._set(self.decoder, _regression(hidden, inputs, 0.0, self.ridge))
+        hidden = _after(self.encoder[-1], self.fit_encoder(inputs))
+        extended = _extended(hidden)
+        self._set(
+            self.decoder,
+            _regression(extended.T @ extended, inputs.T @ extended, 0.0, self.ridge),
+        )
+
+    @torch.no_grad()
+    def fit_encoder(self, x: Float[Tensor, "N F"]) -> Float[Tensor, "N F"]:
+        """Set the layers, from inputs in double precision, and not the decoder.
+
+        Gives what the last of them was fitted on.
+        """
+        for i, layer in enumerate(self.encoder):
+            x = _after(self.encoder[i - 1], x) if i else x
+            extended = _extended(x)
+            moments = extended.T @ extended
+            self._set(layer, _regression(moments, moments[:-1], self.noise, self.ridge))
+        return x
 
     @staticmethod
-    def _set(layer: nn.Linear, weights: Float[Tensor, "O I"]) -> None:
+    def _set(layer: nn.Module, weights: Float[Tensor, "O I"]) -> None:
+        assert isinstance(layer, nn.Linear)
         layer.weight.copy_(weights[:, :-1])
         layer.bias.copy_(weights[:, -1])
 
@@ -83,20 +96,29 @@ class MSDA(ClosedForm):
         return [*blocks, ("decoder", self.decoder)]
 
 
+def _extended(x: Float[Tensor, "N F"]) -> Float[Tensor, "N J"]:
+    """With a constant, which is never masked, as the last feature."""
+    return torch.cat([x, torch.ones_like(x[:, :1])], 1)
+
+
+def _after(layer: nn.Module, x: Float[Tensor, "N I"]) -> Float[Tensor, "N O"]:
+    """What a layer gives, in the precision of its inputs whatever that of its weights."""
+    assert isinstance(layer, nn.Linear)
+    return torch.tanh(nn.functional.linear(x, layer.weight.to(x), layer.bias.to(x)))
+
+
 def _regression(
-    inputs: Float[Tensor, "N I"], targets: Float[Tensor, "N O"], noise: float, ridge: float
+    moments: Float[Tensor, "J J"], cross: Float[Tensor, "O J"], noise: float, ridge: float
 ) -> Float[Tensor, "O J"]:
     """``E[P] E[Q]^-1``: targets on masked inputs and a constant that is never masked.
 
-    With ``q`` the probabilities to survive and ``S`` the second moments of the clean inputs,
-    ``E[Q]_ij = S_ij q_i q_j`` off the diagonal, ``S_ii q_i`` on it, and ``E[P]_ij = S_ij q_j``.
+    With ``q`` the probabilities to survive and ``S`` the second ``moments`` of the clean inputs,
+    ``E[Q]_ij = S_ij q_i q_j`` off the diagonal, ``S_ii q_i`` on it, and of the moments of targets
+    and clean inputs ``E[P]_ij = cross_ij q_j``.
     """
-    extended = torch.cat([inputs, torch.ones_like(inputs[:, :1])], 1)
-    survive = torch.full((extended.shape[1],), 1.0 - noise).to(inputs)
+    survive = torch.full((len(moments),), 1.0 - noise).to(moments)
     survive[-1] = 1.0
-    moments = extended.T @ extended
     second = moments * torch.outer(survive, survive)
     second.diagonal().copy_(moments.diagonal() * survive + ridge)
-    cross = targets.T @ extended * survive
-    solution: Tensor = torch.linalg.solve(second, cross.T)
+    solution: Tensor = torch.linalg.solve(second, (cross * survive).T)
     return solution.T

@@ -25,7 +25,8 @@ from aetl.transfer.network import Network
 class Msda(TransferStrategy):
     """The head on the inputs and all ``layers`` of an mSDA of the inputs of both domains.
 
-    The run's own autoencoder is not used, and not pretrained for it. ``noise`` is the probability
+    The run's own autoencoder is not used, and not pretrained for it; nor has this one a decoder.
+    Five layers are those of the published tables. ``noise`` is the probability
     that an input is masked (of both domains alike), ``ridge`` that of ``autoencoder=msda``.
     """
 
@@ -45,16 +46,20 @@ class Msda(TransferStrategy):
         parts: tuple[Part, ...] = ("source_labels", "target_inputs")
         both = torch.cat([view.examples(part).inputs().flatten(1) for part in parts])
         stack = self._stack(both.shape[1]).to(both)
-        stack.fit(both)
-        state = {name: tensor.numpy() for name, tensor in stack.state_dict().items()}
+        stack.fit_encoder(both.double())
+        state = {
+            name: tensor.numpy()
+            for name, tensor in stack.state_dict().items()
+            if name.startswith("encoder")
+        }
         features = self.target_map(state)
         return Alignment(features, features, state)
 
     def target_map(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
         tensors = {name: torch.from_numpy(array) for name, array in state.items()}
-        like = tensors["decoder.bias"]
+        like = tensors["encoder.0.bias"]
         stack = self._stack(len(like)).to(like)
-        stack.load_state_dict(tensors)
+        stack.load_state_dict(tensors, strict=False)  # the decoder is not used
 
         @torch.no_grad()
         def features(x: np.ndarray) -> np.ndarray:

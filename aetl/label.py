@@ -47,8 +47,19 @@ def settings_digest(plain: Mapping[str, Any]) -> str:
         kept[domain] = {k: v for k, v in plain[domain].items() if k not in ignored}
     if counted := callbacks_that_count(plain.get("callback") or {}):
         kept["callback"] = counted
-    text = json.dumps(kept, sort_keys=True, default=str)
+    text = json.dumps(_without_seeds_of_heads(kept), sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _without_seeds_of_heads(node: Any, name: str = "") -> Any:
+    """What a head draws (k-means' starts, a forest's cuts) follows the run's seed."""
+    if not isinstance(node, Mapping):
+        return node
+    return {
+        key: _without_seeds_of_heads(value, str(key))
+        for key, value in node.items()
+        if (name, key) != ("head", "seed")
+    }
 
 
 QUIET = ("aetl.stage.fit.", "aetl.stage.progress.")

@@ -31,6 +31,7 @@ OWN = {"_target_": "aetl.stage.fit.ResumePoint", "every_n_steps": 7}
         (("target", "fold"), 1, True),
         (("callback", "resume_point"), OWN, True),
         (("callback", "stop"), STOP, False),
+        (("head",), {"_target_": "aetl.head.kmeans.KMeans", "seed": 3}, False),
         (("pretrain", "epochs"), 7, False),
         (("target", "folds"), 5, False),
         (("target", "stratified"), False, True),
@@ -46,6 +47,13 @@ def test_what_may_change_a_result_is_in_the_digest(
         node = node[name]
     node[place[-1]] = value
     assert (settings_digest(other) == settings_digest(plain)) is same
+
+
+def test_what_a_head_draws_follows_the_seed(plain: dict[str, Any]) -> None:
+    def digest(seed: int) -> str:
+        return settings_digest(plain | {"twin": plain["twin"] | {"head": {"seed": seed}}})
+
+    assert digest(0) == digest(1)
 
 
 def test_a_fold_of_the_source_alone_is_a_setting(plain: dict[str, Any]) -> None:

@@ -43,7 +43,7 @@ def run(job: Job) -> dict[str, Any]:
         domains = load_domains(cfg, store, folder)
         for line in domains.warnings if record.writes else ():
             log.warning("%s", line)
-        learnt = pretraining_domain(domains, cfg.pretrain.domains)
+        learnt = pretraining_domain(domains.in_columns_of_source, cfg.pretrain.domains)
         refuse_misfit(cfg, domains, learnt)
         digest = pretraining_digest(cfg, learnt)
         record.update(

@@ -70,7 +70,7 @@ class World:
         return other
 
     def pretrain(self) -> Pretrained:
-        learnt = pretraining_domain(self.domains, self.cfg.pretrain.domains)
+        learnt = pretraining_domain(self.domains.in_columns_of_source, self.cfg.pretrain.domains)
         digest = pretraining_digest(self.cfg, learnt)
         return pretrain(self.cfg, learnt, self.store, self.folder, digest, ignore)
 

@@ -75,9 +75,11 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in (record.get("transferability") or {}).get("scores", {}).items():
         yield f"score {name}", f"{_number(value, '.4g')} (of the untrained transfer, on its labels)"
     receipt = record.get("receipt") or {}
-    for part in ("matched", "missing", "skipped", "frozen", "trainable", "changed"):
+    for part in ("matched", "by_column", "missing", "skipped", "frozen", "trainable", "changed"):
         if receipt.get(part):
             yield f"receipt: {part}", f"{len(receipt[part])} tensors"
+    for part, names in (receipt.get("columns") or {}).items():
+        yield f"receipt: columns {part}", f"{len(names)} ({', '.join(names[:5])})"
     if receipt.get("effective_sample_size"):
         yield "effective sample size", f"{receipt['effective_sample_size']:.1f}"
     yield "seconds", ", ".join(f"{k} {v:.1f}" for k, v in record.get("seconds", {}).items())

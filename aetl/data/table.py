@@ -47,7 +47,8 @@ class Table(Dataset):
 
     Everything is fitted on the training pool alone. A target's columns are matched with the
     source's by their names: what the target lacks is filled as a hole, what it has besides is left
-    out, and less than ``min_overlap`` of the source's columns is refused.
+    out (``columns=own`` keeps the target's), and less than ``min_overlap`` of the source's columns
+    is refused.
     """
 
     path: Text
@@ -62,6 +63,7 @@ class Table(Dataset):
     decimal: str
     encoding: str
     max_categories: Annotated[int, Ge(2)]
+    columns: Literal["source", "own"]
     min_overlap: Annotated[float, Ge(0), Le(1)]
     unlabelled: Annotated[int, Interval(ge=-(2**63), lt=2**63)] | str | None
 
@@ -113,8 +115,11 @@ class Table(Dataset):
         if source is not None and "columns" in source.reading:
             there: Fitted = list(source.reading["columns"])
             notes = self._matched(there, fitted)
-            fitted = _as_in_source(there, fitted, statistics=self.scale_by == "source")
+            kept = _as_in_source(there, fitted, statistics=self.scale_by == "source")
+            fitted = kept if self.columns == "source" else _joined(kept, fitted)
         train, test = (apply_columns(part, fitted) for part in (train, test))
+        if self.columns == "own" and self.scale_by == "source" and source is not None:
+            raise UserError("scale_by=source: the columns are not the source's with columns=own")
         scale = self.fitted(train, source)
         if scale is not None and scale is not getattr(source, "scale", None):
             scale = _of_numbers(scale, train, fitted)
@@ -243,6 +248,14 @@ class Table(Dataset):
         lacking = [name for name in there if name not in here]
         besides = [name for name in here if name not in there]
         notes = []
+        if self.columns == "own":
+            if lacking:
+                notes.append(f"{len(lacking)} of the source's {len(there)} columns are not here "
+                             f"({shown(lacking)})")  # fmt: skip
+            if besides:
+                notes.append(f"{len(besides)} columns are not in the source and start anew "
+                             f"({shown(besides)})")  # fmt: skip
+            return notes
         if lacking:
             notes.append(
                 f"{len(lacking)} of the source's {len(there)} columns are not here and are filled "
@@ -397,6 +410,16 @@ def _as_in_source(source: Fitted, own: Fitted, *, statistics: bool) -> Fitted:
     return [
         c | ({"mean": means[c["name"]]} if c["name"] in means else {}) for c in source
     ]  # fmt: skip
+
+
+def _joined(kept: Fitted, own: Fitted) -> Fitted:
+    """The shared columns as in the source, then the others of the target."""
+    here = {column["name"] for column in own}
+    known = {column["name"] for column in kept}
+    return [
+        *(column for column in kept if column["name"] in here),
+        *(column for column in own if column["name"] not in known),
+    ]
 
 
 def apply_columns(part: Examples, fitted: Fitted) -> Examples:

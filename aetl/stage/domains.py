@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from aetl.config import resolved
 from aetl.data.align import align
 from aetl.data.base import Dataset, Examples
+from aetl.data.columns import restated
 from aetl.data.guard import Duplicates, refuse_overlap
 from aetl.data.split import Split, make_split
 from aetl.rng import Rng
@@ -70,6 +71,13 @@ class Domain:
             return dataclasses.replace(self.pool, y=task.targets(self.pool))
         return dataclasses.replace(self.pool, y=torch.full((len(self.pool),), -1))
 
+    def restated(self, like: Examples) -> Domain:
+        """The same examples in the named columns of others; itself where they are the same."""
+        if self.pool.columns == like.columns or not like.columns:
+            return self
+        pool, test = restated(self.pool, like), restated(self.test, like)
+        return dataclasses.replace(self, pool=pool, test=test)
+
     def with_targets(self, task: Task) -> Domain:
         """The same examples with this task's targets."""
         pool = dataclasses.replace(self.pool, y=task.targets(self.pool))
@@ -79,7 +87,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class Domains:
-    """Source and target, of the same shape."""
+    """Source and target, of the same shape but where a target has columns of its own."""
 
     source: Domain
     target: Domain
@@ -113,6 +121,16 @@ class Domains:
                 "pretraining sees them (duplicates=keep)"
             )
         return [*lines, *_absent(self.target)]
+
+    @cached_property
+    def in_columns_of_source(self) -> Domains:
+        """Both domains as the pretrained autoencoder takes them."""
+        return dataclasses.replace(self, target=self.target.restated(self.source.pool))
+
+    @cached_property
+    def in_columns_of_target(self) -> Domains:
+        """Both domains as an arm takes them."""
+        return dataclasses.replace(self, source=self.source.restated(self.target.pool))
 
     @property
     def data(self) -> dict[str, Any]:
@@ -206,12 +224,13 @@ def load_domains(cfg: DictConfig, store: Store, folder: Any) -> Domains:
         _domain(datasets[name], *loaded[name], plain[name], cfg.seed, store, folder, task)
         for name in ("source", "target")
     )
-    # The target takes the source's size, so that one pretraining serves every target.
-    target = dataclasses.replace(
-        target,
-        pool=align(target.pool, source.pool.shape),
-        test=align(target.test, source.pool.shape),
-    )
+    if plain["target"].get("columns") != "own" or target.pool.columns == source.pool.columns:
+        # The target takes the source's size, so that one pretraining serves every target.
+        target = dataclasses.replace(
+            target,
+            pool=align(target.pool, source.pool.shape),
+            test=align(target.test, source.pool.shape),
+        )
     target = _matched(target, source.pool.classes)
     # The validation part too: its loss may stop the pretraining, and selectors may judge by it.
     split, number = source.split, len(source.split.train)

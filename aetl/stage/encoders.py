@@ -94,7 +94,7 @@ def _scored(
     cfg = encoder.cfg
     ranks.use_threads(cfg.threads)
     store, task = instantiate(cfg.store), instantiate(cfg.task)
-    domains = load_domains(cfg, store, store.dir)
+    domains = load_domains(cfg, store, store.dir).in_columns_of_source
     pool = domains.source.pool
     state = read_weights(encoder.file)
     autoencoder = pretrained_autoencoder(cfg, pool.shape, state, len(pool.classes), pool.entries)

@@ -156,7 +156,8 @@ def evaluate(
     of_heads += _unreached(cfg, autoencoder)
     for line in of_heads:
         log.warning("%s", line)
-    learnt = _of_pretraining(cfg, domains, pretrained, autoencoder, folder)
+    as_pretrained = domains.in_columns_of_source
+    learnt = _of_pretraining(cfg, as_pretrained, pretrained, autoencoder, folder)
     return {
         "task": task.kind,
         "metric": next(iter(metrics)),

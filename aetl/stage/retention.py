@@ -49,6 +49,8 @@ def retention(
     after = _transferred(cfg, domains, arm)
     if after is None:
         return {"changed": True}
+    if domains.source.pool.columns != domains.target.pool.columns:
+        return {"changed": True}  # in other columns another error
     fit, held_out = _source_parts(domains.source)
     x = held_out.inputs()
     pair = {"before": before.eval(), "after": after.eval()}

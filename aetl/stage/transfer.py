@@ -39,8 +39,13 @@ from aetl.stage.fit import seeded
 from aetl.stage.fitted import ClosedForm, FittedArm
 from aetl.stage.gradient import Arm, first_metric, train
 from aetl.stage.head import closed_form_head, fit_head
-from aetl.stage.pretrain import Pretrained, objective_of, trained_objective
-from aetl.stage.receipt import Receipt, load_pretrained
+from aetl.stage.pretrain import (
+    Pretrained,
+    build_autoencoder,
+    objective_of,
+    trained_objective,
+)
+from aetl.stage.receipt import Columns, Receipt, load_pretrained
 from aetl.stage.selection import hold_out, parts_for, selection_key
 from aetl.store.store import Entry, Store, content_digest, digest_of
 from aetl.task.base import Task, numpy
@@ -118,6 +123,7 @@ def _compute(
 ) -> None:  # fmt: skip
     task: Task = instantiate(cfg.task)
     strategies = strategies_of(node)
+    columns, domains = columns_of(cfg, domains), domains.in_columns_of_target
     labelled = domains.target.taught(task).subset(domains.target.split.labelled)
     uses = uses_of(strategies)
     if "target_labels" in uses and not len(labelled) and "source_labels" not in uses:
@@ -131,7 +137,7 @@ def _compute(
     network = build_network(cfg, domains, task, scaling_of(parts, task, labelled))
     receipt = Receipt.start(network)
     if pretrained is not None:
-        load_pretrained(network, pretrained.state, receipt)
+        load_pretrained(network, pretrained.state, receipt, columns)
     for family, strategy in strategies.items():
         seeded(partial(_adapted, strategy, network), cfg.seed, "adapt", family)
     decodes = any(strategy.uses_codec or strategy.reconstructs for strategy in strategies.values())
@@ -177,6 +183,24 @@ def _compute(
         _write(path, prediction, receipt, rows, domains.target.with_targets(task))
         if held_out is not None:
             write_json(path / "selection.json", _validated(cfg, arm.predict(held_out), held_out))
+
+
+def columns_of(cfg: DictConfig, domains: Domains) -> Columns | None:
+    """How weights of the source's columns become those of the target's own."""
+    source, target = domains.source.pool, domains.target.pool
+    if source.columns == target.columns or not target.columns:
+        return None
+    # Which axes of a tensor count columns: those that differ with one more of them.
+    (width,), classes = target.shape, len(source.classes)
+    sizes = [
+        {name: t.shape for name, t in build_autoencoder(cfg, shape, classes).state_dict().items()}
+        for shape in ((width,), (width + 1,))
+    ]
+    axes = {
+        name: tuple(k for k, (a, b) in enumerate(zip(shape, sizes[1][name], strict=True)) if a != b)
+        for name, shape in sizes[0].items()
+    }
+    return Columns(source.columns, target.columns, {k: found for k, found in axes.items() if found})
 
 
 def _validated(cfg: DictConfig, prediction: Prediction, held_out: Examples) -> dict[str, Any]:

@@ -7,10 +7,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from aetl.comparison.examples import read_examples
+from aetl.model.model import Model
 from aetl.stage.evaluate import evaluate
-from tests.tiny import MLP, World
+from aetl.types import UserError
+from tests.model.runs import done
+from tests.tiny import MLP, World, receipt, weights
 
 
 def test_two_domains_of_one_table_are_pretrained_and_transferred(tmp_path: Path) -> None:
@@ -59,3 +63,81 @@ def test_two_domains_of_one_table_are_pretrained_and_transferred(tmp_path: Path)
     without = np.array([right[group != patient].mean() for patient in patients])
     expected = len(patients) * right.mean() - (len(patients) - 1) * without
     np.testing.assert_allclose(saved["value.accuracy.arm"], expected, rtol=1e-5)
+
+
+def halves(folder: Path) -> list[str]:
+    """Two tables that share a number and a category, and have two columns of their own each."""
+    rng = np.random.default_rng(0)
+    ill = rng.integers(0, 2, 200)
+    whole = pd.DataFrame({
+        "age": 50 + 20 * ill + rng.normal(0, 5, 200), "colour": rng.choice(["red", "green"], 200),
+        "dose": rng.normal(size=200), "mass": rng.normal(size=200),
+        "pulse": ill + rng.normal(size=200), "site": rng.choice(["A", "B"], 200),
+        "ill": np.where(ill, "yes", "no"),
+    })  # fmt: skip
+    parts = {
+        "source": ["dose", "age", "mass", "colour"],
+        "target": ["pulse", "colour", "site", "age"],
+    }
+    for domain, names in parts.items():
+        rows = whole[:100] if domain == "source" else whole[100:]
+        rows[[*names, "ill"]].to_csv(folder / f"{domain}.csv", index=False)
+    return [
+        "dataset@source=table", "dataset@target=table", "target.columns=own", "target.budget=40",
+        *(f"{domain}.path={folder / domain}.csv" for domain in parts),
+        *(f"{domain}.{key}" for domain in parts for key in ("target=ill", "size=null")),
+        "target.shift.rotation=0.0",
+    ]  # fmt: skip
+
+
+def test_the_first_layer_keeps_the_weights_of_shared_columns(tmp_path: Path) -> None:
+    world = World(tmp_path, *MLP, *halves(tmp_path), "finetune.lr=0.0")
+    source, target = world.domains.source.pool.columns, world.domains.target.pool.columns
+    shared = ("age", "colour=green", "colour=red", "colour=?")
+    assert target == (*shared, "pulse", "site=A", "site=B", "site=?")
+    pretrained = world.pretrain()
+    there = pretrained.state["encoder.1.0.weight"]
+    entry = world.transfer(pretrained=pretrained)
+    noted, now = receipt(entry), weights(entry)
+    here = now["autoencoder.encoder.1.0.weight"]
+    assert (there.shape, here.shape) == ((16, len(source)), (16, len(target)))
+    for k, name in enumerate(target):
+        if name in shared:
+            assert (here[:, k] == there[:, source.index(name)]).all()
+    scratch = world.transfer({"control": {"_target_": "aetl.transfer.control.scratch.Scratch"}})
+    start = weights(scratch)["autoencoder.encoder.1.0.weight"]
+    assert (here[:, 4:] == start[:, 4:]).all()  # as it starts without any pretraining
+    assert noted["columns"] == {
+        "shared": list(shared), "anew": ["pulse", "site=A", "site=B", "site=?"],
+        "left_out": ["dose", "mass"],
+    }  # fmt: skip
+    assert sorted(noted["by_column"]) == [
+        "autoencoder.decoder.2.0.bias", "autoencoder.decoder.2.0.weight",
+        "autoencoder.encoder.1.0.weight",
+    ]  # fmt: skip
+    assert "autoencoder.encoder.1.0.bias" in noted["matched"]
+
+
+SLOW = [pytest.param(n, marks=pytest.mark.slow) for n in ("feature/dann", "control/raw_features")]
+
+
+@pytest.mark.parametrize("arm", ["parameter/finetune", *SLOW])
+def test_arms_of_every_family_take_a_target_with_columns_of_its_own(
+    tmp_path: Path, arm: str
+) -> None:
+    run = done(tmp_path, *halves(tmp_path), f"transfer={arm}")
+    model = Model.load(run)
+    with np.load(run / "predictions.npz") as kept:
+        rows = pd.read_csv(tmp_path / "target.csv").iloc[kept["row"]]
+        rows.to_csv(tmp_path / "new.csv", index=False)
+        found = model.predict(tmp_path / "new.csv", progress=False)
+        np.testing.assert_allclose(found.probability, kept["probability"], atol=1e-6)
+
+
+def test_a_target_without_a_column_of_the_source_is_refused(tmp_path: Path) -> None:
+    own = halves(tmp_path)
+    table = pd.read_csv(tmp_path / "target.csv").rename(columns={"age": "a", "colour": "c"})
+    table.to_csv(tmp_path / "target.csv", index=False)
+    with pytest.raises(UserError, match="has 0 of the source's 4 columns") as caught:
+        World(tmp_path, *MLP, *own, "target.min_overlap=0.0")
+    assert "\n" not in str(caught.value)

@@ -91,10 +91,11 @@ def head_of(row: Row) -> str | None:
 def _head_told(head: Mapping[str, Any]) -> str:
     settings = {k: v for k, v in head.items() if k not in ("head", *NOT_TOLD)}
     values = [f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in settings.items()]
-    return ", ".join([str(head["head"]), *values]) if head else ""
+    end = ["at an end of the strengths tried"] if head.get("at_end") else []
+    return ", ".join([str(head["head"]), *values, *end]) if head else ""
 
 
-NOT_TOLD = ("options", "folds", "score", "labels")
+NOT_TOLD = ("options", "folds", "score", "labels", "at_end")
 """What a head tells of its choice, beside the choice."""
 
 

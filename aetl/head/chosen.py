@@ -51,6 +51,7 @@ class Chosen(Estimator):
             "folds": self.folds if score is not None else None,
             "score": score,
             "labels": int((weight > 0).sum()),
+            "at_end": score is not None and at_end(self.options, option),
         }
         return self
 
@@ -83,6 +84,18 @@ class Chosen(Estimator):
         option = self.options[self.option]
         self.model = option.make()
         return option
+
+
+def at_end(options: Sequence[Model], chosen: Model) -> bool:
+    """Whether its strength is an end of the range: a further one might have been better."""
+    same = ("head", "scale", "kernel")
+    range_ = {
+        o.settings["strength"]
+        for o in options
+        if "strength" in o.settings
+        and all(o.settings.get(key) == chosen.settings.get(key) for key in same)
+    }
+    return len(range_) > 1 and chosen.settings["strength"] in (min(range_), max(range_))
 
 
 NEUTRAL = np.zeros(1), np.ones(1)

@@ -12,13 +12,13 @@ from aetl.head.ridge import RidgeRegression
 from aetl.ranges import Folds
 from aetl.types import Kind
 
-STRENGTHS = (100.0, 10.0, 1.0, 0.1, 0.01)
+STRENGTHS = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)
 
 
 class Logistic(Head):
     """Multinomial, with the penalty ``strength / 2 |W|^2`` beside the sum over the examples.
 
-    ``auto`` chooses the strength from 0.01 to 100. With ``task=regression`` it is
+    ``auto`` chooses the strength from 0.01 to 1000. With ``task=regression`` it is
     ``head=ridge``, the same penalty beside the squared error.
     """
 

@@ -24,7 +24,7 @@ from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.metric.pseudo_values import Layout, parts
 from aetl.rng import Rng
-from aetl.stage.arm import strategies_of
+from aetl.stage.arm import Strategies, strategies_of
 from aetl.stage.checkpoint import in_use
 from aetl.stage.domains import Domains
 from aetl.stage.fitted import FittedArm, form_of
@@ -39,7 +39,7 @@ from aetl.stage.pretrain import (
 from aetl.stage.retention import retention
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
-from aetl.task.base import numpy
+from aetl.task.base import Task, numpy
 from aetl.tracking.history import read_history
 from aetl.types import Prediction, UserError
 
@@ -151,8 +151,10 @@ def evaluate(
     receipt = read_json(arms["transfer"].path / "receipt.json")
     layout = Layout(domains.target.test.identity, domains.target.test.group)
     of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
-    if not len(domains.target.split.labelled):
-        of_heads += _unlike(arms)
+    if task.supervised and not len(domains.target.split.labelled):
+        plain = resolved(cfg)
+        twin_of = strategies_of({"control": plain["twin"]})
+        of_heads += unlike(strategies_of(plain["transfer"]), twin_of, task)
     of_heads += _unreached(cfg, autoencoder)
     for line in of_heads:
         log.warning("%s", line)
@@ -241,17 +243,29 @@ def _retention(
     return retention(cfg, domains, autoencoder, objective, arm, receipt, metrics_of(cfg))
 
 
-def _unlike(arms: Mapping[str, Entry]) -> list[str]:
-    """A line where one side is a head on frozen features, and the other trained its network."""
-    closed = [bool(_head(arms[name])["head"]) for name in ("transfer", "twin")]
-    if closed[0] == closed[1]:
+LIKE = {
+    "trains its network": "source_only",
+    "fits a head on frozen features": "source_probe",
+    "fits a head on the raw input": "source_raw_features",
+}
+"""What an arm without target labels does, and the control that does the same without adaptation."""
+
+
+def unlike(arm: Strategies, twin: Strategies, task: Task) -> list[str]:
+    """A line where the twin is not as deep as the arm."""
+    does, twin_does = _does(arm, task), _does(twin, task)
+    if does == twin_does:
         return []
-    kinds = ("trains its network", "fits a head on frozen features")
     return [
-        f"twin: the arm {kinds[closed[0]]} and the twin {kinds[closed[1]]}, so the gain is not of "
-        "the adaptation alone; set transfer/control@twin=source_probe (source_raw_features, "
-        "source_only) to the one that is like the arm"
+        f"twin: the arm {does} and the twin {twin_does}, so the gain is not of the adaptation "
+        f"alone; set transfer/control@twin={LIKE[does]}"
     ]
+
+
+def _does(strategies: Strategies, task: Task) -> str:
+    starts = {s.initial for s in strategies.values() if s.head(task) is not None}
+    trains, frozen, raw = LIKE
+    return (raw if "random" in starts else frozen) if starts else trains
 
 
 def _unreached(cfg: DictConfig, autoencoder: Autoencoder | None) -> list[str]:

@@ -255,3 +255,12 @@ def test_a_runs_own_page_says_what_it_cost(tmp_path: Path) -> None:
         assert told in page
     kept = write_run(tmp_path / "kept", retention={"changed": False})
     assert "is kept as it was" in write_run_page(kept).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_a_heads_strength_says_where_its_range_ends(tmp_path: Path, at_end: bool) -> None:
+    told = {"head": "logistic", "strength": 0.01, "options": 12, "at_end": at_end}
+    for seed in range(3):
+        write_run(tmp_path / str(seed), seed=seed, head={"transfer": told})
+    (one,) = details(table(tmp_path))
+    assert one.head == "logistic, strength 0.01" + at_end * ", at an end of the strengths tried"

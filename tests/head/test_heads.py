@@ -186,6 +186,19 @@ def test_scores_of_options_are_scikit_learns_cross_validation() -> None:
         assert found.mean(found.right[place]) == pytest.approx((right * sizes).sum() / 60, abs=0.02)
 
 
+@pytest.mark.parametrize("noise, at_end", [(0.0, True), (1.0, False)])
+def test_a_strength_at_an_end_of_the_range_is_told(noise: float, at_end: bool) -> None:
+    """Of classes far apart all strengths are as accurate, and the weakest is the surest."""
+    rng = np.random.default_rng(0)
+    y = np.arange(200) % 2
+    x = rng.normal(size=(200, 5)) * noise + 3.0 * y[:, None] * (np.arange(5) < 1 + 4 * (noise == 0))
+    own = Chosen(Logistic(**PLAIN, strength="auto"), "classification").fit(x, y, np.ones(200))
+    assert own.told["at_end"] is at_end, own.told
+    assert (own.told["strength"] in (0.01, 1000.0)) is at_end
+    fixed = Chosen(Logistic(**OPEN, strength=0.01), "classification").fit(x, y, np.ones(200))
+    assert fixed.told["at_end"] is False
+
+
 def test_an_example_that_is_held_out_has_no_part_in_its_own_answer() -> None:
     """A neighbour of distance 0 is the example itself; without it noise is chance."""
     rng = np.random.default_rng(1)

@@ -14,9 +14,17 @@ from sklearn.metrics import f1_score
 
 from aetl.comparison.examples import read_examples
 from aetl.config import ConfigError, check, compose, resolved
+from aetl.head.nearest_mean import NearestMean
 from aetl.rng import Rng
-from aetl.stage.evaluate import _unreached, evaluate, ropes_of
+from aetl.stage.evaluate import _unreached, evaluate, ropes_of, unlike
 from aetl.stage.pretrain import Pretrained, build_autoencoder, trained_objective
+from aetl.task.classification import Classification
+from aetl.transfer.control.source_only import SourceOnly
+from aetl.transfer.control.source_probe import SourceProbe
+from aetl.transfer.control.source_raw_features import SourceRawFeatures
+from aetl.transfer.feature.coral_closed import CoralClosed
+from aetl.transfer.feature.mmd import Mmd
+from aetl.transfer.feature.msda import Msda
 from tests.tiny import CONV, MLP, SMALL, World
 
 
@@ -249,3 +257,21 @@ def test_an_objective_with_a_discriminator_is_evaluated_without_it(tmp_path: Pat
     result = done(world, tmp_path / "run")
     assert result["reconstruction"]["source"] > 0
     assert result["bits_per_dim"] is None
+
+
+def test_without_target_labels_a_twin_of_other_depth_is_told_with_the_one_that_is_alike() -> None:
+    head = NearestMean(scale="none", balanced=False, folds=5)
+    task = Classification()
+    raw = SourceRawFeatures(head=head)
+    probe = SourceProbe(head=head)
+    trained = SourceOnly()
+    msda = Msda(head=head, layers=1, noise=0.5, ridge=0.1)
+    coral = CoralClosed(head=head, ridge=1.0)
+    alike = {"source_raw_features": (msda, raw), "source_probe": (coral, probe),
+             "source_only": (Mmd(weight=1.0, scales=[1.0]), trained)}  # fmt: skip
+    for name, (arm, own) in alike.items():
+        assert unlike({"feature": arm}, {"control": own}, task) == []
+        for other in (raw, probe, trained):
+            if other is not own:
+                (line,) = unlike({"feature": arm}, {"control": other}, task)
+                assert line.endswith(f"set transfer/control@twin={name}")

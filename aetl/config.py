@@ -452,6 +452,33 @@ def _check_fit(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
         if kind not in metric.kinds:
             allowed = " or ".join(sorted(metric.kinds))
             raise ConfigError(f"metric={name}: is for {allowed}, and the task is {kind}")
+    _check_monitors(plain)
+
+
+def higher_is_better(metrics: Mapping[str, Any]) -> dict[str, bool]:
+    """Of each of the config's metrics whether a higher score is better."""
+    return {
+        name: bool(locate(f"metric.{name}", node["_target_"]).higher_is_better)
+        for name, node in _filled(metrics).items()
+    }
+
+
+def _check_monitors(plain: Mapping[str, Any]) -> None:
+    """Refuse a callback that waits for a value to become worse (Lightning's ``mode`` is ``min``
+    where it is not said)."""
+    higher = {"loss": False} | higher_is_better(plain["metric"])
+    for key, node in _filled(plain.get("callback") or {}).items():
+        name = str(node.get("monitor")).rpartition("/")[2]
+        if name not in higher:
+            continue
+        known = inspect.signature(locate(f"callback.{key}", node["_target_"])).parameters
+        mode = node.get("mode", known["mode"].default if "mode" in known else None)
+        wanted = "max" if higher[name] else "min"
+        if mode in {"min", "max"} - {wanted}:
+            raise ConfigError(
+                f"callback.{key}: mode={mode}, and of {node['monitor']} "
+                f"{'higher' if higher[name] else 'lower'} is better; set mode: {wanted}"
+            )
 
 
 def _check_asked(

@@ -96,7 +96,7 @@ def _task(cfg: DictConfig) -> float | list[float]:
     from omegaconf import OmegaConf
 
     from aetl.multirun.intermediate import Reporter
-    from aetl.multirun.objective import directions_of, objectives_of
+    from aetl.multirun.objective import objectives_of
     from aetl.pipeline import run
     from aetl.tracking.record import Job
 
@@ -118,7 +118,7 @@ def _task(cfg: DictConfig) -> float | list[float]:
     if alone:
         print(summary_of(record, folder))
     if objective:
-        return objectives_of(folder, directions_of(objective))
+        return objectives_of(folder, objective)
     return float(record["scores"][record["metric"]])
 
 

@@ -17,15 +17,29 @@ FORMS = "selection, STAGE/SPLIT/NAME of metrics.csv, seconds/STAGE, receipt/KEY"
 _TEST = ("evaluate", "scores", "test", "gain", "twin")
 
 
-def directions_of(objective: Iterable[str]) -> dict[str, Direction]:
-    """``[selection, -seconds/pretrain]``: more of the first is better, less of the second.
+def directions_of(
+    objective: Iterable[str], higher_is_better: Mapping[str, bool]
+) -> dict[str, Direction]:
+    """``[selection, -seconds/pretrain]``: the better score, and less of the second.
 
-    A list, since of two configs' lists the later one counts, while mappings are merged.
+    A list, since of two configs' lists the later one counts, while mappings are merged. A score
+    has its metric's own direction (``higher_is_better`` by name, the first is the selector's);
+    ``ConfigError`` where a sign says otherwise, and for costs of which more is asked for.
     """
-    return {
-        name.removeprefix("-"): "minimize" if name.startswith("-") else "maximize"
-        for name in objective
-    }
+    found: dict[str, Direction] = {}
+    for text in objective:
+        name = text.removeprefix("-")
+        what = next(iter(higher_is_better), "") if name == "selection" else name.split("/")[-1]
+        higher = False if what == "loss" or name.startswith("seconds/") else None
+        higher = higher_is_better.get(what, higher) if name.count("/") != 1 else higher
+        more = not text.startswith("-")
+        if higher is not None and more != higher and text != "selection":
+            raise ConfigError(
+                f"hydra.sweeper.objective={text}: {'higher' if higher else 'lower'} is better; "
+                f"write {'' if higher or name == 'selection' else '-'}{name}"
+            )
+        found[name] = "maximize" if (more if higher is None else higher) else "minimize"
+    return found
 
 
 def refuse_objectives(objective: Mapping[str, Direction], selector: str | None) -> None:
@@ -48,45 +62,34 @@ def refuse_objectives(objective: Mapping[str, Direction], selector: str | None) 
         )
 
 
-def objectives_of(folder: Path, objective: Mapping[str, str]) -> list[float]:
-    """The values of a finished run's objectives, from the files in its folder.
+def objectives_of(folder: Path, objective: Iterable[str]) -> list[float]:
+    """The values of a finished run's objectives, by name, from the files in its folder.
 
     Raises ``ConfigError`` where a run has no such value or where it is not finite.
     """
     record = read_json(folder / "run.json")
     values = []
-    for name, direction in objective.items():
-        value = _value(folder, record, name, direction)
+    for name in (text.removeprefix("-") for text in objective):
+        value = _value(folder, record, name)
         if value is None or not math.isfinite(value):
             raise ConfigError(f"hydra.sweeper.objective={name}: is {value} for this run")
         values.append(float(value))
     return values
 
 
-def _value(folder: Path, record: Mapping[str, Any], name: str, direction: str) -> float | None:
-    if name == "selection":
-        return _selection(record, direction)
+def _value(folder: Path, record: Mapping[str, Any], name: str) -> float | None:
+    value: float | None
     parts = name.split("/")
-    if len(parts) == 2:
-        value: float | None = record.get(parts[0], {}).get(parts[1])
-        return value
-    return _last(folder / "metrics.csv", parts)
+    if name == "selection":
+        value = (record.get("selection") or {}).get("score")
+    elif len(parts) == 2:
+        value = record.get(parts[0], {}).get(parts[1])
+    else:
+        value = _last(folder / "metrics.csv", parts)
+    return value
 
 
 def _last(history: Path, parts: list[str]) -> float | None:
     with open(history, newline="") as file:
         rows = [r for r in csv.DictReader(file) if [r["stage"], r["split"], r["name"]] == parts]
     return float(rows[-1]["value"]) if rows else None
-
-
-def _selection(record: Mapping[str, Any], direction: str) -> float | None:
-    chosen = record.get("selection")
-    if chosen is None:
-        return None
-    if chosen["higher_is_better"] != (direction == "maximize"):
-        better = "higher" if chosen["higher_is_better"] else "lower"
-        sign = "" if chosen["higher_is_better"] else "-"
-        raise ConfigError(
-            f"hydra.sweeper.objective: of {chosen['metric']} {better} is better: {sign}selection"
-        )
-    return float(chosen["score"])

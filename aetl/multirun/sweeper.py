@@ -12,7 +12,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from aetl.config import ConfigError, check_target
+from aetl.config import ConfigError, check_target, higher_is_better
 from aetl.files import write_text
 from aetl.multirun.objective import directions_of, refuse_objectives
 from aetl.multirun.space import from_overrides, space_of
@@ -32,14 +32,11 @@ class OptunaSweeper(Sweeper):
         sampler: SamplerName, pruner: PrunerName, seed: Seed, startup: Natural, warmup: Natural,
         storage: str | None, study_name: str | None,
     ) -> None:  # fmt: skip
-        self.objective, self.space, self.study_name = (
-            directions_of(objective),
-            dict(space or {}),
-            study_name,
-        )
+        self.objective, self.space, self.study_name = objective, dict(space or {}), study_name
         self.settings = partial(
-            Settings, self.objective, n_trials, sampler, pruner, seed, startup, warmup, storage
-        )
+            Settings, n_trials=n_trials, sampler=sampler, pruner=pruner, seed=seed,
+            startup=startup, warmup=warmup, storage=storage,
+        )  # fmt: skip
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -52,7 +49,8 @@ class OptunaSweeper(Sweeper):
         self.config, self.loader = config, hydra_context.config_loader
         selector = OmegaConf.select(config, "selector._target_")
         swept = any(str(key).startswith("selector") for key in self.space)
-        refuse_objectives(self.objective, None if swept else selector)
+        self.directions = directions_of(self.objective, higher_is_better(config.metric))
+        refuse_objectives(self.directions, None if swept else selector)
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -66,6 +64,8 @@ class OptunaSweeper(Sweeper):
         space = space_of(self.space) | from_overrides(parsed)
         if not space:
             raise ConfigError("hydra.sweeper.space: empty; choose a space with sweep=...")
+        if swept := sorted(k for k in space if k == "metric" or k.startswith("metric.")):
+            raise ConfigError(f"{swept[0]}: all trials of a search go by one score; choose one")
         fixed = [
             text
             for text, override in zip(arguments, parsed, strict=True)
@@ -73,4 +73,5 @@ class OptunaSweeper(Sweeper):
         ]
         folder = self.run.manifest.folder
         write_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
-        self.run.search(self.settings(self.study_name or folder.name), space, fixed)
+        settings = self.settings(objective=self.directions, name=self.study_name or folder.name)
+        self.run.search(settings, space, fixed)

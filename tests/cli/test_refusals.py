@@ -13,6 +13,10 @@ from aetl.cli import main
 
 TINY = ["pretrain.max_steps=2", "finetune.max_steps=2", "logger=none"]
 
+STOP = (
+    "+callback.stop={{_target_: pytorch_lightning.callbacks.EarlyStopping, "
+    "monitor: transfer/validation/{}}}"
+)
 REFUSED = [
     (["autoencoder=vea"], "autoencoder=vea: no such option; did you mean 'vae'?"),
     (["autoencodr=vae"], "autoencodr: unknown key; did you mean 'autoencoder'?"),
@@ -27,6 +31,16 @@ REFUSED = [
     (["autoencoder=undercomplete", "loss=elbo"], "needs mean, logvar, which autoencoder="),
     (["metric=r2"], "metric=r2: is for regression, and the task is classification"),
     (["target.budget=100000"], "budget=100000"),
+    (["metric=[nll,accuracy]", STOP.format("nll, mode: max")],
+     "callback.stop: mode=max, and of transfer/validation/nll lower is better; set mode: min"),
+    ([STOP.format("accuracy")], "of transfer/validation/accuracy higher is better; set mode: max"),
+    ([STOP.replace("EarlyStopping", "ModelCheckpoint").format("loss, mode: max")],
+     "of transfer/validation/loss lower is better"),
+    (["-m", "sweep=optuna_finetune", "metric=accuracy,nll"],
+     "metric: all trials of a search go by one score; choose one"),
+    (["-m", "sweep=optuna_finetune", "metric=nll",
+      "hydra.sweeper.objective=[transfer/validation/nll]"],
+     "lower is better; write -transfer/validation/nll"),
     (["-m", "seed=0,1", "selector=target_validation", "target.budget=1"],
      "selector=target_validation: a budget of 1 has no label to hold out; raise target.budget"),
     (["checkpoint=/no/such/run"], "checkpoint=/no/such/run: there is no such file"),

@@ -381,8 +381,34 @@ def test_an_objective_that_is_none_is_refused(
 
 
 def test_a_minus_says_that_less_is_better() -> None:
-    said = directions_of(["selection", "-pretrain/validation/loss"])
-    assert said == {"selection": "maximize", "pretrain/validation/loss": "minimize"}
+    said = directions_of(["selection", "-pretrain/validation/loss", "-receipt/n"], {"r2": True})
+    assert said == {
+        "selection": "maximize", "pretrain/validation/loss": "minimize", "receipt/n": "minimize",
+    }  # fmt: skip
+
+
+def test_a_score_has_its_metrics_direction() -> None:
+    lower, higher = {"nll": False, "accuracy": True}, {"accuracy": True, "nll": False}
+    for text in ("selection", "-selection"):
+        assert directions_of([text], lower) == {"selection": "minimize"}
+    assert directions_of(["selection"], higher) == {"selection": "maximize"}
+    both = ["-transfer/validation/nll", "transfer/validation/accuracy"]
+    assert list(directions_of(both, lower).values()) == ["minimize", "maximize"]
+
+
+@pytest.mark.parametrize(
+    "objective, line",
+    [
+        ("transfer/validation/nll", "lower is better; write -transfer/validation/nll"),
+        ("-transfer/validation/accuracy", "higher is better; write transfer/validation/accuracy"),
+        ("-selection", "higher is better; write selection"),
+        ("pretrain/validation/loss", "lower is better; write -pretrain/validation/loss"),
+        ("seconds/pretrain", "lower is better; write -seconds/pretrain"),
+    ],
+)
+def test_a_search_for_the_worst_is_refused(objective: str, line: str) -> None:
+    with pytest.raises(ConfigError, match=f"objective={objective}: {line}$"):
+        directions_of([objective], {"accuracy": True, "nll": False})
 
 
 def test_objectives_are_read_from_a_runs_files(tmp_path: Path) -> None:
@@ -395,14 +421,8 @@ def test_objectives_are_read_from_a_runs_files(tmp_path: Path) -> None:
         "stage,split,step,epoch,name,value\npretrain,validation,5,0,loss,9.0\n"
         "pretrain,validation,10,1,loss,4.0\npretrain,train,10,1,loss,3.0\n"
     )
-    objective = {
-        "selection": "minimize", "pretrain/validation/loss": "minimize",
-        "seconds/pretrain": "minimize", "receipt/parameters_trained": "minimize",
-    }  # fmt: skip
+    objective = ["selection", "-pretrain/validation/loss", "-seconds/pretrain",
+                 "receipt/parameters_trained"]  # fmt: skip
     assert objectives_of(tmp_path, objective) == [0.25, 4.0, 2.5, 330.0]
-    for wrong, line in (
-        ({"selection": "maximize"}, "of mae lower is better"),
-        ({"transfer/validation/loss": "minimize"}, "is None for this run"),
-    ):
-        with pytest.raises(ConfigError, match=line):
-            objectives_of(tmp_path, wrong)
+    with pytest.raises(ConfigError, match="is None for this run"):
+        objectives_of(tmp_path, ["transfer/validation/loss"])

@@ -78,6 +78,10 @@ class Browser:
             self._call("Page.navigate", url=url)
             self._await("Page.loadEventFired")
 
+    def wait_for_a_page(self) -> None:
+        """Until a page is loaded, which it does by itself."""
+        self._await("Page.loadEventFired")
+
     def run(self, script: str) -> Any:
         """The value of an expression in the page; AssertionError for what it throws."""
         done = self._call(

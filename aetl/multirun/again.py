@@ -97,6 +97,7 @@ def _stand(manifest: Manifest, cwd: Path | None) -> None:
 def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
     """Run jobs whose configs lie in their folders; ``SweepFailed`` where some did not finish."""
     from aetl.multirun.backend import start_server
+    from aetl.multirun.live_page import last_page
     from aetl.multirun.run import SweepFailed, backend_of, run_sweep
 
     refuse_strange(manifest, jobs)
@@ -107,6 +108,7 @@ def run_jobs(manifest: Manifest, jobs: Sequence[JobEntry]) -> None:
         job.state = "waiting"
     context = start_server(max(job.threads for job in jobs))
     run_sweep(manifest, jobs, context, backend_of(manifest, context))
+    last_page(manifest.folder)
     bad = [job for job in jobs if job.state not in ENDED]
     print(f"aetl compare {shown(manifest.folder)}")
     if bad:

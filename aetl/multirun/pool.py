@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +63,10 @@ class Pool:
     """Runs jobs of a manifest until all have ended, or until Ctrl-C."""
 
     def __init__(
-        self, manifest: Manifest, backend: Backend, gpus: Sequence[str], progress: Progress
-    ) -> None:
-        self.manifest, self.backend, self.progress = manifest, backend, progress
+        self, manifest: Manifest, backend: Backend, gpus: Sequence[str], progress: Progress,
+        look: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self.manifest, self.backend, self.progress, self.look = manifest, backend, progress, look
         self.interrupted: signal.Signals | None = None
         self.values: dict[int, Any] = {}
         self._gpus = list(gpus)
@@ -85,6 +86,7 @@ class Pool:
                     self._start(job)
                 if not self._running:
                     return
+                self.look()
                 if supply is not None:
                     supply.look([running.job for running in self._running])
                 for ended in self._ended():

@@ -11,6 +11,7 @@ from typing import Any
 
 from aetl.config import locate
 from aetl.multirun.backend import Backend, Processes
+from aetl.multirun.live_page import LivePage
 from aetl.multirun.manifest import ENDED, JobEntry, Manifest, counts, now, shown
 from aetl.multirun.pool import Pool, Supply
 from aetl.multirun.prepare import visible_gpus
@@ -61,11 +62,13 @@ def run_sweep(
     asked = supply is not None or any(job.on_gpu for job in jobs)
     gpus = _gpus(context) if asked and backend.local else ()
     progress = progress_of(len(jobs) if supply is None else supply.expected)
-    pool = Pool(manifest, backend, gpus, progress)
+    page = LivePage(manifest, context)
+    pool = Pool(manifest, backend, gpus, progress, page.look)
     try:
         pool.run(jobs, supply)
     finally:
         progress.close()
+        page.close()
         manifest.ended = now()
         manifest.save()
     if pool.interrupted is not None and (

@@ -273,6 +273,8 @@ def _strip(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         with np.load(folder / "reconstructions.npz", allow_pickle=False) as file:
             chosen = np.flatnonzero(file["domain"] == 0)[:TILES]
+            if file["x"].ndim != 4:
+                return None
             made = file["clean"] if "clean" in file.files else file["reconstruction"]
             return (file["x"][chosen], made[chosen]) if len(chosen) else None
     except (OSError, ValueError, KeyError, IndexError, BadZipFile):

@@ -16,8 +16,19 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Float, Int, Num
 
+from aetl.comparison.by_class import BINS, calibration_error, reliability
 from aetl.files import atomic, refuse_link
-from aetl.report.canvas import COLORS, GREY, INK, LETTER, axes_grid, png, style, wrapped
+from aetl.report.canvas import (
+    COLORS,
+    GREY,
+    INK,
+    LETTER,
+    Labels,
+    axes_grid,
+    png,
+    style,
+    wrapped,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_DOMAINS = ((0, "source"), (1, "target"))
 _TILE = 96  # pixels: larger images are shown smaller
 _NAMED_CLASSES = 20  # more would not be legible
 
@@ -92,7 +104,10 @@ def _prediction_figure(arrays: Mapping[str, np.ndarray], classes: Sequence[str])
     if y.ndim > 1:  # several labels for each example
         return {}
     if np.issubdtype(y.dtype, np.integer):
-        return {"confusion_matrix": confusion_matrix(y, prediction, classes)}
+        found: Drawn = {"confusion_matrix": confusion_matrix(y, prediction, classes)}
+        if "probability" in arrays and arrays["probability"].ndim == 2:
+            found["calibration"] = calibration(y, arrays["probability"])
+        return found
     return {"predictions": predictions(y, prediction)}
 
 
@@ -153,7 +168,8 @@ def _curves_axes(ax: Axes, curves: Curves, stage: str, name: str) -> None:
             finite += [value for value in values if math.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 20 * min(finite):
         _log_axis(ax)
-    ax.set(title="pretraining" if stage == "pretrain" else stage, xlabel="step", ylabel=name)
+    of_stage = "pretraining" if stage == "pretrain" else stage
+    ax.set(title=f"{of_stage}: {name}", xlabel="step")
     ax.grid(axis="y")
     # Where curves that fall or rise leave room; to search the best place takes longer than to draw.
     ax.legend(loc="upper right" if finite and finite[0] > finite[-1] else "lower right")
@@ -167,18 +183,26 @@ def _log_axis(ax: Axes) -> None:
 
 
 def reconstructions(
-    x: Num[np.ndarray, "N C H W"],
-    corrupted: Num[np.ndarray, "N C H W"],
-    reconstruction: Num[np.ndarray, "N C H W"],
+    x: Num[np.ndarray, "N ..."],
+    corrupted: Num[np.ndarray, "N ..."],
+    reconstruction: Num[np.ndarray, "N ..."],
     domain: Int[np.ndarray, " N"],
-    clean: Num[np.ndarray, "N C H W"] | None = None,
+    clean: Num[np.ndarray, "N ..."] | None = None,
+    columns: Sequence[str] = (),
 ) -> Figure | None:
-    """Inputs over their reconstructions, in [0, 1]; the corrupted row only where it differs.
+    """Inputs and their reconstructions: images in [0, 1] over each other (the corrupted row only
+    where it differs), series [N, C, L] and vectors [N, D] in one picture each.
 
-    ``clean`` are the reconstructions of the inputs that are not corrupted.
+    ``clean`` are the reconstructions of the inputs that are not corrupted, ``columns`` the names
+    of a vector's entries.
     """
+    if x.ndim < 4:
+        made = reconstruction if clean is None else clean
+        if x.ndim == 3:
+            return series_beside(x, made, domain)
+        return vectors_beside(x, made, domain, columns)
     rows: list[tuple[str, str, np.ndarray]] = []
-    for value, name in ((0, "source"), (1, "target")):
+    for value, name in _DOMAINS:
         if not (chosen := np.flatnonzero(domain == value)).size:
             continue
         rows.append((name, "input", x[chosen]))
@@ -188,6 +212,103 @@ def reconstructions(
         if clean is not None and not np.array_equal(clean[chosen], reconstruction[chosen]):
             rows.append((name, "of the clean", clean[chosen]))
     return tile_figure(rows) if rows else None
+
+
+_BESIDE = 3
+"""Examples of each domain that are drawn with what is made of them, where they are no images."""
+_CHANNELS, _COLUMNS = 3, 30
+
+
+def series_beside(
+    x: Float[np.ndarray, "N C L"], made: Float[np.ndarray, "N C L"], domain: Int[np.ndarray, " N"]
+) -> Figure:
+    """Series and their reconstructions, the first channels below each other."""
+    domains = [(value, name) for value, name in _DOMAINS if (domain == value).any()]
+    channels = min(_CHANNELS, x.shape[1])
+    shape = {"nrows": len(domains) * channels, "ncols": _BESIDE}
+    height = 1.15 * shape["nrows"] + 0.6
+    with style():
+        figure, axes = axes_grid(9.6, height, sharex=True, **shape)
+        for d, (value, name) in enumerate(domains):
+            chosen = np.flatnonzero(domain == value)[:_BESIDE]
+            for c in range(channels):
+                label = name if channels == 1 else f"{name}\nchannel {c}"
+                axes[d * channels + c, 0].set_ylabel(label, weight="bold")
+                for ax, row in zip(axes[d * channels + c], chosen, strict=False):
+                    ax.plot(x[row, c], color=INK, alpha=0.55, linewidth=1, label="input")
+                    ax.plot(made[row, c], color=COLORS[0], label="reconstruction")
+        for ax in axes.flat:
+            ax.tick_params(labelsize=8)
+        axes[-1, _BESIDE // 2].set_xlabel("moment")
+        _legend_above(figure, axes[0, 0], height)
+        edges = {"bottom": 0.5 / height, "top": 1 - 0.35 / height}
+        figure.subplots_adjust(left=0.09, right=0.99, wspace=0.2, hspace=0.25, **edges)
+    return figure
+
+
+def vectors_beside(
+    x: Float[np.ndarray, "N D"],
+    made: Float[np.ndarray, "N D"],
+    domain: Int[np.ndarray, " N"],
+    columns: Sequence[str] = (),
+) -> Figure | None:
+    """Vectors and their reconstructions, a line for each column; of many those that vary most."""
+    if not np.isfinite(made).all():
+        return None
+    kept = np.sort(np.argsort(-x.std(axis=0), kind="stable")[:_COLUMNS])
+    every = columns if len(columns) == x.shape[1] else [f"column {i}" for i in range(x.shape[1])]
+    names = Labels((str(every[i]) for i in kept), 28)
+    examples = [
+        (row, name) for value, name in _DOMAINS for row in np.flatnonzero(domain == value)[:_BESIDE]
+    ]
+    left, high = names.inches + 0.2, names.pitch(0.2) * len(names)
+    width, height = left + 1.35 * len(examples) + 0.1, high + 1.0
+    with style():
+        figure, axes = axes_grid(width, height, ncols=len(examples), sharey=True, sharex=True)
+        y = np.arange(len(kept))
+        for ax, (row, name) in zip(axes[0], examples, strict=True):
+            ax.hlines(y, x[row, kept], made[row, kept], color=INK, alpha=0.35, linewidth=1)
+            ax.plot(x[row, kept], y, "o", color=INK, markersize=4, label="input")
+            ax.plot(made[row, kept], y, "D", color=COLORS[0], markersize=4, label="reconstruction")
+            ax.set_title(name)
+            ax.grid(axis="x")
+            ax.spines["left"].set_visible(False)
+            ax.tick_params(axis="y", length=0)
+        axes[0, 0].set_yticks(y, names)
+        axes[0, 0].set_ylim(len(kept) - 0.5, -0.5)
+        _legend_above(figure, axes[0, 0], height)
+        edges = {"bottom": 0.35 / height, "top": 1 - 0.6 / height}
+        figure.subplots_adjust(left=left / width, right=1 - 0.1 / width, wspace=0.1, **edges)
+    return figure
+
+
+def _legend_above(figure: Figure, ax: Axes, height: float) -> None:
+    handles, labels = ax.get_legend_handles_labels()
+    place = {"loc": "upper right", "bbox_to_anchor": (1, 1 - 0.02 / height), "ncols": 2}
+    figure.legend(handles, labels, borderaxespad=0.2, **place)
+
+
+def calibration(y: Int[np.ndarray, " N"], probability: Float[np.ndarray, "N K"]) -> Figure | None:
+    """A reliability diagram: the share of right predictions by their confidence, over how many
+    predictions have it; the dotted line is what could be believed."""
+    bins = reliability(y, probability)
+    if not bins or not np.isfinite(probability).all():
+        return None
+    x = [one.confidence for one in bins]
+    with style():
+        shape = {"nrows": 2, "sharex": True, "height_ratios": [3.0, 1.0]}
+        figure, axes = axes_grid(4.6, 4.6, **shape)
+        above, below = axes[:, 0]
+        above.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=(0, (1, 2)))
+        above.plot(x, [one.accuracy for one in bins], color=COLORS[0], marker="o", markersize=5)
+        above.vlines(x, x, [one.accuracy for one in bins], color=COLORS[1], linewidth=1.2)
+        above.set(ylabel="share that is right", ylim=(0, 1.02), xlim=(0, 1))
+        above.set_title(f"expected calibration error {calibration_error(bins):.3f}")
+        above.grid()
+        below.bar(x, [one.count for one in bins], width=0.8 / BINS, color=GREY)
+        below.set(xlabel="probability of the predicted class", ylabel="examples")
+        figure.subplots_adjust(left=0.15, right=0.97, bottom=0.11, top=0.93, hspace=0.1)
+    return figure
 
 
 def generated(
@@ -363,7 +484,7 @@ def _domain_legend(ax: Axes, domain: Int[np.ndarray, " N"]) -> None:
 
     handles = [
         Line2D([], [], marker=_MARKERS[value], label=name, linestyle="", color=INK, markersize=5)
-        for value, name in ((0, "source"), (1, "target"))
+        for value, name in _DOMAINS
         if (domain == value).any()
     ]
     ax.legend(handles=handles, ncols=2, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)

@@ -175,8 +175,8 @@ def _choice(table: str, title: str, column: int, cells: Sequence[Cell]) -> Html 
     return tag("label", title, select)
 
 
-def document(title: str, *content: object, script: bool = False, again: int = 0) -> str:
-    """A whole page; with ``again`` it is loaded anew every so many seconds."""
+def document(title: str, *content: object, script: bool = False) -> str:
+    """A whole page."""
     here = Path(__file__)
     style = here.with_name("page.css").read_text(encoding="utf-8")
     program = here.with_name("page.js").read_text(encoding="utf-8") if script else ""
@@ -187,10 +187,6 @@ def document(title: str, *content: object, script: bool = False, again: int = 0)
         tag("title", title),
         tag("style", Html(style)),
     ]
-    if again:
-        refresh = Html(f'<meta http-equiv="refresh" content="{again}">')
-        head.append(tag("noscript", refresh))
     end = tag("script", Html(program)) if script else None
-    body = tag("body", *content, end, data_again=again or None)
-    page = tag("html", tag("head", *head), body, lang="en")
+    page = tag("html", tag("head", *head), tag("body", *content, end), lang="en")
     return f"<!doctype html>\n{page}\n"

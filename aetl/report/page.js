@@ -75,8 +75,14 @@ for (const table of document.querySelectorAll("table.live")) {
   recall();
 }
 
-const again = Number(document.body.dataset.again);
-if (again) setInterval(() => {
-  const busy = document.activeElement?.matches("input, select");
-  if (!busy && !document.hidden) location.reload();
-}, 1000 * again);
+const live = document.querySelector("[data-again]");
+if (live) {
+  const again = 1000 * Number(live.dataset.again);
+  const time = live.querySelector("time");
+  if (Date.now() - new Date(time.dateTime) > 30 * again) {  // its launcher is gone
+    time.parentElement.textContent = `No news since ${time.textContent}: aetl sweep status tells more.`;
+  } else setInterval(() => {
+    const busy = document.activeElement?.matches("input, select");
+    if (!busy && !document.hidden) location.reload();
+  }, again);
+}

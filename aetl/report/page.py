@@ -7,19 +7,26 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import numpy as np
+
+from aetl.comparison.by_class import class_scores
 from aetl.comparison.described import described
 from aetl.comparison.run import Run, read_run, run_of
 from aetl.files import write_text
 from aetl.report.canvas import svg
 from aetl.report.figures import of_task, run_figures, save_figures
 from aetl.report.markup import (
+    Cell,
     Html,
+    breakable,
     chips,
     document,
     facts,
     figure,
     folded,
+    live_table,
     scrolled,
     section,
     tag,
@@ -40,7 +47,7 @@ _RECEIPT = {
 }
 _CAPTIONS = {
     "learning_curves": "Training and validation; dashed, its twin without pretraining.",
-    "reconstructions": "Inputs of each domain over what the pretrained autoencoder makes of them.",
+    "reconstructions": "Inputs of each domain and what the pretrained autoencoder makes of them.",
     "samples": (
         "Drawn from the prior, where the loss names one, and from a mixture of normal "
         "distributions fitted to the latents of the training data."
@@ -54,7 +61,15 @@ _CAPTIONS = {
     "latent_map": "Latent codes of the pretrained encoder on their two principal axes.",
     "confusion_matrix": "Target test examples, with counts; shaded by the share of the true class.",
     "predictions": "Target test examples against the line of no error.",
+    "calibration": (
+        "How many of the target's test examples with a probability like this are right; above the "
+        "dotted line it is too cautious, below it too sure (15 parts, Guo et al. 2017)."
+    ),
 }
+_CLASSES = (
+    "Target test examples. Precision: how many that are said to be of the class are; recall: how "
+    "many of the class are found; F1: their harmonic mean; support: how many there are."
+)
 _MEDIANS = (
     f"{_CAPTIONS['latent_map']} Labels are class medians: filled for the source, framed for the "
     "target."
@@ -80,7 +95,8 @@ def write_run_page(folder: Path, record: dict[str, Any] | None = None) -> Path:
         for name, drawing in drawn.items()
     }
     path = folder / PAGE
-    write_text(path, document(f"{_arm(run)} on {run.target}", *_content(run, figures)))
+    title = f"{_arm(run)} on {run.target}"
+    write_text(path, document(title, *_content(run, figures), script=True))
     return path
 
 
@@ -99,6 +115,7 @@ def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | No
         for name, drawn in figures.items()
         if name not in placed
     ]
+    pair.append(section("Classes", _classes(run), note=_CLASSES))
     if any(pair):
         yield tag("div", *pair, class_="columns")
     if data := described(run.record):
@@ -192,6 +209,43 @@ def _metric(run: Run, name: str) -> Html:
     better = "higher" if run.better(name) > 0 else "lower"
     numbers = (tag("td", value, class_="number") for value in values)
     return tag("tr", tag("th", name, scope="row"), *numbers, tag("td", better))
+
+
+def _classes(run: Run) -> Html | None:
+    """Precision, recall and F1 of each class; None for tasks without, and for files that cannot be
+    read."""
+    if run.record.get("task", "classification") not in ("classification", "multilabel"):
+        return None
+    names = [str(name) for name in run.record.get("classes") or ()]
+    try:
+        with np.load(run.folder / "predictions.npz", allow_pickle=False) as file:
+            y, own, twin = (file[name] for name in ("y", "prediction", "twin_prediction"))
+        if not names or not np.issubdtype(y.dtype, np.integer):
+            return None
+        found, others = (class_scores(y, said, len(names)) for said in (own, twin))
+    except (OSError, ValueError, KeyError, BadZipFile):
+        return None
+    columns = [("class", False), ("precision", True), ("recall", True), ("F1", True)]
+    columns += [(f"F1 {_twin(run)}", True), ("support", True)]
+    body = [
+        (
+            [
+                Cell(breakable(name)),
+                *map(_share, (one.precision, one.recall, one.f1, other.f1)),
+                Cell(one.support, number=True),
+            ],
+            "",
+        )
+        for name, one, other in zip(names, found, others, strict=False)
+    ]
+    return live_table("classes", columns, body)
+
+
+def _share(value: float | None) -> Cell:
+    if value is None:
+        return Cell("–", "", number=True)
+    style = f"--share: {value:.3f}"
+    return Cell(tag("span", f"{value:.3f}", class_="meter", style=style), value, number=True)
 
 
 def _errors(run: Run) -> Html | None:

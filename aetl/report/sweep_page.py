@@ -135,6 +135,13 @@ def write_comparison(found: Found, table: Sequence[Row], path: Path) -> None:
     write_text(path, document("Comparison of transfers", *content, script=True))
 
 
+def content_below(folder: Path) -> Iterable[Html | None]:
+    """What a sweep's page shows of the runs that have ended so far."""
+    found = find_runs([folder])
+    table = rows(found.done)
+    return _content(found, table, folder) if table else ()
+
+
 def default_path(paths: Sequence[str | Path]) -> Path:
     """``report.html`` in the one folder that is given, or else ``comparison.html`` here."""
     only = Path(paths[0])

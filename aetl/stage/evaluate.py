@@ -45,8 +45,8 @@ from aetl.types import Prediction, UserError
 
 log = logging.getLogger(__name__)
 
-SHOWN = 8
-"""Examples of each domain in the picture of reconstructions."""
+SHOWN = 10
+"""Examples of each domain in the picture of reconstructions, of as many classes."""
 MAPPED = 1000
 """Examples of each domain in the latent map."""
 
@@ -321,9 +321,10 @@ def picture(
         y = examples.y[: len(x)]
         y = y if y.dim() == 1 else torch.full((len(x),), -1)  # several labels are no colour
         latents.append((autoencoder.features(x).flatten(1), y, number))
-        if x.dim() == 4:
-            shown.append(_reconstructions(autoencoder, objective, x[:SHOWN], cfg.seed) | {
-                "domain": np.full(min(SHOWN, len(x)), number)
+        if x.is_floating_point() and x.dim() in (2, 3, 4):
+            few = x[_of_all_classes(y)]
+            shown.append(_reconstructions(autoencoder, objective, few, cfg.seed) | {
+                "domain": np.full(len(few), number)
             })  # fmt: skip
     _save(folder / "latents.npz", {
         "z": np.concatenate([numpy(z).astype(np.float32) for z, _, _ in latents]),
@@ -333,7 +334,8 @@ def picture(
     if shown:
         _save(
             folder / "reconstructions.npz",
-            {k: np.concatenate([s[k] for s in shown]) for k in shown[0]},
+            {k: np.concatenate([s[k] for s in shown]) for k in shown[0]}
+            | ({"columns": np.array(source.columns)} if source.columns else {}),
         )
     x = source.inputs(torch.arange(min(MAPPED, len(source))))
     rng = Rng.of(cfg.seed, "bits_per_dim")
@@ -354,6 +356,16 @@ def picture(
     }
 
 
+def _of_all_classes(y: torch.Tensor) -> torch.Tensor:
+    """``SHOWN`` rows, the first of each class before the second of any."""
+    labels = y.tolist()
+    turn = [labels[:row].count(label) for row, label in enumerate(labels)]
+    order = sorted(range(len(labels)), key=lambda row: (turn[row], labels[row], row))
+    if y.is_floating_point():
+        order = list(range(len(labels)))
+    return torch.tensor(order[:SHOWN])
+
+
 def _reconstructions(
     autoencoder: Autoencoder, objective: Objective, x: torch.Tensor, seed: int
 ) -> dict[str, Any]:
@@ -369,7 +381,9 @@ def _reconstructions(
         "reconstruction": clean if own_way or torch.equal(output.corrupted, x) else repaired,
         "clean": clean,
     }
-    return {name: numpy(image.clamp(0, 1)).astype(np.float32) for name, image in images.items()}
+    if x.dim() == 4:
+        images = {name: image.clamp(0, 1) for name, image in images.items()}
+    return {name: numpy(image).astype(np.float32) for name, image in images.items()}
 
 
 def _save(path: Path, arrays: dict[str, Any]) -> None:

@@ -94,7 +94,7 @@ def test_learning_curves_show_each_stage_that_was_trained(tmp_path: Path) -> Non
         figure = learning_curves(read_curves(folder / "metrics.csv"), "accuracy")
         assert figure is not None
         assert len(figure.axes) == panels_
-        assert [ax.get_title(loc="left") for ax in figure.axes][-1] == "transfer"
+        assert [ax.get_title(loc="left") for ax in figure.axes][-1] == "transfer: accuracy"
 
 
 def test_learning_curves_hold_the_values_of_the_file() -> None:
@@ -291,6 +291,54 @@ def test_no_figure_of_a_sweep_shortens_a_name(tmp_path: Path) -> None:
         texts = [text.get_text().replace("\n", "") for text in figure.findobj(Text)]
         said = [text.replace(" ", "") for text in texts if long in text]
         assert {f"{long}(finetune.lr=3e-05)", f"{long}(finetune.lr=0.003)"} <= set(said)
+
+
+def beside(x: np.ndarray, **more: Any) -> Figure:
+    made = (0.9 * x).astype(np.float32)
+    domain = np.repeat([0, 1], len(x) // 2)
+    figure = reconstructions(x, x, made, domain, **more)
+    assert figure is not None
+    return figure
+
+
+def test_series_are_drawn_with_their_reconstructions(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(8, 2, 30)).astype(np.float32)
+    figure = beside(x)
+    assert len(figure.axes) == 2 * 2 * 3  # domains, channels, examples
+    for ax in figure.axes:
+        given, made = (line.get_ydata() for line in ax.lines)
+        np.testing.assert_allclose(made, 0.9 * np.asarray(given), rtol=1e-6)
+    assert figure.axes[0].get_ylabel() == "source\nchannel 0"
+    assert pixels(figure).std() > 5
+
+
+def test_vectors_are_drawn_by_the_columns_that_vary_most() -> None:
+    x = np.random.default_rng(0).normal(size=(8, 50)).astype(np.float32)
+    x[:, 7] *= 100
+    x[:, 3] = 1.0
+    names = [f"c{i}" for i in range(50)]
+    figure = beside(x, columns=names)
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["source"] * 3 + ["target"] * 3
+    shown = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(shown) == 30
+    assert "c7" in shown
+    assert "c3" not in shown
+    row = list(figure.axes[0].lines[0].get_xdata())
+    assert row == pytest.approx([x[0, names.index(name)] for name in shown])
+
+
+def test_calibration_shows_confidence_against_what_is_right(tmp_path: Path) -> None:
+    folder = write_full_run(tmp_path / "run")
+    assert "calibration" not in run_figures(folder, "accuracy")
+    y = np.arange(100) % 2
+    probability = np.where(np.arange(100)[:, None] < 80, [[0.8, 0.2]], [[0.2, 0.8]])
+    prediction = probability.argmax(1)
+    np.savez(folder / "predictions.npz", y=y, prediction=prediction, probability=probability)
+    figure = run_figures(folder, "accuracy")["calibration"]
+    assert figure.axes[0].get_title(loc="left") == "expected calibration error 0.300"
+    curve = figure.axes[0].lines[1]
+    assert list(curve.get_xdata()) == pytest.approx([0.8])
+    assert list(curve.get_ydata()) == pytest.approx([0.5])
 
 
 def test_few_budgets_have_bars_and_many_bands_only_where_they_can_be_told_apart(

@@ -131,12 +131,14 @@ def test_reconstruction_error_is_on_the_scale_of_the_data(vae: Any) -> None:
 def test_pictures_hold_both_domains_in_the_range_of_images(vae: Any) -> None:
     world, _, folder = vae
     shown = np.load(folder / "reconstructions.npz")
-    assert shown["domain"].tolist() == [0] * 8 + [1] * 8
+    assert shown["domain"].tolist() == [0] * 10 + [1] * 10
     for name in ("x", "corrupted", "reconstruction"):
-        assert shown[name].shape == (16, 1, 8, 8)
+        assert shown[name].shape == (20, 1, 8, 8)
         assert shown[name].min() >= 0.0
         assert shown[name].max() <= 1.0
-    np.testing.assert_array_equal(shown["x"][8:], world.domains.target.test.inputs()[:8].numpy())
+    test = world.domains.target.test  # of each class the first
+    first = [test.y.tolist().index(label) for label in range(10)]
+    np.testing.assert_array_equal(shown["x"][10:], test.inputs()[first].numpy())
     assert not np.array_equal(shown["x"], shown["corrupted"])
 
 
@@ -153,7 +155,9 @@ def test_the_latent_map_is_of_the_features(vae: Any) -> None:
     assert np.array_equal(saved["y"][of_target], target.y[: of_target.sum()].numpy())
 
 
-def test_vectors_have_a_latent_map_and_no_pictures(tmp_path: Path) -> None:
+def test_vectors_have_a_latent_map_and_are_kept_beside_their_reconstructions(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(200, 6)).astype(np.float32), rng.normal(size=200)
     np.savez(tmp_path / "own.npz", x=x, y=y)
@@ -164,7 +168,9 @@ def test_vectors_have_a_latent_map_and_no_pictures(tmp_path: Path) -> None:
     result = done(world, tmp_path / "run")
     assert set(result["scores"]) == {"r2", "mae"}
     assert (tmp_path / "run" / "latents.npz").exists()
-    assert not (tmp_path / "run" / "reconstructions.npz").exists()
+    shown = np.load(tmp_path / "run" / "reconstructions.npz")
+    assert shown["x"].shape == shown["reconstruction"].shape == (20, 6)
+    assert np.abs(shown["x"]).max() > 1.0  # in units of the data, unlike images
     assert "probability" not in np.load(tmp_path / "run" / "predictions.npz")
 
 

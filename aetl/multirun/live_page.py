@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 WRITE = "aetl.report.live_page:write_live_page"
 """Found by its name: what shows runs does not belong to what runs them."""
+WHOLE = "aetl.report.live_page:write_whole_page"
 LAST = "aetl.report.sweep_page:write_sweep_page"
 PERIOD = 10.0
 """Seconds at least between two versions."""
@@ -80,7 +81,7 @@ class LivePage:
     def _write(self, last: bool = False) -> None:
         begin = self.clock()
         try:
-            task_of(WRITE)(*self._given(last))
+            task_of(WRITE)(self._given(last))
         except Exception as error:  # a full disk, say: the sweep is more than its page
             self._fails = True
             log.warning("no page of the running sweep: %s", error)
@@ -115,4 +116,4 @@ def draw(folder: Any, jobs: list[dict[str, Any]], again: int) -> None:
 
     os.nice(10)
     logging.disable()
-    task_of(WRITE)(folder, jobs, again, whole=True)
+    task_of(WHOLE)((folder, jobs, again))

@@ -188,7 +188,7 @@ def reconstructions(
     reconstruction: Num[np.ndarray, "N ..."],
     domain: Int[np.ndarray, " N"],
     clean: Num[np.ndarray, "N ..."] | None = None,
-    columns: Sequence[str] = (),
+    columns: Sequence[str] | np.ndarray = (),
 ) -> Figure | None:
     """Inputs and their reconstructions: images in [0, 1] over each other (the corrupted row only
     where it differs), series [N, C, L] and vectors [N, D] in one picture each.
@@ -200,7 +200,7 @@ def reconstructions(
         made = reconstruction if clean is None else clean
         if x.ndim == 3:
             return series_beside(x, made, domain)
-        return vectors_beside(x, made, domain, columns)
+        return vectors_beside(x, made, domain, list(map(str, columns)))
     rows: list[tuple[str, str, np.ndarray]] = []
     for value, name in _DOMAINS:
         if not (chosen := np.flatnonzero(domain == value)).size:
@@ -284,7 +284,11 @@ def vectors_beside(
 
 def _legend_above(figure: Figure, ax: Axes, height: float) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    place = {"loc": "upper right", "bbox_to_anchor": (1, 1 - 0.02 / height), "ncols": 2}
+    place: dict[str, Any] = {
+        "loc": "upper right",
+        "bbox_to_anchor": (1, 1 - 0.02 / height),
+        "ncols": 2,
+    }
     figure.legend(handles, labels, borderaxespad=0.2, **place)
 
 

@@ -26,25 +26,26 @@ from aetl.report.markup import (
 )
 
 PAGE = "report.html"
+_TITLE = "A sweep, running"
 _BEGIN, _END = Html("<!-- live -->"), Html("<!-- /live -->")
 
 
-def write_live_page(
-    folder: Path, jobs: Sequence[Mapping[str, Any]], again: int, whole: bool = False
-) -> None:
-    """Write ``report.html`` into a sweep's folder, to be loaded anew every ``again`` seconds (0: no
-    more).
+Standing = tuple[Path, Sequence[Mapping[str, Any]], int]
+"""A sweep's folder, its manifest's jobs, and after how many seconds to load the page anew (0: no
+more)."""
 
-    ``jobs`` are the manifest's entries. The comparison is that of the page that is there, or with
-    ``whole`` drawn anew.
-    """
-    path = folder / PAGE
-    now = join([_BEGIN, *_now(jobs, again), _END])
-    if whole:
-        from aetl.report.sweep_page import content_below
 
-        write_text(path, document("A sweep, running", now, *content_below(folder), script=True))
-        return
+def write_whole_page(standing: Standing) -> None:
+    """Write ``report.html`` into a sweep's folder, with the comparison of what has ended so far."""
+    from aetl.report.sweep_page import content_below
+
+    now, folder = _part(standing), standing[0]
+    write_text(folder / PAGE, document(_TITLE, now, *content_below(folder), script=True))
+
+
+def write_live_page(standing: Standing) -> None:
+    """Say in it where the sweep stands; what is below that stays."""
+    path, now = standing[0] / PAGE, _part(standing)
     try:
         before = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
@@ -53,7 +54,11 @@ def write_live_page(
     if 0 <= begin < end:
         write_text(path, before[:begin] + now + before[end + len(_END) :])
     else:
-        write_text(path, document("A sweep, running", now, script=True))
+        write_text(path, document(_TITLE, now, script=True))
+
+
+def _part(standing: Standing) -> Html:
+    return join([_BEGIN, *_now(*standing[1:]), _END])
 
 
 def _now(jobs: Sequence[Mapping[str, Any]], again: int) -> Iterable[Html | None]:

@@ -10,7 +10,7 @@ import pytest
 from aetl.multirun import live_page
 from aetl.multirun.live_page import PERIOD, LivePage
 from aetl.multirun.manifest import JobEntry, Manifest
-from aetl.report.live_page import write_live_page
+from aetl.report.live_page import write_live_page, write_whole_page
 from tests.browser import Browser, browser
 from tests.comparison.synthetic import write_run
 
@@ -68,17 +68,17 @@ def jobs(*states: str) -> list[dict[str, Any]]:
 
 def test_where_a_sweep_stands_is_put_into_the_comparison_that_is_there(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_live_page(tmp_path, jobs("running", "waiting"), 10)
+    write_live_page((tmp_path, jobs("running", "waiting"), 10))
     first = path.read_text()
     assert "0 of 2 jobs done" in first
     assert 'data-again="10"' in first
     for seed in range(3):
         write_run(tmp_path / str(seed), seed=seed)
-    write_live_page(tmp_path, jobs("done", "running"), 10, whole=True)
+    write_whole_page((tmp_path, jobs("done", "running"), 10))
     whole = path.read_text()
     assert "1 of 2 jobs done" in whole
     assert "parameter/finetune" in whole
-    write_live_page(tmp_path, jobs("done", "done"), 0)
+    write_live_page((tmp_path, jobs("done", "done"), 0))
     last = path.read_text()
     assert "2 of 2 jobs done" in last
     assert "1 of 2 jobs done" not in last
@@ -89,10 +89,10 @@ def test_where_a_sweep_stands_is_put_into_the_comparison_that_is_there(tmp_path:
 
 @pytest.mark.skipif(browser() is None, reason="needs chromium")
 def test_a_browser_loads_the_page_of_a_running_sweep_anew(tmp_path: Path) -> None:
-    write_live_page(tmp_path, jobs("running", "waiting"), 1)
+    write_live_page((tmp_path, jobs("running", "waiting"), 1))
     with Browser() as window:
         window.show(tmp_path / "report.html")
         assert window.run("document.querySelector('h1').textContent") == "0 of 2 jobs done"
-        write_live_page(tmp_path, jobs("done", "done"), 0)
+        write_live_page((tmp_path, jobs("done", "done"), 0))
         window.wait_for_a_page()
         assert window.run("document.querySelector('h1').textContent") == "2 of 2 jobs done"

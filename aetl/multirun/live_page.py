@@ -24,7 +24,7 @@ PERIOD = 10.0
 """Seconds at least between two versions."""
 SHARE = 0.01
 """Of the sweep's time, at most."""
-FIRST = 5.0
+FIRST = 2.0
 """Seconds that a whole page is taken to cost before one was drawn."""
 
 

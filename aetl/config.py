@@ -116,7 +116,7 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
     import hydra
     from hydra.core.global_hydra import GlobalHydra
 
-    from aetl.parsed_once import parse_once
+    from aetl.composed_once import composed_once
 
     register_resolvers()
     for folder in config_dirs:
@@ -126,7 +126,9 @@ def compose(overrides: Iterable[str], config_dirs: Iterable[str] = ()) -> DictCo
     extra = [f"hydra.searchpath=[{','.join(places)}]"]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3", job_name="aetl"):
-        parse_once(GlobalHydra.instance().config_loader())
+        program = GlobalHydra.instance().hydra
+        assert program is not None
+        program.config_loader = composed_once(program.config_loader)
         return hydra.compose(
             "config", [*overrides, *(extra if config_dirs else [])], return_hydra_config=True
         )

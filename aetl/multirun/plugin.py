@@ -23,6 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from aetl import trust
+from aetl.composed_once import composed_once
 from aetl.config import ConfigError, check_target
 from aetl.ending import signal_of
 from aetl.multirun.backend import start_server
@@ -46,7 +47,6 @@ from aetl.multirun.run import SweepFailed, SweepInterrupted, backend_of, run_swe
 from aetl.multirun.space import Space
 from aetl.multirun.study import Search, Settings
 from aetl.multirun.sweeper import OptunaSweeper
-from aetl.parsed_once import parse_once
 from aetl.ranges import Natural
 
 ALIAS = "hydra_plugins.aetl_process"
@@ -102,8 +102,9 @@ class ProcessLauncher(Launcher):
         node = OmegaConf.to_container(config.hydra.launcher, resolve=True)
         assert isinstance(node, dict)
         check_target("hydra.launcher", {str(key): value for key, value in node.items()})
-        self.loader, self.config = hydra_context.config_loader, config
-        parse_once(self.loader)  # which knows the groups inside of groups, for glob(...)
+        # It knows the groups inside of groups, for glob(...): the sweeper's, too.
+        self.loader = hydra_context.config_loader = composed_once(hydra_context.config_loader)
+        self.config = config
         _leave_checking_to_us()
         folder = Path(str(config.hydra.sweep.dir)).absolute()
         if self.going_on is None:

@@ -26,7 +26,6 @@ from aetl.files import file_digest, write_text
 from aetl.mistakes import explain
 from aetl.multirun.job import Surroundings, die_with_parent
 from aetl.multirun.manifest import JobEntry
-from aetl.parsed_once import parse_once
 from aetl.secret import secrets_in
 
 SHARED = (
@@ -79,7 +78,6 @@ def _begin(plan: Plan) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the launcher, and it stops us
     die_with_parent(lambda: os._exit(1))
     _PLAN = plan
-    parse_once(plan.loader)
     plan.surroundings.enter()
     version.setbase(plan.version_base)
     setup_globals()

@@ -85,7 +85,7 @@ class RaceSweeper(Sweeper):
                 f"hydra.sweeper.looks={looks}: expected rising numbers of seeds from {MIN_SEEDS} on"
             )
         self.plan = Plan(tuple(looks), float(self.rho), float(self.futility))
-        self.config, self.loader = config, hydra_context.config_loader
+        self.config = config
         self.groups = config.hydra.runtime.choices
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
@@ -93,6 +93,7 @@ class RaceSweeper(Sweeper):
         if not hasattr(launcher, "run_again"):
             raise ConfigError("hydra/sweeper=race: runs with aetl's own launchers, e.g. process")
         self.run: Any = launcher
+        self.loader = hydra_context.config_loader  # the launcher's
 
     def sweep(self, arguments: list[str]) -> None:
         entrants, first_seed = self._grid(arguments)

@@ -46,7 +46,7 @@ class OptunaSweeper(Sweeper):
         assert isinstance(node, dict)
         check_target("hydra.sweeper", {str(key): value for key, value in node.items()})
         optuna_library()
-        self.config, self.loader = config, hydra_context.config_loader
+        self.config = config
         selector = OmegaConf.select(config, "selector._target_")
         swept = any(str(key).startswith("selector") for key in self.space)
         self.directions = directions_of(self.objective, higher_is_better(config.metric))
@@ -57,6 +57,7 @@ class OptunaSweeper(Sweeper):
         if not hasattr(launcher, "search"):
             raise ConfigError("hydra/sweeper=optuna: runs with aetl's own launchers, e.g. process")
         self.run: Any = launcher
+        self.loader = hydra_context.config_loader  # the launcher's
 
     def sweep(self, arguments: list[str]) -> None:
         parser = OverridesParser.create(config_loader=self.loader)

@@ -1,0 +1,122 @@
+"""Files of the config are parsed once in a process, and the same choices composed once.
+
+Hydra parses some thirty files for each composition, and a sweep composes each of its jobs. Most of
+them make the same choices of files and differ in values, which hydra puts onto what it composed.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.types import RunMode
+from omegaconf import DictConfig, open_dict
+
+_PARSED: dict[Any, Any] = {}
+_COMPOSED: dict[Any, bytes] = {}
+_AT_MOST = 1000
+"""So many compositions are kept, of some 30 kB each."""
+
+
+class _ParsedOnce(ConfigRepository):
+    """Hands out copies, since hydra writes into what it gets."""
+
+    def __init__(self, other: ConfigRepository) -> None:
+        # Not hydra's constructor: a process that got its loader from another has no plugins yet.
+        self.sources = list(other.sources)
+
+    def load_config(self, config_path: str) -> Any:
+        """The parsed file of a group's option with its defaults, as hydra's own repository."""
+        key = (config_path, *_places(self))
+        if key not in _PARSED:
+            _PARSED[key] = super().load_config(config_path)
+        return copy.deepcopy(_PARSED[key])
+
+    def get_group_options(
+        self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
+    ) -> list[str]:
+        """A group's options, with those of the groups inside it: ``glob(control/*)``."""
+        found = super().get_group_options(group_name, results_filter)
+        if results_filter is ObjectType.CONFIG:
+            for inner in super().get_group_options(group_name, ObjectType.GROUP):
+                below = self.get_group_options(f"{group_name}/{inner}", results_filter)
+                found += [f"{inner}/{option}" for option in below]
+        return found
+
+    def __deepcopy__(self, memo: object) -> _ParsedOnce:
+        # For each composition hydra takes a copy, to which it may give other sources.
+        return _ParsedOnce(self)
+
+
+def _places(repository: IConfigRepository) -> list[tuple[str, str]]:
+    return [(source.provider, source.path) for source in repository.get_sources()]
+
+
+class _ComposedOnce(ConfigLoaderImpl):
+    """A loader that composes each set of choices once, and puts values onto a copy."""
+
+    def _load_configuration_impl(
+        self,
+        config_name: str | None,
+        overrides: list[str],
+        run_mode: RunMode,
+        from_shell: bool = True,
+        validate_sweep_overrides: bool = True,
+    ) -> DictConfig:
+        parsed, repository = self._parse_overrides_and_create_caching_repo(config_name, overrides)
+        if validate_sweep_overrides:
+            self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
+        ours = [o for o in parsed if not o.is_hydra_override()]
+        values = [o for o in ours if _is_value(o, repository)]
+        choices = [str(o.input_line) for o in parsed if o not in values]
+        key = (config_name, run_mode, *_places(repository), *choices)
+        if key not in _COMPOSED:
+            composed = super()._load_configuration_impl(config_name, choices, run_mode, from_shell)
+            if len(_COMPOSED) >= _AT_MOST:
+                _COMPOSED.clear()
+            _COMPOSED[key] = pickle.dumps(composed)
+        cfg: DictConfig = pickle.loads(_COMPOSED[key])  # ours, of a moment ago
+        self._apply_overrides_to_config([o for o in values if not o.is_sweep_override()], cfg)
+        _tell(cfg, ours)
+        return cfg
+
+
+def _is_value(override: Override, repository: IConfigRepository) -> bool:
+    """Whether hydra puts it onto the composed config, rather than choose a file by it."""
+    if override.is_sweep_override():
+        return not repository.group_exists(override.key_or_group)
+    is_node = isinstance(override.value(), dict)
+    return is_node or not repository.group_exists(override.key_or_group)
+
+
+def _tell(cfg: DictConfig, ours: Sequence[Override]) -> None:
+    """What hydra notes of the command line and of the moment."""
+    job = cfg.hydra.job
+    cfg.hydra.overrides.task = [o.input_line for o in ours]
+    names = job.config.override_dirname
+    job.override_dirname = get_overrides_dirname(
+        list(ours), names.exclude_keys, names.item_sep, names.kv_sep
+    )
+    with open_dict(job):
+        for variable in job.env_copy:
+            job.env_set[variable] = os.environ[variable]
+    cfg.hydra.runtime.cwd = os.getcwd()
+
+
+def composed_once(loader: ConfigLoader) -> ConfigLoader:
+    """A loader of hydra's, let remember what it parsed and composed."""
+    if not isinstance(loader, _ComposedOnce):
+        assert isinstance(loader, ConfigLoaderImpl)
+        other = loader
+        loader = _ComposedOnce.__new__(_ComposedOnce)  # hydra's constructor reads its plugins
+        loader.config_search_path = other.config_search_path
+        loader.repository = _ParsedOnce(other.repository)
+    return loader

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import os
-import pickle
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,9 +20,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
 _PARSED: dict[Any, Any] = {}
-_COMPOSED: dict[Any, bytes] = {}
+_COMPOSED: dict[Any, DictConfig] = {}
 _AT_MOST = 1000
-"""So many compositions are kept, of some 30 kB each."""
+"""So many compositions are kept, of some 300 nodes each."""
 
 
 class _ParsedOnce(ConfigRepository):
@@ -79,11 +78,12 @@ class _ComposedOnce(ConfigLoaderImpl):
         choices = [str(o.input_line) for o in parsed if o not in values]
         key = (config_name, run_mode, *_places(repository), *choices)
         if key not in _COMPOSED:
-            composed = super()._load_configuration_impl(config_name, choices, run_mode, from_shell)
             if len(_COMPOSED) >= _AT_MOST:
                 _COMPOSED.clear()
-            _COMPOSED[key] = pickle.dumps(composed)
-        cfg: DictConfig = pickle.loads(_COMPOSED[key])  # ours, of a moment ago
+            _COMPOSED[key] = super()._load_configuration_impl(
+                config_name, choices, run_mode, from_shell
+            )
+        cfg = copy.deepcopy(_COMPOSED[key])
         self._apply_overrides_to_config([o for o in values if not o.is_sweep_override()], cfg)
         _tell(cfg, ours)
         return cfg

@@ -163,17 +163,19 @@ def resolved(cfg: DictConfig) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-    keys = [str(key) for key in cfg if key != "hydra"]
+    plain: dict[str, Any] = {}
     try:
-        plain = OmegaConf.to_container(
-            OmegaConf.masked_copy(cfg, keys), resolve=True, throw_on_missing=True
-        )
+        for key in cfg:
+            if key != "hydra":
+                value = cfg[key]
+                if OmegaConf.is_config(value):
+                    value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+                plain[str(key)] = value
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: is missing; set {error.full_key}=...") from None
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from None
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
+    return plain
 
 
 def check(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:
@@ -274,9 +276,7 @@ def _check_node(path: str, node: Mapping[str, Any]) -> None:
 def check_target(path: str, node: Mapping[str, Any]) -> None:
     """Refuse a node that does not fit the constructor that it names."""
     target = locate(path, node["_target_"])
-    parameters = {
-        name: p for name, p in inspect.signature(target).parameters.items() if name != "self"
-    }
+    parameters = _signature(target)
     given = {str(key): value for key, value in node.items() if key not in HYDRA_KEYS}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key in given:
@@ -296,6 +296,11 @@ def check_target(path: str, node: Mapping[str, Any]) -> None:
         if node["_target_"] == "pytorch_lightning.Trainer" and key in STAGES_SET:
             raise ConfigError(f"{path}.{key}: each stage sets it itself; {STAGES_SET[key]}")
         _check_part(f"{path}.{key}", value, hints.get(key, Any))
+
+
+@cache
+def _signature(target: Any) -> dict[str, inspect.Parameter]:
+    return {n: p for n, p in inspect.signature(target).parameters.items() if n != "self"}
 
 
 def _check_part(path: str, value: Any, hint: Any) -> None:
@@ -372,7 +377,8 @@ def locate(path: str, target: str) -> Any:
         raise ConfigError(f"{path}._target_={target}: cannot be imported ({reason})") from None
 
 
-def parameters_of(name: str, target: Any) -> dict[str, Any]:
+@cache
+def parameters_of(name: str, target: Any) -> Mapping[str, Any]:
     """The hints of what the constructor called ``name`` takes, with the ranges of its numbers."""
     from typing import get_type_hints
 

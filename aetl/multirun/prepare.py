@@ -22,7 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from aetl.config import ConfigError, check, register_resolvers, resolved
-from aetl.files import file_digest, write_text
+from aetl.files import file_digest, write_text, yaml_of
 from aetl.mistakes import explain
 from aetl.multirun.job import Surroundings, die_with_parent
 from aetl.multirun.manifest import JobEntry
@@ -127,25 +127,27 @@ def _compose(number: int, overrides: Sequence[str]) -> DictConfig:
         config.hydra.job.num = number
         config.hydra.mode = RunMode.MULTIRUN
         config.hydra.sweep.dir = str(_PLAN.folder)
-        HydraConfig.instance().set_config(config)
-    with read_write(config.hydra), open_dict(config.hydra):
-        folder = _PLAN.folder / str(config.hydra.sweep.subdir)
-        config.hydra.runtime.output_dir = str(folder)
-    HydraConfig.instance().set_config(config)
+    HydraConfig.instance().set_config(config)  # for ${hydra:...}, which the subfolder may hold
+    folder = str(_PLAN.folder / str(config.hydra.sweep.subdir))
+    for hydra in (config.hydra, HydraConfig.get()):
+        with read_write(hydra), open_dict(hydra):
+            hydra.runtime.output_dir = folder
     return config
 
 
 def _write(folder: Path, config: DictConfig, plain: Mapping[str, Any]) -> None:
-    keys = [str(key) for key in config if key != "hydra"]
+    asked = OmegaConf.to_container(config, enum_to_str=True)
+    assert isinstance(asked, dict)
+    hydra = asked.pop("hydra")
     saved, private = folder / ".hydra", bool(secrets_in(plain))
     texts = {
-        folder / "config.yaml": OmegaConf.create(dict(plain)),
-        saved / "config.yaml": OmegaConf.masked_copy(config, keys),
-        saved / "hydra.yaml": OmegaConf.masked_copy(config, "hydra"),
-        saved / "overrides.yaml": config.hydra.overrides.task,
+        folder / "config.yaml": dict(plain),
+        saved / "config.yaml": asked,
+        saved / "hydra.yaml": {"hydra": hydra},
+        saved / "overrides.yaml": hydra["overrides"]["task"],
     }
-    for file, node in texts.items():
-        write_text(file, OmegaConf.to_yaml(node), private)
+    for file, value in texts.items():
+        write_text(file, yaml_of(value), private)
 
 
 def _refuse_shared_folders(jobs: Sequence[JobEntry]) -> None:

@@ -14,8 +14,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from aetl.config import compose, conf_dir
 from aetl.composed_once import composed_once
+from aetl.config import compose, conf_dir
 
 CHOICES = [
     [],
@@ -25,7 +25,7 @@ CHOICES = [
     ["logger=none", "+callback.mine._target_=builtins.object", "~scheduler"],
     ["seed=4", "+optimizer={weight_decay: 0.1}", "++finetune.lr=3e-3", "~backbone.norm"],
     ["finetune.lr=${optimizer.lr}", "autoencoder=vae", "bottleneck.latent_dim=3", "tags=[a,b]"],
-    ["hydra.job.env_copy=[HOME]", "hydra.job.config.override_dirname.exclude_keys=[seed]", "seed=9"],
+    ["hydra.job.env_copy=[HOME]", "hydra.job.config.override_dirname.kv_sep=:", "seed=9"],
 ]
 
 

@@ -17,7 +17,7 @@ HARD = {
     "truth": [True, False],
     "empty": [{}, []],
     "reference": "${seed}",
-    "quoted": "it's \"so\" \\ \t.",
+    "quoted": 'it\'s "so" \\ \t.',
     "emoji": "😀",
 }
 

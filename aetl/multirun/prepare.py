@@ -129,7 +129,8 @@ def _compose(number: int, overrides: Sequence[str]) -> DictConfig:
         config.hydra.sweep.dir = str(_PLAN.folder)
     HydraConfig.instance().set_config(config)  # for ${hydra:...}, which the subfolder may hold
     folder = str(_PLAN.folder / str(config.hydra.sweep.subdir))
-    for hydra in (config.hydra, HydraConfig.get()):
+    hidden: Any = HydraConfig.get()  # a copy
+    for hydra in (config.hydra, hidden):
         with read_write(hydra), open_dict(hydra):
             hydra.runtime.output_dir = folder
     return config

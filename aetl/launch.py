@@ -76,7 +76,7 @@ def _conclude_sweeps() -> None:
     from aetl.comparison.run import find_runs
     from aetl.multirun.plugin import ProcessLauncher
     from aetl.report.formats import compare, verdict_lines
-    from aetl.report.sweep_page import write_sweep_page
+    from aetl.report.sweep_page import draw_runs, write_sweep_page
     from aetl.tracking.verdicts import log_verdicts
 
     logging.getLogger().setLevel(logging.WARNING)
@@ -85,8 +85,10 @@ def _conclude_sweeps() -> None:
         mask(folder)  # hydra's multirun.yaml, which nothing starts from
         if runs := find_runs([folder]).done:
             compare([folder])
+            table = rows(runs)
+            draw_runs(table)
             page = write_sweep_page([folder])
-            log_verdicts(folder, [run.folder for run in runs], verdict_lines(rows(runs)), page)
+            log_verdicts(folder, [run.folder for run in runs], verdict_lines(table), page)
             print(page)
 
 
@@ -106,7 +108,9 @@ def _task(cfg: DictConfig) -> float | list[float]:
     alone = hydra_node.mode is None or hydra_node.mode.name == "RUN"
     objective = None if alone else OmegaConf.select(hydra_node.sweeper, "objective")
     watch = Reporter(folder, _first(cfg.metric)) if objective else None
-    job = Job(cfg, folder, choices, list(hydra_node.overrides.task), sys.argv, watch=watch)
+    job = Job(
+        cfg, folder, choices, list(hydra_node.overrides.task), sys.argv, watch=watch, page=alone
+    )
     if alone:  # nothing starts from them
         mask(folder / ".hydra")
     try:

@@ -82,7 +82,9 @@ def run(job: Job) -> dict[str, Any]:
                 Spec.of(cfg, domains).save(folder)
                 brought = pretrained.warnings if pretrained else ()
                 record.update(warnings=[*domains.warnings, *brought, *record.values["warnings"]])
-                track.result(record.values, _report(record), domains.target.test)
+                track.result(record.values, lambda: _report(record), domains.target.test)
+                if job.page:
+                    track.figures()
     return record.values
 
 

@@ -33,7 +33,7 @@ from aetl.report.markup import (
     section,
     tag,
 )
-from aetl.report.page import PAGE
+from aetl.report.page import PAGE, write_run_page
 from aetl.report.panel import (
     NO_VALUE,
     Panel,
@@ -57,6 +57,7 @@ DEFAULT_NAME = "comparison.html"
 _DRAWN_PANELS = 30
 _DRAWN_ARMS = 30  # more curves than that cannot be told apart
 _PICTURED_ROWS = 60
+_DRAWN_RUNS = 12
 _NAMES = ("source", "target", "metric", "autoencoder", "loss", "selector")
 _THUMBNAILS = ("reconstructions", "latent_map", "confusion_matrix", "predictions")
 _THUMBNAIL_HEIGHT = 160
@@ -105,6 +106,7 @@ _AGGREGATES = (
     "a run of the twin, the mean over pairs and budgets; in brackets the 95 % interval of a "
     "bootstrap over seeds within each of them (Agarwal et al. 2021), on these test sets."
 )
+_PICTURES = "aetl report RUN makes the page and the pictures of a run that has none yet."
 _PARALLEL = "A line for each trial, yellow the best; mean over seeds."
 _IMPORTANCE = (
     "How much worse a random forest tells the score when one hyper-parameter is shuffled; it tells "
@@ -127,6 +129,13 @@ def write_sweep_page(
     path = Path(output) if output else default_path(paths)
     write_comparison(found, rows(found.done, metric), path)
     return path
+
+
+def draw_runs(table: Sequence[Row]) -> None:
+    """The page and the pictures of the first run of the first rows, where its job made none."""
+    for row in table[:_DRAWN_RUNS]:
+        if not (row.runs[0].folder / PAGE).exists():
+            write_run_page(row.runs[0].folder)
 
 
 def write_comparison(found: Found, table: Sequence[Row], path: Path) -> None:
@@ -160,8 +169,7 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
         yield _panel(panel, number)
     yield section("All rows", _comparison(cut), note=_how_to_read(table))
     yield from details_page.sections(table)
-    first = f"Pictures of the first {_PICTURED_ROWS} rows only; every run's page has its own."
-    yield section("Runs", _runs(table, home), note=first if len(table) > _PICTURED_ROWS else None)
+    yield section("Runs", _runs(table, home), note=_PICTURES)
     yield section("Without a result", _unfinished(found, home))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,9 +40,14 @@ class Results:
     """What a run comes to; empty for one that has not come to its end."""
 
     summary: Mapping[str, Any] = field(default_factory=dict)
-    figures: Mapping[str, Path] = field(default_factory=dict)
+    draw: Callable[[], Mapping[str, Path]] = dict
     test: Examples | None = None
     """The target's test examples, in the order of the folder's ``predictions.npz``."""
+
+    @cached_property
+    def figures(self) -> Mapping[str, Path]:
+        """The run's pictures by name, drawn for the first who asks."""
+        return self.draw()
 
 
 class Tracker(ABC):

@@ -58,7 +58,8 @@ class Job:
     """A run to be done: its config, its folder, and how it was asked for.
 
     With ``fresh`` nothing is taken from the store, whatever the config says. ``watch`` sees the
-    rows of every stage while it trains, and may stop the run by raising ``Pruned``.
+    rows of every stage while it trains, and may stop the run by raising ``Pruned``. Without
+    ``page`` its figures and its page are made when a tracker or somebody asks for them.
     """
 
     cfg: DictConfig
@@ -68,6 +69,7 @@ class Job:
     command: Sequence[str]
     fresh: bool = False
     watch: Listener | None = None
+    page: bool = True
 
 
 class Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -69,7 +69,10 @@ class Track:
         self._each("stage_done", stage, entry)
 
     def result(
-        self, record: Mapping[str, Any], figures: Mapping[str, Path], test: Examples | None = None
+        self,
+        record: Mapping[str, Any],
+        draw: Callable[[], Mapping[str, Path]],
+        test: Examples | None = None,
     ) -> None:
         """What the trackers get at the end: scores, gains, times, pictures, test examples."""
         named = {f"evaluate/test/{k}": v for k, v in record["scores"].items()}
@@ -78,7 +81,11 @@ class Track:
         errors = record.get("reconstruction", {})
         named |= {f"evaluate/reconstruction/{k}": v for k, v in errors.items()}
         named |= {f"seconds/{k}": v for k, v in record["seconds"].items()}
-        self._results = Results(named, figures, test)
+        self._results = Results(named, draw, test)
+
+    def figures(self) -> Mapping[str, Path]:
+        """Draw the run's pictures and its page, where no tracker has asked for them yet."""
+        return self._results.figures
 
     def _each(self, method: str, *arguments: Any) -> None:
         for tracker in list(self._trackers):

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from aetl.command import compare, report
-from aetl.comparison.run import RecordError
+from aetl.comparison.rows import rows
+from aetl.comparison.run import RecordError, find_runs
 from aetl.config import ConfigError
 from aetl.report import page as page_module
 from aetl.report.markup import Cell, live_table
 from aetl.report.page import write_run_page
-from aetl.report.sweep_page import write_sweep_page
+from aetl.report.sweep_page import draw_runs, write_sweep_page
 from tests.browser import Browser, browser
 from tests.comparison.synthetic import write_full_run, write_run
 
@@ -479,3 +480,13 @@ def test_the_page_of_five_thousand_runs_is_written_within_twelve_seconds(tmp_pat
     seconds = time.process_time() - start
     print(f"page of 5000 runs: {seconds:.2f} s, {path.stat().st_size / 1e6:.1f} MB")
     assert seconds < 12.0
+
+
+def test_a_sweeps_end_draws_the_first_run_of_each_arm_that_has_no_page(tmp_path: Path) -> None:
+    table = rows(find_runs([sweep(tmp_path)]).done)
+    firsts = {row.runs[0].folder for row in table}
+    assert 1 < len(firsts) <= 12
+    (made := table[0].runs[0].folder / "report.html").write_text("by its job")
+    draw_runs(table)
+    assert {path.parent for path in tmp_path.glob("*/report.html")} == firsts
+    assert made.read_text() == "by its job"

@@ -82,7 +82,7 @@ def test_the_results_come_at_the_end_and_say_whether_the_run_succeeded(tmp_path:
     }  # fmt: skip
     notes = Notes()
     with Track([notes], about(tmp_path)) as track:
-        track.result(record, {})
+        track.result(record, dict)
     name, (summary, status) = notes.calls[-1]
     assert (name, status) == ("finish", "done")
     assert summary["evaluate/test/accuracy"] == 0.8
@@ -136,3 +136,36 @@ def test_a_tracker_of_an_extra_that_is_missing_says_what_to_install(
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match=r"pip install 'aetl\[tensorboard\]'"):
         TensorBoard().start(about(tmp_path))
+
+
+class Pictured(Tracker):
+    """Takes the pictures."""
+
+    def start(self, about: About) -> None: ...
+
+    def log(self, rows: Sequence[Row]) -> None: ...
+
+    def finish(self, results: Results, status: Status) -> None:
+        assert list(results.figures) == ["curves"]
+
+
+@pytest.mark.parametrize(
+    "trackers, asked, times",
+    [([], False, 0), ([Notes()], False, 0), ([], True, 1), ([Pictured(), Pictured()], True, 1),
+     ([Pictured()], False, 1)],
+)  # fmt: skip
+def test_pictures_are_drawn_once_and_only_for_whoever_asks(
+    trackers: list[Tracker], asked: bool, times: int, tmp_path: Path
+) -> None:
+    drawn = []
+
+    def draw() -> dict[str, Path]:
+        drawn.append(1)
+        return {"curves": tmp_path / "curves.png"}
+
+    record = {"scores": {}, "gain": {}, "twin": {}, "seconds": {}}
+    with Track(trackers, about(tmp_path)) as track:
+        track.result(record, draw)
+        if asked:
+            track.figures()
+    assert len(drawn) == times

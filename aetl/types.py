@@ -22,6 +22,7 @@ from torch import Tensor
 ExampleKind = Literal["image", "field", "series", "vector", "tokens"]
 """What an example is: uint8 C H W, float C H W, float C L, float D, int L."""
 NUMBERS: Final[frozenset[ExampleKind]] = frozenset({"image", "field", "series", "vector"})
+EVERY: Final[frozenset[ExampleKind]] = NUMBERS | {"tokens"}
 PICTURES: Final[frozenset[ExampleKind]] = frozenset({"image", "field"})
 Kind = Literal[
     "classification", "regression", "multilabel",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from aetl.backbone.base import Shape
 from aetl.rng import Rng
-from aetl.types import Output, UserError
+from aetl.types import NUMBERS, ExampleKind, Output, UserError
 
 
 class Autoencoder(nn.Module, ABC):
@@ -20,6 +20,8 @@ class Autoencoder(nn.Module, ABC):
     it every answer is deterministic and depends on no other example of the batch (in eval mode).
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
+    """What examples it takes; others are refused before any work."""
     shape: Shape
     latent_shape: Shape
     trains_in_turns: ClassVar[bool] = False

@@ -7,6 +7,7 @@ loss terms, not classes; see ``conf/autoencoder``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +20,7 @@ from aetl.bottleneck.base import Bottleneck
 from aetl.corruption.base import Corruption
 from aetl.ranges import Size
 from aetl.rng import Rng
-from aetl.types import Output
+from aetl.types import EVERY, ExampleKind, Output
 
 
 class Composite(Layered):
@@ -28,6 +29,8 @@ class Composite(Layered):
     Where the loss asks for several ``outputs`` a value (a softmax over grey levels), the decoder
     gives that many times the channels, or the elements of a vector.
     """
+
+    kinds: ClassVar[frozenset[ExampleKind]] = EVERY
 
     def __init__(
         self,

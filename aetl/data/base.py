@@ -251,10 +251,15 @@ def stats_of(files: Iterable[Path], root: Path) -> list[tuple[str, int, int, int
 
 
 def to_unit(x: Tensor) -> Float[Tensor, "n ..."]:
-    """uint8 images to float32 in [0, 1]; float vectors as they are, of sparse ones all values."""
+    """uint8 images to float32 in [0, 1]; float vectors as they are, of sparse ones all values.
+
+    Tokens become floats that hold the same whole numbers.
+    """
     if x.is_sparse:
         return x.to_dense()
-    return x.float().div_(255) if x.dtype == torch.uint8 else x
+    if x.dtype == torch.uint8:
+        return x.float().div_(255)
+    return x if x.is_floating_point() else x.float()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -320,6 +325,8 @@ class Dataset(ABC):
             return None
         if train.is_image:
             raise UserError(f"scale={self.scale}: is for vectors; images are always in [0, 1]")
+        if train.kind == "tokens":
+            raise UserError(f"scale={self.scale}: is for numbers, and these are tokens")
         if self.scale_by == "own" or source is None:
             return Scale.fit(train.x, self.scale)
         if source.scale is None or source.scale.method != self.scale:

@@ -77,7 +77,8 @@ class Shift:
         if self.neutral:
             return x
         if x.dtype != torch.uint8 or x.ndim != 4:
-            raise UserError(f"shift ({self.name()}): shifts are for images, and these are vectors")
+            what = "vectors" if x.is_floating_point() or x.ndim != 2 else "tokens"
+            raise UserError(f"shift ({self.name()}): shifts are for images, and these are {what}")
         if not len(x):
             return self._moved(x)
         blocks, starts = np.unique(rows // BLOCK, return_index=True)

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from jaxtyping import UInt64
 
 from aetl.data import mapped
 from aetl.data.base import Dataset, Examples
+from aetl.data.tokens import OTHER, Tokens
 from aetl.data.words import Method, Words
 from aetl.ranges import Count
-from aetl.types import UserError
+from aetl.types import Entries, UserError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,17 +24,23 @@ class Texts(Dataset):
 
     ``counts`` and ``tfidf`` of the ``vocabulary`` most frequent words of the training pool (and
     groups of up to ``ngrams`` neighbours), or all ``hashed`` to as many columns (Weinberger et al.,
-    2009, arXiv:0902.2206). A target has the words of its source, with the source's weights.
+    2009, arXiv:0902.2206). ``tokens`` are the first ``length`` words as numbers, for backbones that
+    embed them. A target has the words of its source, with the source's weights.
     """
 
-    words: Method
+    words: Method | Literal["tokens"]
     vocabulary: Count
+    length: Count
     ngrams: Annotated[int, Interval(ge=1, le=5)]
 
     def prepared(
         self, train: Examples, test: Examples, source: Examples | None
     ) -> tuple[Examples, Examples]:
+        if self.words == "tokens":
+            return self._as_tokens(train, test, source)
         there = None if source is None else source.reading.get("words")
+        if there is None and source is not None and "tokens" in source.reading:
+            raise UserError(f"words={self.words}: the source's texts were read with words=tokens")
         texts = [text_of(part) for part in (train, test)]
         own = Words(self.words, self.vocabulary, self.ngrams)
         if there is None:
@@ -53,6 +60,29 @@ class Texts(Dataset):
             parts[0] = parts[0].told(f"{bare} texts have none of the source's words")
         elif bare:
             parts[0] = parts[0].told(f"{bare} texts have none of the words and are empty vectors")
+        return super().prepared(parts[0], parts[1], source)
+
+    def _as_tokens(
+        self, train: Examples, test: Examples, source: Examples | None
+    ) -> tuple[Examples, Examples]:
+        if self.ngrams != 1:
+            raise UserError(f"ngrams={self.ngrams}: tokens are single words; set ngrams=1")
+        texts = [text_of(part) for part in (train, test)]
+        if source is None:
+            own = Tokens(self.vocabulary, self.length).fit(texts[0])
+        elif "tokens" in source.reading:
+            own = Tokens.from_dict(source.reading["tokens"])
+        else:
+            raise UserError("words=tokens: the source's texts were not read with words=tokens")
+        parts = [
+            replace(
+                part, x=own(said), entries=Entries(tokens=own.number),
+                reading={"tokens": own.as_dict()},
+            )
+            for part, said in zip((train, test), texts, strict=True)
+        ]  # fmt: skip
+        if bare := sum(int((part.x <= OTHER).all(1).sum()) for part in parts):
+            parts[0] = parts[0].told(f"{bare} texts have none of the words")
         return super().prepared(parts[0], parts[1], source)
 
 

@@ -39,6 +39,8 @@ class LossTerm(nn.Module, ABC):
     support: ClassVar[Support] = "real"
     """What values of the data it has a meaning for: any, those in [0, 1], or from 0 on."""
     unit: ClassVar[str]
+    discrete: ClassVar[bool] = False
+    """Whether ``mean`` gives tokens, which are right or wrong."""
     outputs: int = 1
     role: ClassVar[Role | None] = None
     """Its part in a bound on ``log p(x)``, which is reported in bits: the input's negative

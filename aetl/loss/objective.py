@@ -89,6 +89,17 @@ class Objective(nn.Module):
         assert total is not None
         return total, values
 
+    def error(
+        self, reconstruction: Float[Tensor, "B ..."], x: Float[Tensor, "B ..."]
+    ) -> Float[Tensor, " B"]:
+        """Of each example the mean squared error per element; of tokens the share that is wrong."""
+        mean = self.mean(reconstruction)
+        if any(term.discrete for term in self.terms.values() if isinstance(term, LossTerm)):
+            there = x > 0.5
+            wrong = ((mean != x) & there).sum(1)
+            return wrong.to(reconstruction.dtype) / there.sum(1).clamp_min(1)
+        return (mean - x).square().flatten(1).mean(1)
+
     @property
     def adversaries(self) -> dict[str, Adversarial]:
         """The terms by name that a discriminator plays against."""

@@ -25,6 +25,7 @@ from aetl.data.sound import Sound
 from aetl.data.sparse import rows_of
 from aetl.data.table import examples_of, read_frame
 from aetl.data.text_folder import TextFolder, text_in
+from aetl.data.tokens import Tokens
 from aetl.data.words import Words
 from aetl.model.preprocessing import Preprocessing
 from aetl.types import UserError
@@ -179,7 +180,7 @@ def _suffixes(preprocessing: Preprocessing) -> frozenset[str]:
         return TABLES
     if "sound" in reading:
         return AudioFolder.wanted.suffixes
-    return TextFolder.wanted.suffixes if "words" in reading else frozenset(SUFFIXES)
+    return TextFolder.wanted.suffixes if _are_texts(reading) else frozenset(SUFFIXES)
 
 
 def _table(path: Path, preprocessing: Preprocessing) -> Given:
@@ -197,10 +198,21 @@ def _files(files: list[Path], root: Path, preprocessing: Preprocessing) -> Given
             files, names, preprocessing,
             lambda some: torch.from_numpy(np.stack(threaded(sound.read, some))),
         )  # fmt: skip
-    words = Words.from_dict(preprocessing.reading["words"])
+    words = _words(preprocessing.reading)
     return Files(
         files, names, preprocessing, lambda some: words([text_in(file, "utf-8") for file in some])
     )
+
+
+def _are_texts(reading: Mapping[str, Any]) -> bool:
+    return "words" in reading or "tokens" in reading
+
+
+def _words(reading: Mapping[str, Any]) -> Words | Tokens:
+    """What texts become, as it was fitted."""
+    if "tokens" in reading:
+        return Tokens.from_dict(reading["tokens"])
+    return Words.from_dict(reading["words"])
 
 
 def _folder(folder: Path, preprocessing: Preprocessing) -> Given:
@@ -215,7 +227,7 @@ def _folder(folder: Path, preprocessing: Preprocessing) -> Given:
     if not files:
         what = "images" if suffixes == SUFFIXES else "files that this model reads"
         raise UserError(f"{folder}: holds no {what} ({' '.join(sorted(suffixes))})")
-    if "sound" in preprocessing.reading or "words" in preprocessing.reading:
+    if "sound" in preprocessing.reading or _are_texts(preprocessing.reading):
         return _files(files, folder, preprocessing)
     return _images(files, folder, preprocessing)
 

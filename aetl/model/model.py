@@ -132,10 +132,10 @@ class Model:
 
     def score(self, data: Any, *, layout: Layout = "auto", progress: bool = True) -> Answers:
         """How badly each example is reconstructed: its mean squared error per element."""
-        mean = self._objective().mean
+        objective = self._objective()
 
         def error(x: torch.Tensor) -> torch.Tensor:
-            return (mean(self.autoencoder.reconstruct(x)) - x).square().flatten(1).mean(1)
+            return objective.error(self.autoencoder.reconstruct(x), x)
 
         source = self._given(data, layout)
         return scores_of(self._mapped(source, error, progress), source)

@@ -303,7 +303,8 @@ def picture(
     """Write ``reconstructions.npz`` and ``latents.npz``; what the pretraining gave, for the record.
 
     ``reconstruction`` is the mean squared error per element of each domain, in the units of the
-    data (of hidden parts where a variant predicts those: see its ``reconstruct``);
+    data (of tokens the share that is wrong, of hidden parts where a variant predicts those: see its
+    ``reconstruct``);
     ``bits_per_dim`` a bound on held-out source data, where the objective is one; ``monitor`` and
     ``warnings`` the vital signs of the latent there, and the error of as many principal
     components; ``parameters`` and ``latent`` the size of the autoencoder. From at most ``MAPPED``
@@ -316,8 +317,7 @@ def picture(
     errors, latents, shown = {}, [], []
     for number, (name, examples) in enumerate(sets.items()):
         x = examples.inputs(torch.arange(min(MAPPED, len(examples))))
-        mean = objective.mean(autoencoder.reconstruct(x))
-        errors[name] = float((mean - x).square().mean())
+        errors[name] = float(objective.error(autoencoder.reconstruct(x), x).mean())
         y = examples.y[: len(x)]
         y = y if y.dim() == 1 else torch.full((len(x),), -1)  # several labels are no colour
         latents.append((autoencoder.features(x).flatten(1), y, number))
@@ -343,7 +343,9 @@ def picture(
     for line in signs.warnings:
         log.warning("%s", line)
     bits = bits_per_dim(autoencoder, objective, x, images=source.is_image, rng=rng)
-    floor, below = floor_of(domains.source, pretrained, autoencoder, objective, x)
+    floor, below = dict[str, float](), None
+    if source.kind != "tokens":  # numbers of words have no principal components
+        floor, below = floor_of(domains.source, pretrained, autoencoder, objective, x)
     if below:
         log.warning("%s", below)
     return {

@@ -9,6 +9,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from aetl.autoencoder.base import Autoencoder
 from aetl.backbone.base import Backbone
 from aetl.config import locate, resolved
 from aetl.corruption.base import Corruption
@@ -27,7 +28,7 @@ PARTS = ("autoencoder", "loss", "transfer", "twin")
 
 
 # Heads, metrics and selectors have kinds of tasks.
-TAKERS = (Backbone, Corruption, LossTerm, TransferStrategy)
+TAKERS = (Autoencoder, Backbone, Corruption, LossTerm, TransferStrategy)
 
 
 def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
@@ -43,6 +44,11 @@ def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
             if isinstance(made, type) and issubclass(made, LossTerm):
                 _refuse_values(path, made, learnt)
     task: Task = instantiate(cfg.task)
+    if domains.target.pool.kind not in task.takes:
+        raise DoesNotFit(
+            f"task={task.kind}: takes {' or '.join(sorted(task.takes))} data, and this data is "
+            f"{domains.target.pool.kind}"
+        )
     if task.decodes:
         entries = domains.target.pool.entries
         task.fits_loss(objective_of(cfg, entries), domains.target.test)

@@ -57,7 +57,7 @@ def retention(
     found: dict[str, Any] = {
         "changed": True,
         "reconstruction": {
-            when: float((objective.mean(model.reconstruct(x)) - x).square().mean())
+            when: float(objective.error(model.reconstruct(x), x).mean())
             for when, model in pair.items()
         },
     }

@@ -31,7 +31,8 @@ class Anomaly(Unlabelled):
     and pretraining sees no others either. ``contamination`` is the share of others that is mixed in
     unseen (``as_is``: as many as there are). A source that lacks one of the classes is used whole.
 
-    A network's score is the ``reconstruction``'s mean squared error per element, or the ``bound``,
+    A network's score is the ``reconstruction``'s mean squared error per element (of tokens the
+    share that is wrong), or the ``bound``,
     minus the importance-weighted bound on the log-likelihood by ``samples`` draws, in nats; a head
     in closed form has its own. Higher is stranger.
     """
@@ -102,8 +103,7 @@ class Anomaly(Unlabelled):
         if self.score == "bound":
             found = negative_log_likelihood(autoencoder, objective, x, self.samples)
         else:
-            mean = objective.mean(autoencoder.reconstruct(x))
-            found = (mean - x).square().flatten(1).mean(1)
+            found = objective.error(autoencoder.reconstruct(x), x)
         return Prediction(numpy(found), None)
 
     def columns(self, prediction: Prediction, classes: Sequence[str]) -> dict[str, np.ndarray]:

@@ -17,14 +17,16 @@ from aetl.head.chosen import Chosen
 from aetl.head.logistic import Logistic
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
+from aetl.types import EVERY, ExampleKind, Prediction
 from aetl.types import Kind as Kind
-from aetl.types import Prediction
 
 
 class Task(ABC):
     """The question that is asked of the target data."""
 
     kind: ClassVar[Kind]
+    takes: ClassVar[frozenset[ExampleKind]] = EVERY
+    """What examples it can be asked of; others are refused before any work."""
     supervised: ClassVar[bool] = True
     """Whether an arm learns from labels. Where not, the budget counts examples of any kind, and no
     arm is given a label: the test set alone has them, for the score."""

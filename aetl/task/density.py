@@ -20,7 +20,7 @@ from aetl.ranges import Draws
 from aetl.rng import uniform_by_key
 from aetl.task.base import Kind, numpy
 from aetl.task.unlabelled import Unlabelled, unknown
-from aetl.types import DoesNotFit, Prediction
+from aetl.types import NUMBERS, DoesNotFit, ExampleKind, Prediction
 
 
 class Density(Unlabelled):
@@ -34,6 +34,7 @@ class Density(Unlabelled):
 
     kind: ClassVar[Kind] = "density"
     decodes: ClassVar[bool] = True
+    takes: ClassVar[frozenset[ExampleKind]] = NUMBERS
     generates: ClassVar[bool] = True
     candidates_on: ClassVar[int] = 100
 

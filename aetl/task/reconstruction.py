@@ -18,7 +18,7 @@ from aetl.ranges import Probability
 from aetl.rng import uniform_by_key
 from aetl.task.base import Kind, numpy
 from aetl.task.unlabelled import Unlabelled, unknown
-from aetl.types import PICTURES, PLAIN, Entries, Prediction
+from aetl.types import NUMBERS, PICTURES, PLAIN, Entries, ExampleKind, Prediction
 
 SHOWN = 8
 WINDOW, SIGMA = 11, 1.5
@@ -39,6 +39,7 @@ class Reconstruction(Unlabelled):
 
     kind: ClassVar[Kind] = "reconstruction"
     decodes: ClassVar[bool] = True
+    takes: ClassVar[frozenset[ExampleKind]] = NUMBERS
 
     def __init__(self, *, hidden: Probability) -> None:
         self.hidden = hidden

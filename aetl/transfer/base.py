@@ -43,7 +43,7 @@ from aetl.rng import Rng
 from aetl.task.base import Kind, Task
 from aetl.transfer.codec import Codec
 from aetl.transfer.network import Network
-from aetl.types import NUMBERS, SUPERVISED, ExampleKind
+from aetl.types import EVERY, SUPERVISED, ExampleKind
 
 State = Mapping[str, np.ndarray]
 """Arrays by name, to which anything that was fitted can be reduced."""
@@ -182,7 +182,7 @@ class Added(NamedTuple):
 class TransferStrategy(ABC):  # noqa: B024  (every question has a neutral answer)
     """One answer to the questions above. Streams are ``labelled``, ``source`` and ``target``."""
 
-    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
+    kinds: ClassVar[frozenset[ExampleKind]] = EVERY
     """What examples it takes; others are refused before any work."""
     uses: ClassVar[frozenset[Part]] = frozenset({"target_labels"})
     initial: ClassVar[Literal["pretrained", "random"]] = "pretrained"

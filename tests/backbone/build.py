@@ -9,6 +9,9 @@ from omegaconf import OmegaConf
 
 from aetl.backbone.base import Backbone
 from aetl.config import conf_dir
+from aetl.types import Entries, told
+
+TOKENS = 7
 
 NARROW: dict[str, dict[str, Any]] = {
     "mlp": {"hidden": [6, 5]},
@@ -23,5 +26,6 @@ NARROW: dict[str, dict[str, Any]] = {
 def backbone(name: str, /, **options: Any) -> Backbone:
     """The backbone of ``conf/backbone/{name}.yaml`` with these options."""
     node = OmegaConf.load(conf_dir() / "backbone" / f"{name}.yaml")
-    built: Backbone = instantiate(OmegaConf.merge(node, NARROW.get(name, {}), options))
+    made = instantiate(OmegaConf.merge(node, NARROW.get(name, {}), options))
+    built: Backbone = told(made, Entries(tokens=TOKENS))
     return built

@@ -10,17 +10,22 @@ from torch import nn
 
 from aetl.backbone.base import WEIGHTED
 from aetl.config import conf_dir
-from tests.backbone.build import backbone
+from tests.backbone.build import TOKENS, backbone
 
 BACKBONES = sorted(path.stem for path in (conf_dir() / "backbone").glob("*.yaml"))
+SHAPES: dict[str, tuple[int, ...]] = {
+    "conv1d": (2, 12), "token_conv": (12,), "token_transformer": (12,)
+}  # fmt: skip
+"""Of those that take no images."""
 
 
 def built(name: str, side: str) -> dict[str, nn.Sequential]:
     torch.manual_seed(0)
-    shape = (2, 12) if name == "conv1d" else (2, 8, 8)
+    shape = SHAPES.get(name, (2, 8, 8))
+    given_back = (TOKENS * shape[0],) if len(shape) == 1 else shape
     made = backbone(name, spectral_norm=side)
     encoder, hidden = made.encoder(shape)
-    return {"encoder": encoder, "decoder": made.decoder(shape, hidden)}
+    return {"encoder": encoder, "decoder": made.decoder(given_back, hidden)}
 
 
 @pytest.mark.parametrize("side", ["none", "encoder", "decoder", "both"])
@@ -46,7 +51,8 @@ def test_largest_singular_value_becomes_one() -> None:
 @pytest.mark.parametrize("name", BACKBONES)
 def test_normalised_networks_copy_save_load_and_have_gradients(name: str) -> None:
     encoder = built(name, "both")["encoder"]
-    x = torch.rand(4, *((2, 12) if name == "conv1d" else (2, 8, 8)))
+    x = torch.rand(4, *SHAPES.get(name, (2, 8, 8)))
+    x = (TOKENS * x).floor() if x.dim() == 2 else x
     twin = copy.deepcopy(encoder)
     with torch.no_grad():
         for parameter in twin.parameters():

@@ -34,7 +34,10 @@ def corruption_of(file: object) -> Corruption:
 
 def taken(corruption: Corruption, n: int) -> torch.Tensor:
     """Examples of a kind that it takes."""
-    return images(n) if "image" in corruption.kinds else images(n).flatten(1)
+    if "image" in corruption.kinds:
+        return images(n)
+    x = images(n).flatten(1)
+    return (10 * x).round() if "tokens" in corruption.kinds else x
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)

@@ -109,6 +109,59 @@ def test_texts_have_the_words_of_the_run(tmp_path: Path) -> None:
     assert len(model.predict(tmp_path / "new.txt", progress=False)) == 1
 
 
+def reviews(folder: Path) -> Path:
+    """Texts of two classes that differ in some words."""
+    rng = np.random.default_rng(0)
+    for name, words in (("good", ["fine", "great", "nice"]), ("bad", ["dull", "poor", "weak"])):
+        (folder / name).mkdir(parents=True)
+        for k in range(60):
+            said = [*rng.choice(words, 3), *rng.choice(["book", "film", "a", "the"], 1 + k % 4)]
+            (folder / name / f"{k}.txt").write_text(" ".join(rng.permutation(said)))
+    return folder
+
+
+TOKENS = ["loss=token_nll", "representation.pool=false"]
+
+
+@pytest.mark.parametrize("backbone", ["token_conv", "token_transformer"])
+def test_tokens_are_read_as_the_run_s(tmp_path: Path, backbone: str) -> None:
+    own = both("text_folder", path=str(reviews(tmp_path / "own")), words="tokens", length="8")
+    small = [f"backbone={backbone}", "backbone.dim=8", "finetune.max_steps=150"]
+    model = Model.load(done(tmp_path, *own, *WHOLE, *TOKENS, *small))
+    kept = saved(model.folder)
+    for k, path in enumerate(kept["path"]):
+        place = tmp_path / "new" / f"{k:03}.txt"
+        place.parent.mkdir(exist_ok=True)
+        place.write_text((tmp_path / "own" / path).read_text())
+    found = model.predict(tmp_path / "new", progress=False)
+    np.testing.assert_allclose(found.probability, kept["probability"], atol=1e-6)
+    assert (kept["prediction"] == kept["y"]).mean() > 0.9
+    assert model.record["data"]["source"]["kind"] == "tokens"
+    assert 0 <= model.record["reconstruction"]["source"] <= 1
+
+
+@pytest.mark.parametrize(
+    "override, said",
+    [
+        ("loss=mse", r"SquaredError\) takes field or image or series or vector data, .* tokens"),
+        ("backbone=mlp", r"MLP\) takes .*this data is tokens"),
+        ("corruption=masking", r"Masking\) takes .*this data is tokens"),
+        ("autoencoder=pca", r"PCA\) takes .*this data is tokens"),
+        ("transfer=control/raw_features", r"RawFeatures\) takes .*this data is tokens"),
+        ("target.shift.rotation=20.0", "shifts are for images, and these are tokens"),
+        ("source.scale=standard", "is for numbers, and these are tokens"),
+        ("target.words=counts", "the source's texts were read with words=tokens"),
+        ("target.ngrams=2", "tokens are single words"),
+        ("task=reconstruction", "task=reconstruction: takes .* tokens"),
+    ],
+)
+def test_what_does_not_take_tokens_says_so(tmp_path: Path, override: str, said: str) -> None:
+    own = both("text_folder", path=str(reviews(tmp_path / "own")), words="tokens", length="8")
+    with pytest.raises(UserError, match=said) as caught:
+        done(tmp_path, *own, *WHOLE, *TOKENS, "backbone=token_conv", override)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_mixed_loss_and_swapped_cells_answer_again_as_the_run_did(
     table: Any, tmp_path: Path
 ) -> None:

@@ -12,12 +12,13 @@ from aetl.head.chosen import Chosen
 from aetl.task.base import Kind, Task
 from aetl.transfer.base import TransferStrategy
 from aetl.transfer.network import Network
-from aetl.types import FROZEN, SUPERVISED
+from aetl.types import FROZEN, NUMBERS, SUPERVISED, ExampleKind
 
 
 class RawFeatures(TransferStrategy):
     """``head`` on the flattened input. Often the control to beat."""
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
     tasks: ClassVar[frozenset[Kind]] = SUPERVISED | FROZEN | {"reconstruction"}
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 

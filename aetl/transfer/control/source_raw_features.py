@@ -12,11 +12,13 @@ from aetl.head.chosen import Chosen
 from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy
 from aetl.transfer.network import Network
+from aetl.types import NUMBERS, ExampleKind
 
 
 class SourceRawFeatures(TransferStrategy):
     """``head`` on the flattened input of labelled sources: the twin of ``feature/msda``."""
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels"})
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 

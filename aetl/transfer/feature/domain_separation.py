@@ -19,7 +19,7 @@ from aetl.task.base import Task
 from aetl.transfer.base import Part, Step, TransferStrategy, View
 from aetl.transfer.feature.dann import discriminator, domain_loss, reversal, reverse
 from aetl.transfer.network import Network
-from aetl.types import DoesNotFit
+from aetl.types import NUMBERS, DoesNotFit, ExampleKind
 
 
 class DomainSeparation(TransferStrategy):
@@ -32,6 +32,7 @@ class DomainSeparation(TransferStrategy):
     (``loss=mse``), not by a likelihood of logits. The similarity is that of ``feature/dann``.
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
 
     def __init__(

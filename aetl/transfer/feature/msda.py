@@ -20,6 +20,7 @@ from aetl.ranges import Depth, Positive, Probability
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import Alignment, Part, State, TransferStrategy, View
 from aetl.transfer.network import Network
+from aetl.types import NUMBERS, ExampleKind
 
 
 class Msda(TransferStrategy):
@@ -30,6 +31,7 @@ class Msda(TransferStrategy):
     that an input is masked (of both domains alike), ``ridge`` that of ``autoencoder=msda``.
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels", "target_inputs"})
     initial: ClassVar[Literal["pretrained", "random"]] = "random"
 

@@ -16,6 +16,7 @@ from aetl.head.chosen import Chosen
 from aetl.task.base import Task
 from aetl.transfer.base import Part, TransferStrategy
 from aetl.transfer.network import Network
+from aetl.types import NUMBERS, ExampleKind
 
 
 class Sda(TransferStrategy):
@@ -25,6 +26,7 @@ class Sda(TransferStrategy):
     ``autoencoder=denoising pretrain.domains=both`` is that one, trained end to end.
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
     uses: ClassVar[frozenset[Part]] = frozenset({"source_labels"})
 
     def __init__(self, *, head: Head) -> None:

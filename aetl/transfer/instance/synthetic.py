@@ -16,6 +16,7 @@ from aetl.rng import Rng
 from aetl.task.base import Kind
 from aetl.transfer.base import Added, TransferStrategy, View
 from aetl.transfer.codec import Codec
+from aetl.types import NUMBERS, ExampleKind
 
 
 class Synthetic(TransferStrategy):
@@ -24,6 +25,7 @@ class Synthetic(TransferStrategy):
     Each counts ``weight`` times a real example. Images are rounded to 256 levels.
     """
 
+    kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS
     uses_codec: ClassVar[bool] = True
     tasks: ClassVar[frozenset[Kind]] = frozenset({"classification"})
 

@@ -25,6 +25,7 @@ from aetl.stage.pretrain import pretrain, pretraining_digest
 from aetl.stage.transfer import transfer
 from aetl.tracking.base import TABLED, About
 from aetl.tracking.record import Job, Record
+from aetl.tracking.sweep import sweep_of
 from aetl.tracking.track import Track
 
 log = logging.getLogger(__name__)
@@ -106,14 +107,22 @@ def _trackers(cfg: Any, record: Record) -> list[Any]:
 def _about(job: Job, record: Record, plain: dict[str, Any], group: str) -> About:
     names = record.values
     better = {name: metric.higher_is_better for name, metric in metrics_of(job.cfg).items()}
+    sweep, experiment = sweep_of(job.folder), job.choices.get("experiment")
+    own = (
+        f"{names['source']} → {names['target']} {names['autoencoder']} {names['transfer']} "
+        f"{names['budget']} s{names['seed']}"
+    )
+    of = {"sweep": sweep and sweep.sweep, "experiment": experiment, "pretraining": group}
+    tags = (names["source"], names["target"], of["sweep"], experiment, *plain["tags"])
     return About(
-        name=f"{names['autoencoder']} {names['transfer']} {names['budget']} s{names['seed']}",
-        group=group,
+        name=(sweep and sweep.job) or own,
+        group=of["sweep"] or experiment or group,
         job_type=names["transfer"],
-        tags=(names["source"], names["target"], *plain["tags"]),
+        tags=tuple(dict.fromkeys(str(tag) for tag in tags if tag)),
         config=masked(plain),
         record={name: names[name] for name in TABLED}
-        | {"metric": next(iter(better)), "higher_is_better": better},
+        | {"metric": next(iter(better)), "higher_is_better": better}
+        | of,
         folder=job.folder,
         output_dir=Path(job.cfg.output_dir),
     )

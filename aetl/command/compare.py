@@ -10,6 +10,7 @@ from typing import get_args
 from aetl.arguments import Parser
 from aetl.comparison.remote import local
 from aetl.comparison.rows import Family
+from aetl.comparison.run import find_runs
 from aetl.report.formats import compare
 
 FORMATS = {
@@ -58,6 +59,11 @@ def main(arguments: list[str]) -> int:
         action="store_true",
         help="also gains over runs between which the code changed",
     )
+    parser.add_argument(
+        "--wandb",
+        action="store_true",
+        help="also save a workspace of the runs' W&B project, by arm, budget and seed",
+    )
     parser.add_argument("--output", "-o", type=Path, help="write to this file")
     formats = parser.add_mutually_exclusive_group()
     for name, what in FORMATS.items():
@@ -66,8 +72,11 @@ def main(arguments: list[str]) -> int:
         )
     options = parser.parse_args(arguments)
     by = [key.strip() for key in (options.by or "").split(",") if key.strip()]
+    paths = [local(path) for path in options.paths]
+    if options.wandb:
+        print(_workspace(options.paths, paths, options.metric))
     return compare(
-        [local(path) for path in options.paths],
+        paths,
         format=options.format,
         metric=options.metric,
         output=options.output,
@@ -77,6 +86,14 @@ def main(arguments: list[str]) -> int:
         family=options.family,
         mixed_sources=options.mixed_sources,
     )
+
+
+def _workspace(given: list[Path], paths: list[Path], metric: str | None) -> str:
+    from aetl.tracking.workspace import project_of, save_workspace
+
+    runs = find_runs(paths).done
+    entity, project = project_of(given, [run.folder for run in runs])
+    return save_workspace(entity, project, metric or runs[0].metric)
 
 
 def _rope(text: str) -> float:

@@ -139,13 +139,25 @@ def verdict_lines(table: Sequence[Row]) -> list[dict[str, Any]]:
              for panel_row in panel.rows}  # fmt: skip
     pairs = len({(row.source, row.target, row.metric) for row in table}) > 1
     lines = []
-    for row in (row for row in table if not row.is_baseline):
+    for detail in (detail for detail in details_of(table) if not detail.row.is_baseline):
+        row = detail.row
         where = f"{row.source} → {row.target}, {row.metric}, " if pairs else ""
         name = f"{where}{names[row]}, {budget_text(row.budget)}"
+        behind = detail.values()
+        scores = {f"score_{key}": value for key, value in behind.pop("transferability").items()}
         lines.append(
-            {"name": name, "outcome": row.outcome} | row.values(CSV_KEYS) | {"verdict": said(row)}
-        )
-    return lines
+            {"name": name, "outcome": row.outcome} | row.values(CSV_KEYS) | _ingredients(row)
+            | behind | scores | {"verdict": said(row)}
+        )  # fmt: skip
+    keys = dict.fromkeys(key for line in lines for key in line)  # scores differ between arms
+    return [{key: line.get(key) for key in keys} for line in lines]
+
+
+def _ingredients(row: Row) -> dict[str, float | None]:
+    """What a gain's interval is made of: numbers and components of variance."""
+    crossed = row.gain.crossed if row.gain else None
+    parts = ("seeds", "units", "of_seeds", "of_units", "of_rest")
+    return {f"gain_{part}": getattr(crossed, part, None) for part in parts}
 
 
 def _render(table: Sequence[Row], format: Format, details: bool) -> str:

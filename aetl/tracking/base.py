@@ -30,7 +30,8 @@ class About:
     tags: tuple[str, ...]
     config: Mapping[str, Any]
     record: Mapping[str, Any]
-    """``TABLED`` with ``metric`` and ``higher_is_better``."""
+    """``TABLED`` with ``metric`` and ``higher_is_better``, and the run's ``sweep``, ``experiment``
+    and ``pretraining`` (the digest that runs with one encoder share)."""
     folder: Path
     output_dir: Path
 

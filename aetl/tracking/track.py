@@ -18,6 +18,17 @@ from aetl.types import UserError
 log = logging.getLogger(__name__)
 
 
+def _flat(name: str, node: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of nested dictionaries, by their path."""
+    found: dict[str, float] = {}
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            found |= _flat(f"{name}/{key}", value)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found[f"{name}/{key}"] = float(value)
+    return found
+
+
 class Track:
     """Passes rows on to the trackers; a tracker that fails is dropped with a warning.
 
@@ -81,6 +92,9 @@ class Track:
         errors = record.get("reconstruction", {})
         named |= {f"evaluate/reconstruction/{k}": v for k, v in errors.items()}
         named |= {f"seconds/{k}": v for k, v in record["seconds"].items()}
+        named |= {f"evaluate/oracle/{k}": v for k, v in (record.get("oracle") or {}).items()}
+        named |= _flat("retention", record.get("retention") or {})
+        named |= _flat("transferability", record.get("transferability") or {})
         self._results = Results(named, draw, test)
 
     def figures(self) -> Mapping[str, Path]:

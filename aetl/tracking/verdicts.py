@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 PATIENCE = 60.0
 """Seconds for the server; what it does not get stays in the files."""
 _COUNTED = "verdicts"
+_SUMMARISED = ("gain_", "oracle", "source_", "score_", "scratch_labels", "p_value")
+"""Numbers of each row that the summary holds beside its verdict; the table holds all."""
 
 
 def log_verdicts(
@@ -61,6 +63,7 @@ def _log(
         dir=Path(noted["files"]).parents[1],
         name=f"verdicts {sweep.name}",
         job_type=_COUNTED,
+        group=sweep.name,
         config={VERDICTS: sweep.name},
         reinit="create_new",
         settings=wandb.Settings(
@@ -76,6 +79,12 @@ def _log(
     run.summary.update(
         {f"{_COUNTED}/{outcome}": count for outcome, count in counts.items()}
         | {f"verdict/{line['name']}": line["verdict"] for line in lines}
+        | {
+            f"{key}/{line['name']}": value
+            for line in lines
+            for key, value in line.items()
+            if key.startswith(_SUMMARISED) and isinstance(value, int | float)
+        }
     )
     columns: list[str | int] = list(lines[0])
     table = wandb.Table(columns=columns, data=[[line[key] for key in lines[0]] for line in lines])

@@ -29,6 +29,8 @@ EXIT_CODES: dict[Status, int] = {
     "interrupted": 255,
 }
 """The client itself ends a run with 255 at Ctrl-C."""
+_NAME, _TAG = 128, 64
+"""What the service takes at most."""
 ARTIFACTS = {"pretrain": "autoencoder.pt", "transfer": "network.safetensors"}
 """The file of each stage that becomes an artifact. (A twin is there to be compared with.)"""
 
@@ -106,10 +108,10 @@ class Wandb(Tracker):
             resume="allow" if mode == "online" and (known or of_agent) else None,
             mode=mode,  # type: ignore[arg-type]
             dir=about.output_dir,
-            name=about.name,
-            group=about.group,
+            name=about.name[:_NAME],
+            group=about.group[:_NAME],
             job_type=about.job_type,
-            tags=list(about.tags),
+            tags=list(dict.fromkeys(tag[:_TAG] for tag in about.tags)),
             config=beside_the_sweeps({**about.config, "aetl": dict(about.record)}),
             reinit="create_new",
             settings=wandb.Settings(

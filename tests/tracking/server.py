@@ -101,6 +101,7 @@ class Server:
         self.sweeps: dict[str, Sweep] = {}
         self.artifacts: dict[str, Artifact] = {}
         self.uploads: dict[str, bytes] = {}
+        self.views: list[dict[str, Any]] = []  # saved workspaces
         self.received: list[str] = []  # their names, each time that one came
         self.calls: list[str] = []
         self.unknown: list[str] = []
@@ -206,6 +207,11 @@ class Server:
         return {"project": project | {"runs": connection}}
 
     # Artifacts.
+
+    def _on_UpsertView2(self, given: dict[str, Any]) -> dict[str, Any]:
+        self.views.append(given)
+        view = {key: given.get(key) for key in ("type", "name", "displayName", "spec")}
+        return {"upsertView": {"view": view | {"id": f"view/{len(self.views)}"}, "inserted": True}}
 
     def _on_ArtifactType(self, given: dict[str, Any]) -> dict[str, Any]:
         name = given["name"].partition(":")[0]

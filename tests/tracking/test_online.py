@@ -48,13 +48,20 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_what_a_run_is_and_comes_to_arrives(world: World) -> None:
     for seen, record in zip(world.runs(), world.records, strict=True):
         assert seen.state == "finished"
-        assert seen.fields["groupName"] == record["parents"]["pretrain"]
+        assert seen.fields["groupName"] == seen.config["aetl"]["sweep"] == "sweep"
+        assert seen.config["aetl"]["pretraining"] == record["parents"]["pretrain"]
         assert seen.fields["jobType"] == "parameter/finetune"
-        assert {record["source"], record["target"], "mine"} == set(seen.fields["tags"])
+        tags = {record["source"], record["target"], "mine", "sweep"}
+        assert {tag[:64] for tag in tags} == set(seen.fields["tags"])
         for kind, part in (("scores", "test"), ("twin", "twin"), ("gain", "gain")):
             for name, value in record[kind].items():
                 assert seen.summary[f"evaluate/{part}/{name}"] == value
         assert seen.summary["evaluate/reconstruction/source"] == record["reconstruction"]["source"]
+        for name, value in record["transferability"].items():
+            if isinstance(value, float):
+                assert seen.summary[f"transferability/{name}"] == value
+        assert seen.summary["retention/reconstruction/before"] > 0.0
+    assert [seen.fields["displayName"] for seen in world.runs()] == ["lr=0.001", "lr=0.003"]
     assert [seen.config["finetune"]["lr"] for seen in world.runs()] == [1e-3, 3e-3]
     assert [seen.config["aetl"]["settings"] for seen in world.runs()] == [
         record["settings"] for record in world.records
@@ -142,3 +149,33 @@ def test_a_project_that_is_none_is_said_in_a_line(world: World, path: str, line:
     assert done.returncode == 2
     assert line in done.stderr.strip().splitlines()[-1]
     assert "Traceback" not in done.stderr
+
+
+def test_compare_saves_a_workspace_by_arm_budget_and_seed(world: World) -> None:
+    done = run(world.server, world.folder, "aetl", "compare", "outputs/sweep", "--wandb")
+    assert done.returncode == 0, done.stderr
+    assert "/lab/aetl?nw=" in done.stdout
+    (view,) = world.server.views
+    assert view["displayName"] == "aetl: accuracy"
+    sections = json.loads(view["spec"])["section"]["panelBankConfig"]["sections"]
+    shown = {one["name"]: [panel["config"] for panel in one["panels"]] for one in sections}
+    for title, key in (("arm", "transfer"), ("budget", "budget"), ("seed", "seed")):
+        score, gain, curve = shown[f"By {title}"]
+        assert score["metrics"] == ["evaluate/test/accuracy"]
+        assert gain["metrics"] == ["evaluate/gain/accuracy"]
+        assert {part["groupBy"] for part in (score, gain, curve)} == {f"aetl.value.{key}"}
+    for seen in world.runs():  # what the panels ask for is there
+        keys = {name for line in seen.history for name in line} | seen.summary.keys()
+        asked = {name for panels in shown.values() for one in panels for name in one["metrics"]}
+        assert asked - keys <= {"pretrain/validation/loss"}
+        assert {"transfer", "budget", "seed"} <= seen.config["aetl"].keys()
+
+
+def test_the_verdicts_hold_gains_and_what_their_intervals_are_made_of(world: World) -> None:
+    (verdicts,) = (run for run in world.server.runs.values() if "verdicts_of" in run.config)
+    rows = [key.partition("/")[2] for key in verdicts.summary if key.startswith("verdict/")]
+    assert len(rows) == 2
+    for row in rows:
+        assert f"gain_mean/{row}" in verdicts.summary
+        assert f"oracle/{row}" in verdicts.summary
+        assert f"score_logme/{row}" in verdicts.summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -39,15 +40,19 @@ def save_workspace(entity: str, project: str, metric: str) -> str:
 
     Raises ConfigError without the extra ``aetl[workspace]``, and where the server refuses it.
     """
-    try:
-        import wandb_workspaces.workspaces as views
+    try:  # types of theirs do not reach what they export
+        panels: Any = importlib.import_module("wandb_workspaces.reports.v2")
+        views: Any = importlib.import_module("wandb_workspaces.workspaces")
     except ImportError:
         raise ConfigError("--wandb: pip install 'aetl[workspace]'") from None
     import wandb
 
-    made = views.Workspace(
-        entity=entity, project=project, name=f"{NAME}: {metric}", sections=_sections(metric)
-    )
+    sections = [
+        views.Section(name=name, panels=found, is_open=True)
+        for name, found in _panels(panels, metric).items()
+    ]
+    name = f"{NAME}: {metric}"
+    made = views.Workspace(entity=entity, project=project, name=name, sections=sections)
     try:
         return str(made.save().url)
     except (wandb.Error, ValueError, OSError) as error:
@@ -55,11 +60,8 @@ def save_workspace(entity: str, project: str, metric: str) -> str:
         raise ConfigError(f"--wandb: {entity}/{project}: {line}") from None
 
 
-def _sections(metric: str) -> list[Any]:
-    import wandb_workspaces.reports.v2 as panels
-    import wandb_workspaces.workspaces as views
-
-    found = []
+def _panels(panels: Any, metric: str) -> dict[str, list[Any]]:
+    found = {}
     for title, key in BY.items():
         group = panels.Config(f"aetl.{key}")
         bars = [
@@ -80,7 +82,7 @@ def _sections(metric: str) -> list[Any]:
             groupby_aggfunc="mean",
             groupby_rangefunc="stderr",
         )
-        found.append(views.Section(name=f"By {title}", panels=[*bars, curve], is_open=True))
+        found[f"By {title}"] = [*bars, curve]
     pretraining = panels.LinePlot(
         title="pretraining",
         x="pretrain/step",
@@ -92,4 +94,4 @@ def _sections(metric: str) -> list[Any]:
         groupby=panels.Config("aetl.transfer"),
         groupby_aggfunc="mean",
     )
-    return [*found, views.Section(name="Source", panels=[pretraining, kept], is_open=True)]
+    return found | {"Source": [pretraining, kept]}

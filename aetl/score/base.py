@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
 Kind = Literal["classification", "regression"]
 
@@ -16,13 +16,17 @@ Kind = Literal["classification", "regression"]
 class Evidence:
     """Features of the labelled target examples with their targets (classes or real values).
 
-    ``source`` and ``target`` are features of unlabelled inputs of both domains.
+    ``source`` and ``target`` are features of unlabelled inputs of both domains. ``made`` are
+    features of training inputs whose ``factors`` are known, where a generator knows them.
     """
 
     features: Float[np.ndarray, "N F"]
     y: Shaped[np.ndarray, " N"]
     source: Float[np.ndarray, "M F"]
     target: Float[np.ndarray, "L F"]
+    made: Float[np.ndarray, "P F"] | None = None
+    factors: Int[np.ndarray, "P K"] | None = None
+    factor_names: tuple[str, ...] = ()
 
 
 class Score(ABC):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,8 @@ from omegaconf import DictConfig
 from aetl.autoencoder.base import Autoencoder
 from aetl.data.base import Examples
 from aetl.score.base import Evidence, Score
+from aetl.score.factors import FactorScore
+from aetl.stage.arm import mapped
 from aetl.stage.domains import Domains
 from aetl.task.base import Task, numpy
 from aetl.transfer.network import Representation
@@ -20,6 +24,8 @@ from aetl.types import UserError
 
 LABELLED = 500
 """At most so many labelled examples count, the first of the budget's stratified order."""
+MADE = 2000
+"""At most so many examples whose factors are known."""
 UNLABELLED = 500
 """At most so many inputs of each domain."""
 
@@ -65,14 +71,30 @@ def layer_scores(
         _some(source.pool, source.split.train),
         _some(target.pool, target.split.train),
     ]
+    made = _made(domains) if any(isinstance(s, FactorScore) for s in scores.values()) else None
     found = {}
     for layer in layers:
         representation = Representation(layer=layer, pool=pool)
-        features, *unlabelled = (numpy(representation(autoencoder, x)) for x in parts)
-        evidence = Evidence(features, y, *unlabelled)
+        own, source_x, target_x = (numpy(representation(autoencoder, x)) for x in parts)
+        evidence = Evidence(own, y, source_x, target_x)
+        if made is not None:
+            evidence = replace(
+                evidence, factors=made.factors, factor_names=tuple(made.reading["factors"]),
+                made=numpy(mapped(autoencoder, partial(representation, autoencoder), made)),
+            )  # fmt: skip
         values = {name: score(evidence) for name, score in scores.items()}
         found[layer] = {name: value for name, value in values.items() if np.isfinite(value)}
     return found
+
+
+def _made(domains: Domains) -> Examples | None:
+    """Training examples of the target, else of the source, whose factors are known."""
+    for domain in (domains.target, domains.source):
+        if domain.pool.factors is not None:
+            rows = domain.split.train
+            places = np.linspace(0, len(rows) - 1, min(MADE, len(rows))).round().astype(int)
+            return domain.pool.subset(rows[places])
+    return None
 
 
 def _some(examples: Examples, index: np.ndarray) -> torch.Tensor:

@@ -28,7 +28,9 @@ def evidence(kind: str, features: int, seed: int = 0) -> Evidence:
     y = np.arange(40) % 4
     x[:, 0] += y
     source, target = rng.normal(size=(2, 30, features))
-    return Evidence(x, y if kind == "classification" else x.sum(1), source, target)
+    factors = np.stack([y, np.arange(40) // 20], 1)
+    targets = y if kind == "classification" else x.sum(1)
+    return Evidence(x, targets, source, target, x, factors, ("shape", "size"))
 
 
 @pytest.mark.parametrize("name", [path.stem for path in FILES])
@@ -51,7 +53,8 @@ def test_features_without_any_variance_do_not_crash(name: str) -> None:
         given = evidence(kind, 3)
         same = (np.ones_like(x) for x in (given.features, given.source, given.target))
         features, source, target = same
-        score(Evidence(features, given.y, source, target))
+        more = (np.ones_like(features), given.factors, given.factor_names)
+        score(Evidence(features, given.y, source, target, *more))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)

@@ -22,6 +22,9 @@ OVERSHOOT = 1e-3
 # Of 255: integer images that hold no more are dark, or were meant in another range.
 DARK = 64
 # Vectors that reach further train badly as they are.
+Fit = Literal["pad", "crop", "stretch"]
+UNLIKE = 100.0
+"""How many times the range of one column may be that of another without a word."""
 LARGE = 100.0
 # Signals of a few channels are long; images are not.
 LONG = 8
@@ -32,7 +35,8 @@ class Format:
     """How the arrays of one set are read; what ``auto`` meant is settled.
 
     ``top`` is the value of white in images of integers (0 is black), ``float_top`` in those of
-    floats and booleans, ``bits`` the depth of image files of more than 8.
+    floats and booleans, ``bits`` the depth of image files of more than 8, ``fit`` how those of
+    other proportions take the size.
     """
 
     kind: Literal["image", "field", "series", "vector"]
@@ -40,6 +44,7 @@ class Format:
     top: float = 255.0
     float_top: float = 1.0
     bits: int = 16
+    fit: Fit = "stretch"
 
     def read(self, where: str, x: Array) -> Tensor:
         """uint8 [N, C, H, W], float32 [N, C, H, W], [N, C, L] or [N, D]."""
@@ -186,10 +191,31 @@ def told_of_values(x: Tensor, *, scaled: bool) -> list[str]:
                 f"{constant} of {len(x)} images are of one single value: there is nothing on it"
             ]
         return []
+    if scaled:
+        return []
     reach = float(x.abs().max())
-    if reach > LARGE and not scaled:
+    if reach > LARGE:
         return [f"x reaches {reach:.3g}: scale=standard brings all columns to one scale"]
+    if x.dim() == 2 and not x.is_sparse and (times := _unlike(x)) > UNLIKE:
+        return [
+            f"the columns of x differ {times:,.0f}-fold in their ranges, so that the widest alone "
+            "count: scale=standard brings all to one scale"
+        ]
     return []
+
+
+def _unlike(x: Tensor) -> float:
+    """How many times the range of a wide column is that of a narrow one; few that are beyond all
+    others (a pixel at the rim) do not count, nor do columns that are constant."""
+    parts = [(part.amin(0), part.amax(0)) for part in blocks(x)]
+    low, high = (torch.stack(ends) for ends in zip(*parts, strict=True))
+    ranges = high.amax(0) - low.amin(0)
+    ranges = ranges[ranges > 0].double()
+    if len(ranges) < 2:
+        return 1.0
+    ends = torch.tensor([0.05, 0.95], dtype=torch.double)
+    narrow, wide = torch.quantile(ranges, ends, interpolation="nearest")
+    return float(wide / narrow)
 
 
 def _refuse_other_than_numbers(where: str, x: Array) -> None:

@@ -14,7 +14,7 @@ import torch
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from aetl.data import mapped
-from aetl.data.arrays import OVERSHOOT, Format, told_of_values
+from aetl.data.arrays import OVERSHOOT, Fit, Format, told_of_values
 from aetl.data.base import Examples, identity_of
 from aetl.data.folder import Folder, Part, Wanted, threaded
 from aetl.ranges import Pixels
@@ -49,16 +49,18 @@ class Header:
 class ImageFolder(Folder):
     """Images in folders.
 
-    Images of another size are scaled to ``image_size`` x ``image_size`` (bilinear, antialiased; the
-    sides are not kept in proportion); ``image_size: null`` takes the size that most training images
-    have. ``channels: null`` is 1 where all training images are grey, else 3. Transparent parts
-    become white, the first frame of an animation counts, and the camera's orientation is applied.
-    Of deeper images the upper 8 of their ``bits`` are kept; ``bits: null`` takes the fewest that
-    hold every value of the set.
+    Images of another size are scaled to ``image_size`` x ``image_size`` (bilinear, antialiased);
+    ``image_size: null`` takes the size that most training images have. Where the sides are in other
+    proportions, ``fit`` pads what is missing with the image's own rim (the median of its outermost
+    pixels), crops what is too much on both sides, or stretches. ``channels: null`` is 1 where all
+    training images are grey, else 3. Transparent parts become white, the first frame of an
+    animation counts, and the camera's orientation is applied. Of deeper images the upper 8 of their
+    ``bits`` are kept; ``bits: null`` takes the fewest that hold every value of the set.
     """
 
     wanted = Wanted("images", frozenset(SUFFIXES))
     image_size: Pixels | None
+    fit: Fit
     channels: Literal[1, 3] | None
     bits: Literal[8, 10, 12, 14, 16] | None
 
@@ -69,13 +71,32 @@ class ImageFolder(Folder):
         size, channels = self._format(headers[0])
         bits, notes = _bits(self.bits, [h for part in headers for h in part])
         notes = [*read.notes, *notes, *_told_of_frames(headers)]
-        form = {"size": size, "channels": channels, "bits": bits}
+        notes += self._told_of_sizes(headers, size)
+        form = {"size": size, "channels": channels, "bits": bits, "fit": self.fit}
         sets = [_decoded(part, read.classes, root=self.root(), form=form) for part in parts]
         pool = sets[0].told(*notes, *told_of_values(sets[0].x, scaled=False))
         return pool, sets[1] if read.test is not None else None
 
     def format_keys(self) -> dict[str, Any]:
-        return {"image_size": self.image_size, "channels": self.channels, "bits": self.bits}
+        names = ("image_size", "fit", "channels", "bits")
+        return {name: getattr(self, name) for name in names}
+
+    def _told_of_sizes(
+        self, headers: Iterable[Sequence[Header]], size: tuple[int, int]
+    ) -> list[str]:
+        """A line where images of several proportions become one."""
+        every = [header for part in headers for header in part]
+        height, width = size
+        # Not told of a pixel, which rounding gives and takes.
+        other = [h for h in every if abs(h.width * height - h.height * width) > h.width + h.height]
+        if not other or len({(h.width, h.height) for h in every}) == 1:
+            return []
+        ways = {"pad": "padded with their rim", "crop": "cropped", "stretch": "stretched"}
+        others = " or ".join(f"fit={way}" for way in ways if way != self.fit)
+        return [
+            f"{len(other)} of {len(every)} images are in other proportions than {width}x{height}, "
+            f"and are {ways[self.fit]} ({others} changes that)"
+        ]
 
     def _format(self, headers: Sequence[Header]) -> tuple[tuple[int, int], int]:
         """((height, width), channels) of all images."""
@@ -181,14 +202,14 @@ def _decoded(part: Part, classes: tuple[str, ...], *, root: Path, form: dict[str
         for row, (pixels, hashed) in enumerate(done, start):
             x[row], identity[row] = pixels, hashed
     names = np.array([file.relative_to(root).as_posix() for file in part.files], np.str_)
-    read = Format("image", "first", bits=form["bits"])
+    read = Format("image", "first", bits=form["bits"], fit=form["fit"])
     return Examples(
         torch.from_numpy(x), part.y, classes, identity, group=part.group, files=names, form=read
     )
 
 
 def decode(
-    path: Path, size: tuple[int, int], channels: int, bits: int = 16
+    path: Path, size: tuple[int, int], channels: int, bits: int = 16, fit: Fit = "stretch"
 ) -> tuple[npt.NDArray[np.uint8], np.uint64]:
     """The pixels of a file, uint8 [C, H, W], and the identity of the picture."""
 
@@ -196,11 +217,29 @@ def decode(
         plain = _opaque(path, ImageOps.exif_transpose(image), image.format or "", bits)
         hashed = identity_of(torch.from_numpy(_array(plain)[None]))[0]
         plain = plain.convert("L" if channels == 1 else "RGB")
-        if plain.size != (size[1], size[0]):
-            plain = plain.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        return _array(plain), hashed
+        return _array(fitted(plain, (size[1], size[0]), fit)), hashed
 
     return _opened(path, look)
+
+
+def fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
+    """An image of mode L or RGB in this (width, height)."""
+    bilinear = Image.Resampling.BILINEAR
+    if image.size == size:
+        return image
+    if fit == "stretch":
+        return image.resize(size, bilinear)
+    if fit == "crop":
+        return ImageOps.fit(image, size, bilinear)
+    return ImageOps.pad(image, size, bilinear, color=_rim(image))
+
+
+def _rim(image: Image.Image) -> int | tuple[int, ...]:
+    """The median of the outermost pixels."""
+    pixels = _array(image)
+    sides = (pixels[:, 0], pixels[:, -1], pixels[:, :, 0], pixels[:, :, -1])
+    color = [int(value) for value in np.median(np.concatenate(sides, axis=1), axis=1)]
+    return color[0] if len(color) == 1 else tuple(color)
 
 
 def _array(image: Image.Image) -> npt.NDArray[np.uint8]:

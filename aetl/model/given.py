@@ -107,8 +107,9 @@ class ImageFiles(Given):
 
     def _read(self, file: Path) -> np.ndarray:
         height, width = self.size
-        bits = self.preprocessing.form.bits
-        return decode(file, size=(height, width), channels=self.channels, bits=bits)[0]
+        form = self.preprocessing.form
+        size = (height, width)
+        return decode(file, size=size, channels=self.channels, bits=form.bits, fit=form.fit)[0]
 
 
 def given(data: Any, preprocessing: Preprocessing, layout: Layout = "auto") -> Given:

@@ -56,6 +56,59 @@ def test_the_most_frequent_size_is_taken_and_the_others_are_scaled(build, tmp_pa
     np.testing.assert_array_equal(pool.x[1, 0], kept)
 
 
+def halves(path: Path, width: int, height: int) -> None:
+    """Left red, right blue."""
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, : width // 2, 0] = pixels[:, width // 2 :, 2] = 200
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.mark.parametrize("fit", ["pad", "crop", "stretch"])
+def test_images_of_other_proportions_are_padded_cropped_or_stretched(
+    build, tmp_path: Path, fit: str
+) -> None:
+    halves(tmp_path / "a" / "wide.png", 40, 20)
+    halves(tmp_path / "a" / "square.png", 30, 30)
+    pool, _ = build("image_folder", path=str(tmp_path), image_size=20, fit=fit).read()
+    square, wide = pool.x.numpy()  # in the order of their names
+    assert pool.shape == (3, 20, 20)
+    middle = wide[:, 10]
+    red, blue = (middle[0] > 100), (middle[2] > 100)
+    assert red[:9].all()
+    assert blue[11:].all()
+    # A padded image of two to one covers the middle half of the rows, in its own proportion.
+    rows = [y for y in range(20) if (wide[0, y, 2], wide[2, y, 17]) == (200, 200)]
+    rim = {tuple(wide[:, y, 5]) for y in (0, 19)}
+    if fit == "pad":
+        assert rows == list(range(5, 15))
+        assert len(rim) == 1  # of one colour, the median of the image's own rim
+    else:
+        assert rows == list(range(20))
+    (told,) = pool.notes
+    assert "1 of 2 images are in other proportions than 20x20" in told
+    assert {"pad": "padded", "crop": "cropped", "stretch": "stretched"}[fit] in told
+    assert (square[0, :, :9] > 100).all()
+
+
+def test_what_is_cropped_is_the_middle(build, tmp_path: Path) -> None:
+    pixels = np.zeros((10, 30), np.uint8)
+    pixels[:, 10:20] = 255
+    (tmp_path / "a").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "a" / "0.png")
+    save(tmp_path / "a" / "1.png", 10, 10)
+    pool, _ = build("image_folder", path=str(tmp_path), image_size=10, fit="crop").read()
+    assert (pool.x[0] == 255).all()
+
+
+def test_images_of_one_proportion_are_scaled_without_a_word(build, tmp_path: Path) -> None:
+    for i in range(1, 4):
+        save(tmp_path / "a" / f"{i}.png", 8 * i, 8 * i)
+    for fit in ("pad", "crop", "stretch"):
+        pool, _ = build("image_folder", path=str(tmp_path), image_size=8, fit=fit).read()
+        assert pool.notes == ()
+
+
 def test_an_image_size_makes_squares_and_keeps_the_identity(build, tmp_path: Path) -> None:
     for i in range(3):
         save(tmp_path / "a" / f"{i}.png", 20 + i, 30)

@@ -209,3 +209,31 @@ def test_large_arrays_are_mapped_and_the_same(build, tmp_path: Path, monkeypatch
         assert one.fingerprint() == other.fingerprint()
         assert (one.identity == other.identity).all()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.npz"]
+
+
+def test_vectors_whose_columns_differ_by_orders_of_magnitude_are_told(
+    build, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(50, 5)).astype(np.float32)
+    x[:, 4] = 3.0  # constant: no range of its own
+
+    def notes(x: np.ndarray, **more: object) -> str:
+        np.savez(tmp_path / "own.npz", x=x, y=np.arange(50) % 2)
+        return " | ".join(build("npz", path=str(tmp_path / "own.npz"), **more).read()[0].notes)
+
+    assert notes(x) == ""
+    x[:, 0] *= 0.001
+    assert "fold in their ranges" in notes(x)
+    assert "scale=standard" in notes(x)
+    assert notes(x, scale="standard") == ""
+    x[:, 1] *= 1000.0
+    assert "x reaches" in notes(x)  # said once
+    assert "ranges" not in notes(x)
+
+
+def test_a_few_rare_columns_among_many_are_no_matter_of_scale(build, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((50, 60)).astype(np.float32)
+    x[:, :2] *= 1e-4
+    np.savez(tmp_path / "own.npz", x=x, y=np.arange(50) % 2)
+    assert build("npz", path=str(tmp_path / "own.npz")).read()[0].notes == ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from aetl.arguments import Parser
 from aetl.config import ConfigError
 from aetl.store.digests import fault
-from aetl.store.held import REMOVED, Held, held, prune
+from aetl.store.held import REMOVED, Held, held, prune, prune_locks
 from aetl.terminal import console
 
 _DAY = 86400.0
@@ -94,6 +94,8 @@ def _prune(folder: Path, days: float, stage: str | None, dry_run: bool) -> int:
     before = time.time() - days * _DAY
     old = [e for e in entries if e.used <= before and stage in (None, e.stage)]
     gone = old if dry_run else prune(old)
+    if not dry_run and folder.is_dir():
+        prune_locks(folder)
     said = f"{_count(len(gone))} of {len(entries)}, {_bytes(sum(entry.size for entry in gone))}"
     print(f"{'would remove' if dry_run else 'removed'} {said}: {folder}")
     if len(gone) < len(old):

@@ -7,7 +7,8 @@ computed again when it is asked for again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +41,43 @@ def held(folder: Path) -> list[Held]:
 def prune(entries: Iterable[Held]) -> list[Held]:
     """Remove entries; those that somebody computes or waits for stay. Returns what went.
 
-    An entry goes whole or not at all: it is first renamed. Locks stay, since a process that waits
-    for one would else share it with nobody.
+    An entry goes whole or not at all: it is first renamed. Its lock goes with it.
     """
     gone = []
     for entry in entries:
         try:
-            with FileLock(entry.path.with_suffix(".lock"), timeout=0):
+            with _lock(entry.path) as lock:
                 away = entry.path.with_name(f"{REMOVED}{entry.path.name}")
                 shutil.rmtree(away, ignore_errors=True)
                 entry.path.rename(away)
+                lock.unlink()
         except (Timeout, FileNotFoundError):  # in use, or another prune was faster
             continue
         shutil.rmtree(away, ignore_errors=True)
         gone.append(entry)
     return gone
+
+
+def prune_locks(folder: Path) -> None:
+    """Remove the locks that no entry has and nobody holds."""
+    for lock in folder.glob("*-*.lock"):
+        entry = lock.with_suffix("")
+        if _stage(entry) and not entry.exists():
+            with suppress(Timeout), _lock(entry):
+                if not entry.exists():
+                    lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _lock(entry: Path) -> Iterator[Path]:
+    """The lock of an entry, held; ``Timeout`` where somebody else holds it.
+
+    Who holds it may remove it: a process that waited for it finds that it is gone, and takes the
+    new one of that name (filelock compares the file that it locked with the path).
+    """
+    path = entry.with_suffix(".lock")
+    with FileLock(path, timeout=0):
+        yield path
 
 
 def _look(path: Path) -> Held:

@@ -10,7 +10,7 @@ from filelock import FileLock
 from aetl.command import store
 from aetl.config import ConfigError
 from aetl.files import copy
-from aetl.store.held import held, prune
+from aetl.store.held import held, prune, prune_locks
 from aetl.store.store import RECORD, Entry, Store
 
 DAY = 86400
@@ -114,6 +114,40 @@ def test_a_job_that_waited_for_an_entry_while_it_was_removed_computes_it(tmp_pat
             path.rename(tmp_path / "away")
         assert not job.result(60).reused
     assert (path / "weights.pt").exists()
+
+
+def test_locks_go_with_their_entries_and_without_them_but_not_while_they_are_held(
+    tmp_path: Path,
+) -> None:
+    path = begin(tmp_path, "pretrain", DIGESTS[0], days=99)
+    for name in (path.name, f"pretrain-{DIGESTS[1]}", f"transfer-{DIGESTS[1]}", "my-own"):
+        (tmp_path / f"{name}.lock").touch()
+    with FileLock(tmp_path / f"transfer-{DIGESTS[1]}.lock"):
+        assert store.main(["--dir", str(tmp_path), "prune"]) == 0
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {f"transfer-{DIGESTS[1]}.lock", "my-own.lock"}
+
+
+def test_who_waited_for_a_lock_that_was_removed_does_not_share_it(tmp_path: Path) -> None:
+    path = tmp_path / f"pretrain-{DIGESTS[0]}"
+    inside: list[int] = []
+    most = []
+
+    def work() -> None:
+        with FileLock(f"{path}.lock"):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.05)
+            inside.pop()
+
+    with ThreadPoolExecutor(5) as pool:
+        jobs = [pool.submit(work) for _ in range(5)]
+        while not all(job.done() for job in jobs):
+            prune_locks(tmp_path)
+        for job in jobs:
+            job.result()
+    assert len(most) == 5
+    assert max(most) == 1
 
 
 def test_a_removal_that_was_cut_off_is_finished_by_the_next(tmp_path: Path) -> None:

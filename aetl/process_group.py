@@ -39,7 +39,7 @@ from aetl.files import read_json
 from aetl.trust import python
 
 FAILURE = "rank-failed.json"
-PARENT = "AETL_RANK_PARENT"
+PARENT, STDERR = "AETL_RANK_PARENT", "AETL_RANK_STDERR"
 ENDING = (signal.SIGINT, *ASKING)
 TICK = 0.25
 """Seconds between two looks of the thread that keeps watch."""
@@ -235,6 +235,10 @@ class _Watch(Group):
 
     def _look_after_parent(self, now: float) -> None:
         if os.getppid() != self._parent:  # it is gone, and nobody is left to work for
+            lost = Failure.lost(0, "ended without a word (killed? out of memory?)")
+            if self._claim(lost) == lost and (terminal := os.environ.get(STDERR)):
+                with contextlib.suppress(OSError):
+                    os.write(int(terminal), f"aetl: {lost.line}\n".encode())
             os._exit(1)
         if self._is_stopped(self._parent, now):
             self._claim(Failure.lost(0, f"was stopped for {self.patience.grace:g} s"))
@@ -347,14 +351,20 @@ def _rank_environment(rank: int, devices: int, port: int | str) -> dict[str, str
 def _start(rank: int, devices: int, folder: Path) -> subprocess.Popen[bytes]:
     command, more = python("aetl.cli")
     environment = os.environ | more | _rank_environment(rank, devices, os.environ["MASTER_PORT"])
-    environment |= {ranks.CHILD_OF: str(folder), PARENT: str(os.getpid())}
-    with open(folder / f"rank{rank}.log", "ab") as log:
+    with open(folder / f"rank{rank}.log", "ab") as log, os.fdopen(os.dup(2), "wb") as terminal:
+        heard = terminal.fileno()  # where a rank says that rank 0 is gone
+        environment |= {
+            ranks.CHILD_OF: str(folder),
+            PARENT: str(os.getpid()),
+            STDERR: str(heard),
+        }
         return subprocess.Popen(
             [*command, "_rank", str(folder), "--debug"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            pass_fds=[heard],
         )
 
 

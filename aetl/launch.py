@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from aetl import trust
 from aetl.config import conf_dir, load_saved, register_resolvers
-from aetl.files import write_text
 from aetl.mistakes import split_options, typed
 from aetl.printable import one_line
-from aetl.secret import masked_hydra
+from aetl.secret import mask_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -82,7 +81,6 @@ def _conclude_sweeps() -> None:
     logging.getLogger().setLevel(logging.WARNING)
     ProcessLauncher.give_back()
     for folder in ProcessLauncher.ended:
-        mask(folder)  # hydra's multirun.yaml, which nothing starts from
         if runs := find_runs([folder]).done:
             compare([folder])
             table = rows(runs)
@@ -112,7 +110,7 @@ def _task(cfg: DictConfig) -> float | list[float]:
         cfg, folder, choices, list(hydra_node.overrides.task), sys.argv, watch=watch, page=alone
     )
     if alone:  # nothing starts from them
-        mask(folder / ".hydra")
+        mask_files(folder / ".hydra")
     try:
         record = run(job)
     finally:
@@ -124,14 +122,6 @@ def _task(cfg: DictConfig) -> float | list[float]:
     if objective:
         return objectives_of(folder, objective)
     return float(record["scores"][record["metric"]])
-
-
-def mask(folder: Path) -> None:
-    """Mask the secrets in hydra's own files."""
-    for file in folder.glob("*.yaml"):
-        text = file.read_text(encoding="utf-8")
-        if (safe := masked_hydra(text)) != text:
-            write_text(file, safe)
 
 
 def summary_of(record: dict[str, Any], folder: Path) -> str:

@@ -24,6 +24,14 @@ def writable(path: str, what: str = "output_dir") -> str:
         raise NoPlace(f"{what}: expected a folder, and it is empty; leave it out for 'outputs'")
     if str(path).startswith("~"):
         raise NoPlace(f"{what}={path}: ~ is written out here: {os.path.expanduser(path)}")
+    at = nearest_folder(path, what)
+    if not os.access(at, os.W_OK | os.X_OK) or not _takes_folders(at):
+        raise NoPlace(f"{what}={path}: {at} cannot be written to")
+    return path
+
+
+def nearest_folder(path: str | Path, what: str) -> Path:
+    """``path``, or the folder above it that is there; ``NoPlace`` where that is a file."""
     asked = Path(path).absolute()
     try:
         at = next(p for p in (asked, *asked.parents) if p.exists())
@@ -31,9 +39,7 @@ def writable(path: str, what: str = "output_dir") -> str:
         raise NoPlace(f"{what}={path}: {error.strerror}") from None
     if not at.is_dir():
         raise NoPlace(f"{what}={path}: {at} is a file")
-    if not os.access(at, os.W_OK | os.X_OK) or (at != asked and not _takes_folders(at)):
-        raise NoPlace(f"{what}={path}: {at} cannot be written to")
-    return path
+    return at
 
 
 def _takes_folders(at: Path) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aetl.arguments import Parser
 from aetl.config import ConfigError
+from aetl.place import nearest_folder
 from aetl.store.digests import fault
 from aetl.store.held import REMOVED, Held, held, prune, prune_locks
 from aetl.terminal import console
@@ -77,7 +78,9 @@ def _folder(asked: Path | None) -> Path:
     if asked is None:
         from aetl.config import compose
 
-        return Path(str(compose([]).store.dir))
+        folder = Path(str(compose([]).store.dir))
+        nearest_folder(folder, "store.dir")
+        return folder
     if not asked.is_dir():
         raise ConfigError(f"--dir={asked}: no such folder")
     return asked

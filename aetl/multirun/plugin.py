@@ -48,6 +48,7 @@ from aetl.multirun.space import Space
 from aetl.multirun.study import Search, Settings
 from aetl.multirun.sweeper import OptunaSweeper
 from aetl.ranges import Natural
+from aetl.secret import mask_files
 
 ALIAS = "hydra_plugins.aetl_process"
 WANDB = ("wandb", "wandb.sdk.launch.inputs.internal")
@@ -143,6 +144,7 @@ class ProcessLauncher(Launcher):
         if not job_overrides:
             raise ConfigError("the sweep has no jobs: one of its lists or globs is empty")
         folder = self.manifest.folder
+        mask_files(folder)  # multirun.yaml, as hydra's sweeper wrote it
         with nullcontext() if self.going_on else locked(folder):
             backend = backend_of(self.manifest, self.context)
             with checking(len(job_overrides)), self._interrupted_in_words():

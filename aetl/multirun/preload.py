@@ -1,4 +1,4 @@
-"""What the fork server imports once, so that no job has to.
+"""What the fork server imports and reads once, so that no job has to.
 
 Importing torch and pytorch_lightning takes seconds; a process forked from one that has imported
 them starts at once. Some of what is named here is otherwise imported in the middle of a job. What
@@ -28,12 +28,15 @@ MODULES = (
     "sklearn.metrics",
     "threadpoolctl",
 )
+STAGES = ("aetl.stage.pretrain", "aetl.stage.transfer", "aetl.stage.evaluate")
 
 # Ctrl-C is the launcher's business; later the server itself ignores it.
 _handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
 for _name in MODULES:
     with suppress(Exception):
         importlib.import_module(_name)
+with suppress(Exception):  # which files the stages' sources reach: 0.2 s
+    importlib.import_module("aetl.store.code").reached(STAGES)
 signal.signal(signal.SIGINT, _handler)
 
 # What is there now is never freed; out of the collector's sight its pages stay shared.

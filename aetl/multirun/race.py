@@ -28,6 +28,7 @@ from aetl.config import ConfigError, check_target
 from aetl.files import write_json, write_text
 from aetl.multirun.manifest import ENDED, JobEntry, names_of
 from aetl.ranges import Count
+from aetl.secret import masked_hydra
 
 NAME = "race.json"
 _NOTED = ("source", "target", "transfer", "budget", "metric")
@@ -99,7 +100,7 @@ class RaceSweeper(Sweeper):
         entrants, first_seed = self._grid(arguments)
         manifest = self.run.manifest
         manifest.study = "race"  # resume and retry do the command again
-        write_text(manifest.folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        write_text(manifest.folder / "multirun.yaml", masked_hydra(OmegaConf.to_yaml(self.config)))
         arms: dict[str, Arm] = {}
         going = entrants
         for look, seeds in enumerate(self.plan.looks):

@@ -18,6 +18,7 @@ from aetl.multirun.objective import directions_of, refuse_objectives
 from aetl.multirun.space import from_overrides, space_of
 from aetl.multirun.study import PrunerName, SamplerName, Settings, optuna_library
 from aetl.ranges import Count, Natural, Seed
+from aetl.secret import masked_hydra
 
 
 class OptunaSweeper(Sweeper):
@@ -73,6 +74,6 @@ class OptunaSweeper(Sweeper):
             if not override.is_sweep_override()
         ]
         folder = self.run.manifest.folder
-        write_text(folder / "multirun.yaml", OmegaConf.to_yaml(self.config))
+        write_text(folder / "multirun.yaml", masked_hydra(OmegaConf.to_yaml(self.config)))
         settings = self.settings(objective=self.directions, name=self.study_name or folder.name)
         self.run.search(settings, space, fixed)

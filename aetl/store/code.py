@@ -100,6 +100,7 @@ def _locate(name: str) -> tuple[str, Path] | None:
     return _locate_foreign(name)
 
 
+@cache
 def _locate_own(name: str) -> tuple[str, Path] | None:
     while "." in name:
         if f"{name}.".startswith(tuple(f"{module}." for module in _DOES_NOT_COMPUTE)):

@@ -79,6 +79,7 @@ class Record:
         self.folder = job.folder
         self.writes = not ranks.is_child()
         self._start = time.monotonic()
+        settings = _settings(job.cfg)
         self.values: dict[str, Any] = {
             "version": 1,
             "status": "running",
@@ -90,13 +91,13 @@ class Record:
             "seconds": {},
             "paths": trust.paths(),
             **environment(),
-            "own_code": own_code(_settings(job.cfg)),
+            "own_code": own_code(settings),
             "error": None,
         }
         if self.writes:
-            self._claim(job)
+            self._claim(job, settings)
 
-    def _claim(self, job: Job) -> None:
+    def _claim(self, job: Job, settings: Any) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with open(self.folder / "run.json", "x"):
@@ -105,7 +106,7 @@ class Record:
             raise UserError(f"{self.folder}: belongs to another run already") from None
         self._alive = hold(self.folder / ALIVE)  # before a record says "running"
         write_json(self.folder / "run.json", sealed(self.values))
-        typed = secrets_in(_settings(job.cfg))
+        typed = secrets_in(settings)
         text = OmegaConf.to_yaml(_own(job.cfg), resolve=True)
         write_text(self.folder / "config.yaml", text, private=bool(typed))
         for key in typed:

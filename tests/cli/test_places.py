@@ -32,12 +32,27 @@ def test_a_place_that_is_none_is_one_line_and_nothing_is_written(
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+@pytest.mark.parametrize("place", ["/proc", "/proc/runs"])
 def test_a_place_that_root_may_write_to_and_cannot_is_named(
-    capfd: pytest.CaptureFixture[str],
+    place: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert main([*TINY, "output_dir=/proc/runs"]) == 2
+    assert main([*TINY, f"output_dir={place}"]) == 2
     (line,) = capfd.readouterr().err.strip().splitlines()
-    assert line == "aetl: output_dir=/proc/runs: /proc cannot be written to"
+    assert line == f"aetl: output_dir={place}: /proc cannot be written to"
+
+
+@pytest.mark.parametrize("command", [["store"], ["store", "prune"], ["store", "verify"]])
+def test_a_file_is_no_empty_store(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("AETL_OUTPUT_DIR", f"{tmp_path}/file")
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line == f"aetl: store.dir={tmp_path}/file/store: {tmp_path}/file is a file"
 
 
 def test_a_variable_that_is_set_to_nothing_names_no_folder(
@@ -133,9 +148,31 @@ def test_what_a_sweep_needs_of_a_secret_its_owner_alone_can_read(tmp_path: Path)
     holders = holding(tmp_path, b"s3cr3t")
     assert {path.relative_to(folder).as_posix() for path in holders} <= {
         "manifest.json", "0/config.yaml", "0/.hydra/config.yaml", "0/.hydra/hydra.yaml",
-        "0/.hydra/overrides.yaml", "multirun.yaml",
+        "0/.hydra/overrides.yaml",
     }  # fmt: skip
     assert [path for path in holders if path.stat().st_mode & 0o077] == []
+
+
+@pytest.mark.parametrize("sweeper", ["basic", "race", "optuna"])
+def test_hydras_file_of_a_sweep_that_is_cut_off_holds_no_secret(
+    sweeper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sweeper == "optuna":
+        pytest.importorskip("optuna")
+    more = ["selector=target_validation", "seed=0,1"] if sweeper == "optuna" else []
+    told: list[str] = []
+
+    def cut_off(*_: object, **__: object) -> None:
+        told.append((tmp_path / "sweep" / "multirun.yaml").read_text())
+        raise KeyboardInterrupt
+
+    for name in ("run_sweep", "run_search"):
+        monkeypatch.setattr(f"aetl.multirun.plugin.{name}", cut_off, raising=False)
+    own = [f"+callback.mine._target_={__name__}.Mine", "+callback.mine.api_key=s3cr3t"]
+    place = [f"hydra.sweep.dir={tmp_path}/sweep", f"output_dir={tmp_path}", "target.budget=40"]
+    assert main(["-m", f"hydra/sweeper={sweeper}", *TINY, *own, *place, *more]) == 130
+    assert "***" in told[0]
+    assert "s3cr3t" not in told[0]
 
 
 def test_a_name_that_is_no_utf_8_is_refused_before_any_work(

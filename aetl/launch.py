@@ -13,7 +13,6 @@ from aetl import trust
 from aetl.config import conf_dir, load_saved, register_resolvers
 from aetl.mistakes import split_options, typed
 from aetl.printable import one_line
-from aetl.secret import mask_files
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -96,6 +95,7 @@ def _task(cfg: DictConfig) -> float | list[float]:
     from omegaconf import OmegaConf
 
     from aetl.multirun.intermediate import Reporter
+    from aetl.multirun.manifest import mask_files
     from aetl.multirun.objective import objectives_of
     from aetl.pipeline import run
     from aetl.tracking.record import Job

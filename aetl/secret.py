@@ -5,10 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
-
-from aetl.files import write_text
 
 MASK = "***"
 _WORDS = {"token", "password", "passwd", "passphrase", "secret", "apikey", "credential",
@@ -62,14 +59,6 @@ def masked_hydra(text: str) -> str:
         r"^( *- )(\S+=.*)$", lambda m: m[1] + _word(m[2]), masked_yaml(text), flags=re.MULTILINE
     )
     return re.sub(r"[\w.+~/@-]+=[^\s,]+", lambda m: _word(m[0]), lines)
-
-
-def mask_files(folder: Path) -> None:
-    """Mask the secrets in hydra's own files of a folder, from which nothing starts."""
-    for file in folder.glob("*.yaml"):
-        text = file.read_text(encoding="utf-8")
-        if (safe := masked_hydra(text)) != text:
-            write_text(file, safe)
 
 
 def has_secrets(words: Iterable[str]) -> bool:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from aetl.config import ConfigError
-from aetl.files import append, is_altered, read_json, sealed, write_json
-from aetl.secret import has_secrets, masked_words
+from aetl.files import append, is_altered, read_json, sealed, write_json, write_text
+from aetl.secret import has_secrets, masked_hydra, masked_words
 
 State = Literal["waiting", "running", "done", "pruned", "refused", "failed", "interrupted"]
 STATES: tuple[State, ...] = get_args(State)
@@ -254,3 +254,11 @@ def shown(folder: Path) -> str:
     """A folder as it is typed from here."""
     relative = os.path.relpath(folder)
     return str(folder) if relative.startswith("..") else relative
+
+
+def mask_files(folder: Path) -> None:
+    """Mask the secrets in hydra's own files of a folder, from which nothing starts."""
+    for file in folder.glob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        if (safe := masked_hydra(text)) != text:
+            write_text(file, safe)

@@ -37,6 +37,7 @@ from aetl.multirun.manifest import (
     Manifest,
     State,
     locked,
+    mask_files,
     names_of,
     now,
 )
@@ -48,7 +49,6 @@ from aetl.multirun.space import Space
 from aetl.multirun.study import Search, Settings
 from aetl.multirun.sweeper import OptunaSweeper
 from aetl.ranges import Natural
-from aetl.secret import mask_files
 
 ALIAS = "hydra_plugins.aetl_process"
 WANDB = ("wandb", "wandb.sdk.launch.inputs.internal")

@@ -11,7 +11,7 @@ MAKING := .venv/.making
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray check demo docs bench clean
+.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray check demo docs pages bench clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
@@ -25,6 +25,7 @@ help:
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make demo       a multirun on digits, its comparison and its report'
 	@echo 'make docs       a site of README, guides and all config groups, in build/docs/site'
+	@echo 'make pages      pages of small real runs, looked at and pressed in a headless browser, in build/pages'
 	@echo 'make bench      a table of steps, stages and jobs beside loops by hand (8 minutes)'
 	@echo 'make clean      removes caches and builds; keeps .venv and outputs/'
 	@echo 'PYTHON=python3.12 chooses the interpreter of a new .venv.'
@@ -96,6 +97,9 @@ docs: $(STAMP)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	$(BIN)/python .ci/docs.py build/docs
 	@echo 'build/docs/site/index.html'
+
+pages: $(STAMP)
+	$(BIN)/python .ci/pages.py build/pages
 
 bench: $(STAMP)
 	$(BIN)/python -W ignore -m tests.bench.table

@@ -20,10 +20,11 @@ sys.path.insert(0, str(ROOT))
 
 from aetl.report.page import write_run_page  # noqa: E402
 from aetl.report.sweep_page import write_sweep_page  # noqa: E402
-from tests.browser import Browser, browser  # noqa: E402
+from tests.browser import Browser, Scheme, browser  # noqa: E402
 from tests.comparison.synthetic import write_run  # noqa: E402
 
 WIDTHS = (400, 1000, 1400)
+SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 SHORT = ("logger=none", "trainer=cpu", "callback.progress=null", "finetune.min_steps=60")
 STEPS = ("finetune.epochs=4", "pretrain.min_steps=0", "pretrain.max_steps=300")
 SHIFTED = ("target.shift.rotation=15.0", "target.shift.noise=0.2")
@@ -117,13 +118,80 @@ def made(runs: Path, name: str) -> Path:
     return write_run_page(folder) if name in RUNS else write_sweep_page([folder])
 
 
+OUTSIDE = """[...document.querySelectorAll("svg.figure")].flatMap((svg) => {
+  const box = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].filter((text) => {
+    const own = text.getBoundingClientRect();
+    return own.left < box.left - 3 || own.right > box.right + 3
+      || own.top < box.top - 3 || own.bottom > box.bottom + 3;
+  }).map((text) => text.textContent);
+})"""
+"""Texts of figures that reach out of them."""
+SHORTENED = """[...document.querySelectorAll("svg.figure text")].map((text) => text.textContent)
+  .filter((text) => text.includes("…"))"""
+HANDS = """
+  const shown = (id) => [...document.querySelectorAll(`#${id} tbody tr`)].filter((r) => !r.hidden);
+  const press = (id, name) => [...document.querySelectorAll(`#${id} thead button`)]
+    .find((button) => button.textContent === name).click();
+  const column = (id, name) => {
+    const heads = [...document.querySelectorAll(`#${id} thead th`)];
+    const place = heads.findIndex((head) => head.textContent === name);
+    return shown(id).map((row) => row.cells[place].dataset.value ?? row.cells[place].textContent);
+  };
+  const fill = (id, name, value) => {
+    const field = [...document.querySelectorAll(`[data-filters="${id}"]`)]
+      .find((one) => one.parentElement.textContent.startsWith(name));
+    field.value = value;
+    field.dispatchEvent(new Event("input"));
+  };
+"""
+
+
 def shoot(window: Browser, page: Path, shots: Path, name: str) -> None:
     for width in WIDTHS:
-        for scheme in ("light", "dark") if width == 1000 else ("light",):
-            window.show(page, width, scheme)  # type: ignore[arg-type]
+        for scheme in SCHEMES if width == 1000 else SCHEMES[:1]:
+            window.show(page, width, scheme)
             window.picture(shots / f"{name}-{width}-{scheme}.png")
-    window.show(page, 1000)
+            wide = window.run("document.documentElement.scrollWidth")
+            assert wide <= width, f"{name} at {width} px is {wide} px wide"
+            assert window.run(OUTSIDE) == [], f"{name} at {width} px"
+            assert window.run(SHORTENED) == [], name
+    window.show(page, 794)  # as wide as A4
+    window.as_printed()
+    tables = window.run("[...document.querySelectorAll('table')].map((t) => t.scrollWidth)")
+    assert max(tables, default=0) <= 794, f"{name} printed: a table of {max(tables)} px"
+    top = window.run("document.querySelector('section').getBoundingClientRect().top")
+    assert top < 600, f"{name} printed: the first section begins at {top} px"
     window.printed(shots / f"{name}.pdf")
+
+
+def press(window: Browser, page: Path, table: str, number: str, word: str) -> None:
+    """Sort a table by a column of numbers, search it, and come back by its address."""
+    window.show(page, 1000)
+    window.run(HANDS)
+    whole = window.run(f"shown('{table}').length")
+    window.run(f"press('{table}', '{number}')")
+    values = [float(v) for v in window.run(f"column('{table}', '{number}')") if v != ""]
+    assert values == sorted(values), f"{page}: {table} by {number}"
+    window.run(f"press('{table}', '{number}')")
+    values = [float(v) for v in window.run(f"column('{table}', '{number}')") if v != ""]
+    assert values == sorted(values, reverse=True), f"{page}: {table} by {number}, downwards"
+    window.run(f"fill('{table}', 'search', '{word}')")
+    found = window.run(f"shown('{table}').map((row) => row.cells[0].textContent)")
+    assert 0 < len(found) < whole, f"{page}: {table} with {word}"
+    window.show(page, 1000, anchor=window.run("location.hash"))
+    window.run(HANDS)
+    again = window.run(f"shown('{table}').map((row) => row.cells[0].textContent)")
+    assert again == found, f"{page}: {table} opened again"
+
+
+def choose(window: Browser, page: Path) -> None:
+    """Filter all rows by a verdict."""
+    window.show(page, 1000)
+    window.run(HANDS)
+    verdict = window.run("column('comparison', 'verdict').find((text) => text !== '')")
+    window.run(f"fill('comparison', 'verdict', '{verdict}')")
+    assert set(window.run("column('comparison', 'verdict')")) == {verdict}
 
 
 def main(folder: Path, names: list[str]) -> int:
@@ -137,7 +205,15 @@ def main(folder: Path, names: list[str]) -> int:
     with Browser() as window:
         for name, page in pages.items():
             shoot(window, page, shots, name)
+            if name in SWEEPS:
+                press(window, page, "comparison", "mean", "finetune" if name != "zoo" else "knn")
+                press(window, page, "runs", "score", "100" if name != "search" else "adam")
+            if name in ("sweep", "big"):
+                choose(window, page)
+            if name == "images":
+                press(window, page, "classes", "recall", "7")
             print(f"{name}: {page}")
+    print(f"pictures: {shots}")
     return 0
 
 

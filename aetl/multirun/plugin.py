@@ -147,9 +147,10 @@ class ProcessLauncher(Launcher):
         mask_files(folder)  # multirun.yaml, as hydra's sweeper wrote it
         with nullcontext() if self.going_on else locked(folder):
             backend = backend_of(self.manifest, self.context)
-            with checking(len(job_overrides)), self._interrupted_in_words():
+            with checking(len(job_overrides)) as checked, self._interrupted_in_words():
                 names = names_of(job_overrides, self.config.hydra.runtime.choices)
-                jobs = prepare(self._plan(), names, job_overrides, initial_job_idx, self.context)
+                plan, first = self._plan(), initial_job_idx
+                jobs = prepare(plan, names, job_overrides, first, self.context, checked)
             ProcessLauncher.pending = None
             self.manifest.jobs += jobs
             values = run_sweep(self.manifest, jobs, self.context, backend)

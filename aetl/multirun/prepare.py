@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -48,14 +48,20 @@ class Plan:
 
 def prepare(
     plan: Plan, names: Sequence[str], overrides: Sequence[Sequence[str]], first: int,
-    context: BaseContext,
+    context: BaseContext, checked: Callable[[int], None] = lambda _: None,
 ) -> list[JobEntry]:  # fmt: skip
-    """The checked jobs; their folders hold their configs. ``ConfigError`` for the first bad one."""
+    """The checked jobs; their folders hold their configs. ``ConfigError`` for the first bad one.
+
+    ``checked`` is told how many are done.
+    """
     workers = min(len(overrides), len(os.sched_getaffinity(0)))
     numbers = range(first, first + len(overrides))
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(plan,)) as pool:
         try:
-            jobs = list(pool.map(_prepare, numbers, names, overrides))
+            jobs = []
+            for job in pool.map(_prepare, numbers, names, overrides):
+                jobs.append(job)
+                checked(len(jobs))
         except BrokenProcessPool:
             raise ConfigError(
                 "a process that checks the jobs was killed; is memory short?"

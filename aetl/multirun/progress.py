@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,13 +31,17 @@ def progress_of(jobs: int) -> Progress:
 
 
 @contextmanager
-def checking(jobs: int) -> Iterator[None]:
-    """Tell a person that the jobs are being checked."""
+def checking(jobs: int) -> Iterator[Callable[[int], None]]:
+    """Tell a person that the jobs are being checked; it takes how many are."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
-    with console(stderr=True).status(f"checking {jobs} jobs"):
-        yield
+
+    def text(done: int) -> str:
+        return f"checking {_counter(done, jobs)} jobs"
+
+    with console(stderr=True).status(text(0)) as status:
+        yield lambda done: status.update(text(done))
 
 
 class Lines:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from aetl.multirun import live_page
+from aetl.multirun import live_page, progress
 from aetl.multirun.live_page import PERIOD, LivePage
 from aetl.multirun.manifest import JobEntry, Manifest
 from aetl.report.live_page import write_live_page, write_whole_page
@@ -96,3 +96,29 @@ def test_a_browser_loads_the_page_of_a_running_sweep_anew(tmp_path: Path) -> Non
         write_live_page((tmp_path, jobs("done", "done"), 0))
         window.wait_for_a_page()
         assert window.run("document.querySelector('h1').textContent") == "2 of 2 jobs done"
+
+
+def test_checking_counts_where_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Status:
+        def __init__(self, text: str) -> None:
+            said.append(text)
+
+        def __enter__(self) -> Status:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def update(self, text: str) -> None:
+            said.append(text)
+
+    class Watched:
+        status = Status
+
+    monkeypatch.setattr(progress, "console", lambda **_: Watched)
+    monkeypatch.setattr(progress.sys, "stderr", type("Terminal", (), {"isatty": lambda _: True})())
+    with progress.checking(12) as checked:
+        checked(1)
+        checked(12)
+    assert said == [f"checking [{n}/12] jobs" for n in (" 0", " 1", "12")]

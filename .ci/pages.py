@@ -106,6 +106,8 @@ def big(folder: Path) -> None:
 SWEEPS: dict[str, Callable[[Path], None]] = {
     "sweep": sweep, "search": search, "zoo": zoo, "big": big,
 }  # fmt: skip
+WORDS = {"sweep": "density", "search": "adam", "zoo": "knn", "big": "density"}
+"""What some rows say, and others do not."""
 RUNS: dict[str, Callable[[Path], None]] = {"images": images, "vectors": vectors, "series": series}
 
 
@@ -206,8 +208,8 @@ def main(folder: Path, names: list[str]) -> int:
         for name, page in pages.items():
             shoot(window, page, shots, name)
             if name in SWEEPS:
-                press(window, page, "comparison", "mean", "finetune" if name != "zoo" else "knn")
-                press(window, page, "runs", "score", "100" if name != "search" else "adam")
+                press(window, page, "comparison", "mean", WORDS[name])
+                press(window, page, "runs", "score", WORDS[name])
             if name in ("sweep", "big"):
                 choose(window, page)
             if name == "images":

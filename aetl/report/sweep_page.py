@@ -81,8 +81,8 @@ _CURVES = (
 _FOREST = (
     "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative "
     "(hollow: not after Holm's correction), squares equivalent, grey dots undecided, hollow ones "
-    "unknown. The dotted "
-    "line is the strongest control."
+    "unknown. A dotted "
+    "line is the strongest control, where it is one for all arms."
 )
 
 
@@ -400,7 +400,7 @@ def _ends(panel: Panel) -> Html | None:
 
 def _matrix(panel: Panel) -> Html:
     head = [tag("th", text, scope="col") for text in ("arm", *map(budget_text, panel.budgets))]
-    body = [
+    body: list[Html | None] = [
         tag(
             "tr",
             tag("th", breakable(label), scope="row"),
@@ -414,11 +414,14 @@ def _matrix(panel: Panel) -> Html:
     return scrolled(table)
 
 
-def _strongest_controls(panel: Panel) -> Html:
+def _strongest_controls(panel: Panel) -> Html | None:
+    """One for all arms; nothing where each has its own, which stands in its row."""
     name = "strongest control"
     if any(row.beaten for row in panel.rows):
         name += " († is below it)"
     found = [panel.control(budget) for budget in panel.budgets]
+    if not any(found):
+        return None
     cells = (f"{c[0].removeprefix('control/')} {panel.score(c[1])}" if c else "" for c in found)
     row = (tag("td", tag("small", cell)) for cell in cells)
     return tag("tr", tag("th", tag("small", name), scope="row"), *row, class_="control")

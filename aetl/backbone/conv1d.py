@@ -14,12 +14,18 @@ from aetl.backbone.feature_map import groups_of, refuse_kernel
 from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import DoesNotFit, ExampleKind, UserError
 
+PLACES = 64
+"""What is left of a long sequence: a dense bottleneck has weights for each place and channel."""
+Stride = Annotated[int, Interval(ge=1, le=64)] | Literal["auto"]
+
 
 class Conv1d(Backbone):
     """One convolution for each of ``channels``, which divides the length by ``stride``, rounded up.
 
     The taps of the i-th (from 0) lie ``dilation ** i`` apart. Takes sequences ``C L`` of any length
-    and number of channels, and vectors as sequences of one channel.
+    and number of channels, and vectors as sequences of one channel. ``stride=auto`` is the smallest
+    one from 2 on that leaves at most ``PLACES`` places, and at most the kernel's size, beyond which
+    values would be passed over.
     """
 
     kinds: ClassVar[frozenset[ExampleKind]] = frozenset({"series", "vector"})
@@ -29,7 +35,7 @@ class Conv1d(Backbone):
         *,
         channels: Sequence[Size],
         kernel_size: KernelSize,
-        stride: Annotated[int, Interval(ge=1, le=64)],
+        stride: Stride,
         dilation: Annotated[int, Interval(ge=1, le=8)],
         activation: Activation,
         norm: Literal["none", "batch", "group"],
@@ -46,9 +52,9 @@ class Conv1d(Backbone):
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         channels, lengths = self._lengths(shape)
         refuse_kernel(self.kernel_size, (channels, lengths[0]))
-        inputs = (channels, *self.channels)
+        inputs, stride = (channels, *self.channels), self._stride(shape[-1])
         blocks: list[nn.Module] = [
-            nn.Sequential(nn.Conv1d(a, b, **self._taps(i)), *self._after(b))
+            nn.Sequential(nn.Conv1d(a, b, **self._taps(i, stride)), *self._after(b))
             for i, (a, b) in enumerate(zip(inputs, self.channels, strict=False))
         ]
         if len(shape) == 1:
@@ -61,11 +67,11 @@ class Conv1d(Backbone):
         start: list[nn.Module] = [nn.Flatten(), nn.Linear(prod(latent_shape), prod(smallest))]
         start += [nn.Unflatten(1, smallest), *self._after(smallest[0])]
         blocks: list[nn.Module] = [nn.Sequential(*start)]
-        widths = [*reversed(self.channels), channels]
+        widths, stride = [*reversed(self.channels), channels], self._stride(shape[-1])
         for i, length in enumerate(reversed(lengths[:-1])):
             # 7 and 8 both became 4.
-            rest = length - (self.stride * (lengths[-1 - i] - 1) + 1)
-            taps = self._taps(len(self.channels) - 1 - i)
+            rest = length - (stride * (lengths[-1 - i] - 1) + 1)
+            taps = self._taps(len(self.channels) - 1 - i, stride)
             up = nn.ConvTranspose1d(widths[i], widths[i + 1], output_padding=rest, **taps)
             last = i == len(self.channels) - 1
             blocks.append(nn.Sequential(up, *([] if last else self._after(widths[i + 1]))))
@@ -79,16 +85,28 @@ class Conv1d(Backbone):
                 f"backbone=conv1d takes sequences and vectors, and this data has examples of "
                 f"shape {shape}: use backbone=conv"
             )
-        lengths = [shape[-1]]
-        for _ in self.channels:
-            lengths.append(-(-lengths[-1] // self.stride))
+        lengths = self._shrunk(shape[-1], self._stride(shape[-1]))
         return (1 if len(shape) == 1 else shape[0]), lengths
 
-    def _taps(self, layer: int) -> dict[str, Any]:
+    def _shrunk(self, length: int, stride: int) -> list[int]:
+        """The length before each layer and after the last."""
+        lengths = [length]
+        for _ in self.channels:
+            lengths.append(-(-lengths[-1] // stride))
+        return lengths
+
+    def _stride(self, length: int) -> int:
+        if self.stride != "auto":
+            return self.stride
+        most = max(2, self.kernel_size)
+        enough = (s for s in range(2, most) if self._shrunk(length, s)[-1] <= PLACES)
+        return next(enough, most)
+
+    def _taps(self, layer: int, stride: int) -> dict[str, Any]:
         """The kernel of a layer, padded so that the stride alone changes the length."""
         apart = self.dilation**layer
         reach = apart * (self.kernel_size // 2)
-        return {"kernel_size": self.kernel_size, "stride": self.stride, "padding": reach,
+        return {"kernel_size": self.kernel_size, "stride": stride, "padding": reach,
                 "dilation": apart}  # fmt: skip
 
     def _after(self, width: int) -> list[nn.Module]:

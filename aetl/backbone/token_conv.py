@@ -9,7 +9,7 @@ from annotated_types import Interval
 from torch import nn
 
 from aetl.backbone.base import Activation, Backbone, Shape, Sides
-from aetl.backbone.conv1d import Conv1d
+from aetl.backbone.conv1d import Conv1d, Stride
 from aetl.backbone.embedding import Embedding, Logits, length_of
 from aetl.ranges import KernelSize, Probability, Size
 from aetl.types import Entries, ExampleKind
@@ -31,7 +31,7 @@ class TokenConv(Backbone):
         dim: Size,
         channels: Sequence[Size],
         kernel_size: KernelSize,
-        stride: Annotated[int, Interval(ge=1, le=64)],
+        stride: Stride,
         dilation: Annotated[int, Interval(ge=1, le=8)],
         activation: Activation,
         norm: Literal["none", "batch", "group"],

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -40,6 +41,8 @@ from aetl.types import PLAIN, Batch, DoesNotFit, Entries, UserError, field_value
 log = logging.getLogger(__name__)
 
 OBJECTIVE = "objective.pt"
+VALIDATED = 10_000
+"""At most so many validation examples, evenly spaced, are looked at after an epoch."""
 EVERY = 100
 """Steps between two looks at the latent, at least."""
 
@@ -187,6 +190,14 @@ def _built(cfg: DictConfig, source: Domain) -> Autoencoder:
     return build_autoencoder(cfg, pool.shape, len(pool.classes), pool.entries)
 
 
+def _validated(source: Domain) -> np.ndarray:
+    """The rows by which pretraining is validated: a large set is not passed through each time."""
+    rows = source.split.validation
+    if len(rows) <= VALIDATED:
+        return rows
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, VALIDATED).round().astype(int)])
+
+
 def pretrained_autoencoder(
     cfg: DictConfig,
     shape: tuple[int, ...],
@@ -320,7 +331,7 @@ def _compute(
             weight=None,
             smallest=least,
         )
-        for index, shuffle in ((source.split.train, True), (source.split.validation, False))
+        for index, shuffle in ((source.split.train, True), (_validated(source), False))
     ]
     if loaders[0].smallest_joint < least:
         raise UserError(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aetl.backbone.conv1d import Conv1d
 from aetl.types import UserError
+from tests.backbone.build import backbone
 
 
 def conv1d(depth: int = 2, stride: int = 2, dilation: int = 1) -> Conv1d:
@@ -65,3 +66,15 @@ def test_dilated_layers_see_as_far_as_their_taps_lie_apart() -> None:
     encoder(x)[0, 0, 30].backward()
     assert x.grad is not None
     assert x.grad[0, 0].nonzero()[:, 0].tolist() == list(range(17, 44))
+
+
+@pytest.mark.parametrize(
+    "length, stride, places", [(8, 2, 2), (256, 2, 64), (257, 3, 29), (4800, 5, 192)]
+)
+def test_long_sequences_have_larger_strides(length: int, stride: int, places: int) -> None:
+    made = backbone("conv1d", kernel_size=5, norm="none")
+    encoder, hidden = made.encoder((1, length))
+    assert encoder[0][0].stride == (stride,)
+    assert hidden[1] == places
+    x = torch.rand(1, 1, length)
+    assert made.decoder((1, length), hidden)(encoder(x)).shape == x.shape

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from aetl.autoencoder.monitor import vitals
+from aetl.stage import pretrain
 from aetl.stage.checkpoint import read_weights
 from aetl.stage.pretrain import Pretrained, build_autoencoder, pretraining_digest
 from aetl.types import DoesNotFit, UserError
@@ -168,3 +169,16 @@ def test_the_latent_is_looked_at_about_every_hundred_steps(tmp_path: Path) -> No
     assert entry is not None
     steps = [r.step for r in history(entry) if r.name == "effective_rank"]
     assert steps == [100, 200, 230]
+
+
+def test_a_large_validation_part_is_looked_at_in_part(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = world.domains.source
+    whole = pretrain._validated(source)
+    assert whole is source.split.validation
+    monkeypatch.setattr(pretrain, "VALIDATED", 5)
+    some = pretrain._validated(source)
+    assert len(some) == 5
+    assert set(some) <= set(whole)
+    assert (some[0], some[-1]) == (whole[0], whole[-1])

@@ -12,6 +12,8 @@ NOT_SETTINGS = {
     *("rope", "ranks"),
 }
 """Top-level keys that may differ between the seeds of one row: they change no result."""
+LABELLED = frozenset({"classification", "regression", "multilabel"})
+"""Tasks whose budgets are labels (``SUPERVISED``, without the libraries that its module needs)."""
 STAGES = ("pretrain", "transfer")
 """What trains; their values are called ``pretrain/validation/loss``, ``transfer/train/loss``."""
 

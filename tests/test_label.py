@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from aetl.config import resolved
-from aetl.label import names_of, settings_digest
+from aetl.label import LABELLED, names_of, settings_digest
+from aetl.types import SUPERVISED
 from tests.tiny import tiny_config
 
 
@@ -47,6 +48,10 @@ def test_what_may_change_a_result_is_in_the_digest(
         node = node[name]
     node[place[-1]] = value
     assert (settings_digest(other) == settings_digest(plain)) is same
+
+
+def test_budgets_are_labels_where_arms_learn_from_them() -> None:
+    assert LABELLED == SUPERVISED
 
 
 def test_what_a_head_draws_follows_the_seed(plain: dict[str, Any]) -> None:

@@ -58,7 +58,8 @@ def detail_table(panel: Panel, details: Sequence[Detail], width: int) -> Rendera
     several = len(panel.budgets) > 1
     texts = [detail_texts(panel, detail) for detail in details]
     labels = [
-        panel.arms[detail.row.arm] + (f", {budget_text(detail.row.budget)}" if several else "")
+        panel.arms[detail.row.arm]
+        + (f", {budget_text(detail.row.budget, panel.counted)}" if several else "")
         for detail in details
     ]
     head = list(COLUMNS).index("head")  # a sentence, for which no column is wide

@@ -16,7 +16,7 @@ from aetl.comparison.rows import CSV_KEYS, Family, Row, rows
 from aetl.comparison.run import Found, find_runs
 from aetl.config import ConfigError
 from aetl.files import write_text
-from aetl.report.panel import budget_text, panels, said
+from aetl.report.panel import budget_text, counted_in, panels, said
 from aetl.report.remarks import changed_code, changed_groups
 from aetl.report.spreadsheet import csv_of
 
@@ -142,7 +142,7 @@ def verdict_lines(table: Sequence[Row]) -> list[dict[str, Any]]:
     for detail in (detail for detail in details_of(table) if not detail.row.is_baseline):
         row = detail.row
         where = f"{row.source} → {row.target}, {row.metric}, " if pairs else ""
-        name = f"{where}{names[row]}, {budget_text(row.budget)}"
+        name = f"{where}{names[row]}, {budget_text(row.budget, counted_in(row.runs))}"
         behind = detail.values()
         scores = {f"score_{key}": value for key, value in behind.pop("transferability").items()}
         lines.append(

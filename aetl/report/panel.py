@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from aetl.comparison.rows import Arm, Row, arm_labels, budget_order, names_of_arms
+from aetl.comparison.run import Run
+from aetl.label import LABELLED
 
 SYMBOLS = {
     "positive": "▲",
@@ -43,6 +45,11 @@ class Panel:
     @property
     def rows(self) -> Iterable[Row]:
         return self.cells.values()
+
+    @property
+    def counted(self) -> str:
+        """What the budgets count."""
+        return counted_in(run for row in self.rows for run in row.runs)
 
     @property
     def title(self) -> str:
@@ -162,11 +169,17 @@ def symbols(outcomes: Iterable[str]) -> dict[str, str]:
     return {outcome: mark for outcome, mark in SYMBOLS.items() if outcome in found}
 
 
-def budget_text(budget: int | str) -> str:
+def budget_text(budget: int | str, counted: str = "labels") -> str:
     """``10 labels``, ``all labels``; other words (``10 per class``) as they are."""
     if budget == 1:
-        return "1 label"
-    return f"{budget} labels" if isinstance(budget, int) or budget == "all" else budget
+        return f"1 {counted.removesuffix('s')}"
+    return f"{budget} {counted}" if isinstance(budget, int) or budget == "all" else budget
+
+
+def counted_in(runs: Iterable[Run]) -> str:
+    """What a budget counts: labels, or examples where the task has no use for labels."""
+    tasks = {run.record.get("task", "classification") for run in runs}
+    return "labels" if tasks & LABELLED else "examples"
 
 
 def signed(value: float, decimals: int) -> str:

@@ -237,7 +237,7 @@ def _drawn(panel: Panel, arm: Arm, budget: int | str) -> Row | None:
 
 def _forest_column(ax: Axes, panel: Panel, arms: Sequence[Arm], budget: int | str) -> None:
     ax.axvline(0, color=INK, linewidth=1)
-    ax.set_title(budget_text(budget))
+    ax.set_title(budget_text(budget, panel.counted))
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")

@@ -159,7 +159,7 @@ def _grid(panel: Panel, budgets: Sequence[int | str], label: int) -> RenderableT
     table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
     table.add_column("arm", max_width=label, overflow="fold")
     for budget in budgets:
-        table.add_column(budget_text(budget), no_wrap=True)
+        table.add_column(budget_text(budget, panel.counted), no_wrap=True)
     for arm, name in panel.arms.items():
         cells = [panel.cells.get((arm, budget)) for budget in budgets]
         if any(cells):
@@ -176,7 +176,8 @@ def _long_table(panel: Panel) -> RenderableType:
 
     budget = panel.budgets[0]
     table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold")
-    table.add_column(f"arm, {budget_text(budget)}", max_width=_LABEL_WIDTH, overflow="fold")
+    head = f"arm, {budget_text(budget, panel.counted)}"
+    table.add_column(head, max_width=_LABEL_WIDTH, overflow="fold")
     for name in (panel.metric, "gain", "95 %", "p (Holm)", "verdict"):
         table.add_column(name, no_wrap=True, justify="right" if name == "p (Holm)" else "left")
     for arm, name in panel.arms.items():
@@ -250,7 +251,9 @@ def _latex_panel(panel: Panel) -> str:
         r"$^\ddagger$ trained longer than its twin.}",
         rf"  \begin{{tabular}}{{l{'r' * len(panel.budgets)}}}",
         r"    \toprule",
-        "    " + " & ".join(["labels", *(tex(str(budget)) for budget in panel.budgets)]) + r" \\",
+        "    "
+        + " & ".join([panel.counted, *(tex(str(budget)) for budget in panel.budgets)])
+        + r" \\",
         r"    \midrule",
     ]
     for arm, label in panel.arms.items():

@@ -45,3 +45,17 @@ def test_more_latents_than_dimensions_or_examples_are_refused() -> None:
         PCA((6,), latent_dim=7, whiten=False)
     with pytest.raises(UserError, match="3 examples span at most 2"):
         PCA((6,), latent_dim=4, whiten=False).fit(torch.rand(3, 6))
+
+
+def test_more_dimensions_than_examples_are_those_of_sklearn_in_blocks() -> None:
+    """Wider than a block of columns; and with directions that have almost no variance."""
+    wide = data(12, 2500)
+    flat = wide.clone()
+    flat[:, :] = wide[:, :1] * torch.linspace(0, 1, 2500) + 1e-7 * wide
+    for x in (wide, flat):
+        pca = PCA((2500,), latent_dim=5, whiten=False).double()
+        pca.fit(x)
+        reference = Reference(5, svd_solver="full").fit(x.numpy())
+        own = pca.encoder.weight.numpy(force=True)
+        overlap = abs((own * reference.components_).sum(1))
+        assert overlap == pytest.approx([1.0] * 5, abs=1e-6)

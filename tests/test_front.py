@@ -36,7 +36,7 @@ def test_a_run_is_done_and_found_again(folder: Path) -> None:
     assert repr(found) == "Runs(2 done)"
     assert found._repr_html_().count("<tr>") == 3
     frame = found.to_pandas()
-    assert list(frame["seed"]) == [0, 1]
+    assert sorted(frame["seed"]) == [0, 1]
     assert frame["score_accuracy"].tolist() == [run.scores["accuracy"] for run in found]
 
 

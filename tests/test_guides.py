@@ -101,7 +101,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pixels[kind * 5 : kind * 5 + 5] += 127
         Image.fromarray(pixels.astype("uint8")).save(file)
 
-    for i in range(120):
+    for i in range(240):
         image(folder / "warehouse" / f"{i}.png", i % 3)
         image(folder / "labelled" / "abc"[i % 3] / f"{i}.png", i % 3)
         image(folder / "photos" / "abc"[i % 3] / f"{i}.jpg", i % 3)

@@ -111,7 +111,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(folder / f"{name}.npz", x=x, y=x @ np.arange(6) + rng.normal(size=300))
     lines = ["site,patient,age,blood,ill"]
     for i in range(300):
-        age = int(rng.integers(20, 80))
+        age = round(float(rng.uniform(20, 80)), 3)  # no two rows alike
         ill = "yes" if age + rng.normal(0, 9) > 50 else "no"
         lines.append(f"{'AB'[i % 2]},{i // 3},{age},{'abo'[i % 3]},{ill}")
     (folder / "ill.csv").write_text("\n".join(lines) + "\n")

@@ -97,7 +97,7 @@ def _locate(name: str) -> tuple[str, Path] | None:
         return _locate_own(name)
     if top in sys.stdlib_module_names:
         return None
-    return _locate_foreign(name)
+    return _locate_foreign(name, tuple(sys.path))
 
 
 @cache
@@ -113,8 +113,8 @@ def _locate_own(name: str) -> tuple[str, Path] | None:
 
 
 @cache
-def _locate_foreign(name: str) -> tuple[str, Path] | None:
-    """A user's own module; it may lie inside a class inside a class."""
+def _locate_foreign(name: str, places: tuple[str, ...]) -> tuple[str, Path] | None:
+    """A user's own module; it may lie inside a class inside a class. ``places`` are sys.path."""
     try:
         root = importlib.util.find_spec(name.partition(".")[0])
     except (ImportError, ValueError):

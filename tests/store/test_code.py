@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ PACKAGE = Path(aetl.__file__).parent
 
 
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A copy of the package that a test may change."""
     copied = tmp_path / "aetl"
     shutil.copytree(PACKAGE, copied, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(code, "_PACKAGE", copied)
-    return copied
+    code._locate_own.cache_clear()
+    yield copied
+    code._locate_own.cache_clear()
 
 
 def pretraining(*overrides: str) -> dict[str, object]:
@@ -144,3 +147,12 @@ def test_changed_code_of_a_class_inside_the_users_class_changes_the_digest(
 
 def test_installed_packages_do_not_count() -> None:
     assert reached(["torch.optim.Adam", "sklearn.svm", "json"]) == {}
+
+
+def test_a_module_counts_from_when_its_folder_is_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late_module.py").write_text("class Mine: ...\n")
+    assert reached(["late_module.Mine"]) == {}
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert reached(["late_module.Mine"]) == {"late_module": tmp_path / "late_module.py"}

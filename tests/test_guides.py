@@ -148,7 +148,8 @@ def test_the_commands_of_the_pages_run_one_after_the_other(home: Path) -> None:
             words += ["optimizer.lr=1e-4"] if "checkpoint=" in command.text else []
         elif words[0] == "rm":
             continue  # asks
-        words = [placed(word, home) for word in words]
+        reads = next((w.strip("/") for w in words[2:] if words[0] == "predict"), None)
+        words = [placed(word, home, reads) for word in words]
         done = subprocess.run(
             [sys.executable, "-m", "aetl.cli", *words],
             cwd=home, env=environment, capture_output=True, text=True, timeout=600, check=False,
@@ -158,21 +159,26 @@ def test_the_commands_of_the_pages_run_one_after_the_other(home: Path) -> None:
     assert ran > 30
 
 
-def placed(word: str, home: Path) -> str:
-    """RUN, SWEEP, DIR, PATH, FILE.zip: those of this folder."""
+def placed(word: str, home: Path, reads: str | None = None) -> str:
+    """RUN, SWEEP, DIR, PATH, FILE.zip: those of this folder; a run that can read ``reads``."""
     outputs = home / "outputs"
     if word in ("RUN", "RUN|SWEEP"):
-        return str(last(outputs, "run.json"))
+        return str(last(outputs, "run.json", READ_BY.get(str(reads), "")))
     if word in ("SWEEP", "DIR", "PATH"):
         return str(last(outputs, "manifest.json"))
     return word
 
 
-def last(outputs: Path, name: str) -> Path:
+READ_BY = {"photos": "path: photos", "new_images": "path: labelled"}
+"""What stands in the config of a run whose model reads these files."""
+
+
+def last(outputs: Path, name: str, holds: str = "") -> Path:
     """The folder of the newest run that is done, or of the newest sweep."""
     found = [
         file.parent
         for file in outputs.glob(f"2*/**/{name}")
         if name != "run.json" or json.loads(file.read_text())["status"] == "done"
+        if not holds or holds in (file.parent / "config.yaml").read_text()
     ]
     return max(found, key=lambda folder: folder.stat().st_mtime)

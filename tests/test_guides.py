@@ -148,7 +148,7 @@ def test_the_commands_of_the_pages_run_one_after_the_other(home: Path) -> None:
             words += ["optimizer.lr=1e-4"] if "checkpoint=" in command.text else []
         elif words[0] == "rm":
             continue  # asks
-        reads = next((w.strip("/") for w in words[2:] if words[0] == "predict"), None)
+        reads = next((w.strip("/") for w in words[2:] if w.strip("/") in READ_BY), "")
         words = [placed(word, home, reads) for word in words]
         done = subprocess.run(
             [sys.executable, "-m", "aetl.cli", *words],
@@ -159,11 +159,11 @@ def test_the_commands_of_the_pages_run_one_after_the_other(home: Path) -> None:
     assert ran > 30
 
 
-def placed(word: str, home: Path, reads: str | None = None) -> str:
+def placed(word: str, home: Path, reads: str) -> str:
     """RUN, SWEEP, DIR, PATH, FILE.zip: those of this folder; a run that can read ``reads``."""
     outputs = home / "outputs"
     if word in ("RUN", "RUN|SWEEP"):
-        return str(last(outputs, "run.json", READ_BY.get(str(reads), "")))
+        return str(last(outputs, "run.json", READ_BY.get(reads, "")))
     if word in ("SWEEP", "DIR", "PATH"):
         return str(last(outputs, "manifest.json"))
     return word

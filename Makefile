@@ -17,7 +17,7 @@ help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
 	@echo 'make test       the default tests (JOBS=2 processes)'
 	@echo 'make test-all   the slow tests too'
-	@echo 'make test-matrix every autoencoder trained on every backbone, parts of a batch (6 minutes)'
+	@echo 'make test-matrix every autoencoder on every backbone, every strategy, one process and two (10 minutes)'
 	@echo 'make test-faults 200 interruptions and 300 damages of runs and sweeps (20 minutes)'
 	@echo 'make test-tracking the real W&B client, sent to a stand-in server (3 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
@@ -57,8 +57,9 @@ test-all: $(STAMP)
 test-matrix: $(STAMP)
 	$(BIN)/python -m pytest -q -n $(JOBS) -m 'slow or not slow' tests/conformance/test_training.py \
 	    tests/conformance/test_parts.py
-	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/conformance/test_two_processes.py \
-	    -k 'feature or without'
+	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/conformance/test_two_processes.py
+	$(BIN)/python -m pytest -q -m 'slow or not slow' tests/conformance/test_transfers.py \
+	    -k 'mlp and (receipt or kept)'
 
 # Killed, signalled, filled up and damaged at seeded moments (20 minutes).
 test-faults: $(STAMP)

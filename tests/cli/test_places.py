@@ -153,7 +153,9 @@ def test_what_a_sweep_needs_of_a_secret_its_owner_alone_can_read(tmp_path: Path)
     assert [path for path in holders if path.stat().st_mode & 0o077] == []
 
 
-@pytest.mark.parametrize("sweeper", ["basic", "race", "optuna"])
+@pytest.mark.parametrize(
+    "sweeper", ["basic", *(pytest.param(s, marks=pytest.mark.slow) for s in ("race", "optuna"))]
+)
 def test_hydras_file_of_a_sweep_that_is_cut_off_holds_no_secret(
     sweeper: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ def test_a_rerun_gives_identical_scores(tmp_path: Path, capsys: pytest.CaptureFi
     assert not any(again["reused"].values())
 
 
+@pytest.mark.slow
 def test_a_rerun_of_changed_scores_is_noticed(tmp_path: Path) -> None:
     assert main([*TINY, f"output_dir={tmp_path}"]) == 0
     (file,) = tmp_path.glob("2*/*/run.json")
@@ -68,6 +69,7 @@ def test_a_rerun_says_that_the_data_is_not_as_it_was(
     assert "differs: data of the target (npz:mine.npz)" in said
 
 
+@pytest.mark.slow
 def test_a_sweep_is_done_again_in_a_folder_of_its_own(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

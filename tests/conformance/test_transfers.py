@@ -71,7 +71,7 @@ def others(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 CORE = {"control/scratch", "control/raw_features", "feature/linear_probe", "feature/mmd",
         "parameter/finetune", "parameter/lora", "instance/density_ratio"}  # fmt: skip
-"""Everywhere by default; the other strategies by their receipt on one backbone. Rest: ``slow``."""
+"""By default; of the others receipt and predictions on one backbone in ``make test-matrix``."""
 
 
 def _arms(everyday: set[str]) -> pytest.MarkDecorator:
@@ -102,7 +102,7 @@ def start_of(world: World) -> dict[str, Tensor]:
 
 
 @every_backbone
-@_arms(set(STRATEGIES))
+@every_arm
 def test_the_receipt_says_exactly_what_changed(worlds: Any, transfer: str, backbone: str) -> None:
     world = worlds(backbone, transfer)
     entry: Entry = world.transfer()
@@ -122,7 +122,7 @@ def test_the_receipt_says_exactly_what_changed(worlds: Any, transfer: str, backb
 
 
 @every_backbone
-@_arms(set(STRATEGIES))
+@every_arm
 def test_what_is_kept_of_an_arm_predicts_as_the_arm_did(
     worlds: Any, transfer: str, backbone: str
 ) -> None:

@@ -32,7 +32,7 @@ TRANSFERRED = [
 AUTOENCODERS = sorted(path.stem for path in (conf_dir() / "autoencoder").glob("*.yaml"))
 NOT_YET = {"identity": "has no weights to compare"}
 """What is known not to hold, or cannot be asked so."""
-EVERYDAY = {"vae", "feature/mmd"}
+EVERYDAY = {"feature/mmd"}
 
 
 @pytest.fixture(scope="module")

@@ -93,6 +93,7 @@ def view_of(x: Tensor, target: Tensor, codec: Codec) -> View:
     return View("me", frozenset(parts), parts, lambda e, layer: e.x, Rng.of(0), lambda: codec)
 
 
+@pytest.mark.slow
 def test_weights_are_the_density_ratio_where_the_bounds_are_tight() -> None:
     x = normal(40, 3, seed=1)
     source = linear_vae(*SOURCE)

@@ -78,6 +78,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("self"), *MLP)
 
 
+@pytest.mark.slow
 def test_sources_count_where_a_control_declares_their_labels(world: World) -> None:
     own = world.but("transfer=instance/self_training").transfer()
     both = world.but("transfer=[control/source_only,instance/self_training]").transfer()

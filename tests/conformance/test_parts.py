@@ -30,6 +30,8 @@ from tests.conformance.test_autoencoders import AUTOENCODERS, CLASSES, NARROW, o
 from tests.conformance.two_threads import WORLD, together
 
 SHAPE = (1, 8, 8)
+SHAPES = {"mixed": (64,)}
+"""Of what a loss of other data than images takes."""
 LOSSES = sorted(path.stem for path in (conf_dir() / "loss").glob("*.yaml"))
 WITHOUT = {"perceptual", "perceptual_run"}
 """They need weights that come from elsewhere."""
@@ -66,13 +68,13 @@ def trained_by() -> dict[str, str]:
     return found
 
 
-def pretraining(cfg: DictConfig, size: int) -> tuple[Pretraining, Loader]:
+def pretraining(cfg: DictConfig, size: int, shape: tuple[int, ...]) -> tuple[Pretraining, Loader]:
     """A module in double precision, and the loader of one joint batch."""
     generator = torch.Generator().manual_seed(1)
-    x = (torch.rand(size, *SHAPE, generator=generator) < 0.4).to(torch.uint8) * 255
+    x = (torch.rand(size, *shape, generator=generator) < 0.4).to(torch.uint8) * 255
     data = Examples.of(x, torch.arange(size) % (CLASSES + 1) - 1, ("a", "b", "c"))
     loader = Loader(data, torch.arange(size), batch_size=size, rng=Rng.of(0), shuffle=False)
-    built = build_autoencoder(cfg, SHAPE, CLASSES)
+    built = build_autoencoder(cfg, shape, CLASSES)
     objective = objective_of(cfg)
     module = Pretraining(
         built, objective, loader, seed=0, schedule=Constant(), total_steps=1,
@@ -81,9 +83,11 @@ def pretraining(cfg: DictConfig, size: int) -> tuple[Pretraining, Loader]:
     return module.double(), loader
 
 
-def of_whole_and_parts(cfg: DictConfig, size: int, progress: float = 0.5) -> tuple[Found, Found]:
+def of_whole_and_parts(
+    cfg: DictConfig, size: int, shape: tuple[int, ...] = SHAPE
+) -> tuple[Found, Found]:
     """Values and gradients on the joint batch, and the means over the ranks of those on parts."""
-    module, loader = pretraining(cfg, size)
+    module, loader = pretraining(cfg, size, shape)
     for part in module.modules():
         # A pass of it moves the estimate of a spectral norm. Each process has its own, which moves
         # once a step; the one that stands for all of them here has to stay.
@@ -94,7 +98,7 @@ def of_whole_and_parts(cfg: DictConfig, size: int, progress: float = 0.5) -> tup
         loader.rank, loader.world = rank, world
         (batch,) = loader
         given = batch._replace(x=batch.x.double())
-        return module.losses(given, Rng.of(0), 0, progress)
+        return module.losses(given, Rng.of(0), 0, 0.5)
 
     def found(values: dict[str, Tensor]) -> Found:
         module.zero_grad(set_to_none=True)
@@ -132,7 +136,8 @@ def test_an_autoencoder_learns_from_parts_as_from_the_whole(autoencoder: str, si
 def test_a_loss_of_parts_is_that_of_the_whole(loss: str, size: int) -> None:
     by = trained_by().get(loss, "undercomplete")
     try:
-        whole, parts = of_whole_and_parts(config(by, f"loss=[{loss}]"), size)
+        shape = SHAPES.get(loss, SHAPE)
+        whole, parts = of_whole_and_parts(config(by, f"loss=[{loss}]"), size, shape)
     except UserError as refusal:
         pytest.skip(str(refusal))
     assert_same(whole, parts)

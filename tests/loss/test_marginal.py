@@ -100,6 +100,22 @@ def test_an_example_has_its_number_whoever_is_beside_it(monkeypatch: pytest.Monk
     torch.testing.assert_close(whole, parts, rtol=1e-10, atol=0)
 
 
+@pytest.mark.parametrize("samples", [1, 25, 30, 60])
+def test_as_many_are_drawn_as_are_asked_for(samples: int) -> None:
+    """In blocks, of which the last is what is left."""
+
+    class Counted(Linear):
+        drawn = 0
+
+        def decode(self, z: Tensor) -> Tensor:
+            self.drawn += len(z)
+            return super().decode(z)
+
+    counted = Counted()
+    negative_log_likelihood(counted, objective(), X, samples)
+    assert counted.drawn == (samples + 1) * len(X)  # and one reconstruction of each
+
+
 def test_a_loss_without_a_bound_is_refused() -> None:
     for terms in ({"mse": SquaredError(weight=1.0)}, {"likelihood": Normal()}):
         with pytest.raises(DoesNotFit, match="no bound"):

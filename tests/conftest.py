@@ -66,9 +66,13 @@ def session_outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_log_level() -> Iterator[None]:
-    """Hydra sets the root logger's level; the next test's warnings are to be seen."""
+def own_log() -> Iterator[None]:
+    """Hydra sets the root logger's level, and its handler writes to a stream that ends with the
+    test; the next test's warnings are to be seen."""
     level = logging.root.level
+    for handler in list(logging.root.handlers):
+        if getattr(getattr(handler, "stream", None), "closed", False):
+            logging.root.removeHandler(handler)
     yield
     logging.root.setLevel(level)
 

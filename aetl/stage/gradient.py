@@ -109,6 +109,7 @@ def _train_often(arm: Arm, strategy: TransferStrategy) -> Trained:
         rows += [row._replace(step=row.step + before) for row in map(Row._make, found["rows"])]
         total.seen += [(step + before, seen) for step, seen in seen_from(found["seen"])]
     network.load_state_dict(strategy.combine(states, partial(_score, arm)))
+    ranks.agree(None)  # all have read the files that go now
     if ranks.rank() == 0:
         total.look(network, rows[-1].step + 1)  # the last candidate, and the one that is taken
         total.best = None

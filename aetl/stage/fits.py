@@ -43,6 +43,7 @@ def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
             _refuse_kind(path, made, domains.source.pool)
             if isinstance(made, type) and issubclass(made, LossTerm):
                 _refuse_values(path, made, learnt)
+    _refuse_halves(plain["trainer"].get("precision"), domains.source.pool)
     task: Task = instantiate(cfg.task)
     if domains.target.pool.kind not in task.takes:
         raise DoesNotFit(
@@ -84,6 +85,16 @@ def _refuse_kind(path: str, made: Any, examples: Examples) -> None:
         f"{path} ({made.__name__}) takes {' or '.join(sorted(made.kinds))} data, and this data is "
         f"{examples.kind} of shape {examples.shape}"
     )
+
+
+def _refuse_halves(precision: object, examples: Examples) -> None:
+    """Words are whole numbers in a network, of which half precision holds the small ones alone."""
+    exact = {"bf16-true": 256, "16-true": 2048}.get(str(precision))
+    if examples.kind == "tokens" and exact is not None:
+        raise DoesNotFit(
+            f"trainer.precision={precision}: would take words for others, since it holds whole "
+            f"numbers up to {exact} alone; use bf16-mixed, 16-mixed or 32-true"
+        )
 
 
 def _refuse_values(path: str, made: type[LossTerm], learnt: Domain) -> None:

@@ -27,12 +27,15 @@ from filelock import FileLock, Timeout
 
 from aetl import ranks
 from aetl.files import read_json, sealed, write_json
+from aetl.place import NoPlace, nearest_folder
 from aetl.ranges import Text
 from aetl.secret import masked
 from aetl.store.code import code_digest
 from aetl.store.digests import RECORD, fault, files_of
 
 log = logging.getLogger(__name__)
+
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -136,8 +139,16 @@ def _is_done(path: Path) -> bool:
 
 def _acquire(lock: FileLock, path: Path) -> bool:
     """Wait for the lock; false where the folder may only be read."""
+    nearest_folder(path.parent, "store.dir")  # refuses a file
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except FileNotFoundError:  # /proc, which takes no folders
+        raise NoPlace(f"store.dir={path.parent}: cannot be made there") from None
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        return False
+    try:
         try:
             lock.acquire(timeout=1.0)
         except Timeout:
@@ -146,7 +157,7 @@ def _acquire(lock: FileLock, path: Path) -> bool:
         if not (path / RECORD).exists():
             path.mkdir(exist_ok=True)
     except OSError as error:
-        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno not in _READ_ONLY:
             raise
         lock.release()
         return False

@@ -41,6 +41,28 @@ def test_a_place_that_root_may_write_to_and_cannot_is_named(
     assert line == f"aetl: output_dir={place}: /proc cannot be written to"
 
 
+@pytest.mark.parametrize("below", ["file", "file/store", "link", "link/store"])
+def test_a_store_in_a_file_is_one_line(
+    below: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    assert main([*TINY, f"store.dir={tmp_path}/{below}"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line.startswith(f"aetl: store.dir={tmp_path}/{below}: ")
+    assert line.endswith(" is a file")
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
+@pytest.mark.parametrize("place", ["/proc/x", "/proc/x/y"])
+def test_a_store_where_no_folder_can_be_made_is_one_line(
+    place: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*TINY, f"store.dir={place}"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line == f"aetl: store.dir={place}: cannot be made there"
+
+
 @pytest.mark.parametrize("command", [["store"], ["store", "prune"], ["store", "verify"]])
 def test_a_file_is_no_empty_store(
     command: list[str],

@@ -153,6 +153,8 @@ def test_tokens_are_read_as_the_run_s(tmp_path: Path, backbone: str) -> None:
         ("target.words=counts", "the source's texts were read with words=tokens"),
         ("target.ngrams=2", "tokens are single words"),
         ("task=reconstruction", "task=reconstruction: takes .* tokens"),
+        ("trainer.precision=bf16-true", "take words for others, .* up to 256 alone"),
+        ("trainer.precision=16-true", "take words for others, .* up to 2048 alone"),
     ],
 )
 def test_what_does_not_take_tokens_says_so(tmp_path: Path, override: str, said: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable
 
@@ -25,7 +26,9 @@ class Classifier(Estimator):
         x, y, weight = x[known], y[known], weight[known]
         self.classes_ = np.unique(y)
         if len(self.classes_) > 1:
-            self.learn(x, y, weight, near)
+            with warnings.catch_warnings():  # a few labels of many classes are no numbers
+                warnings.filterwarnings("ignore", "The number of unique classes is greater")
+                self.learn(x, y, weight, near)
         return self
 
     def predict_proba(self, x: np.ndarray) -> np.ndarray:

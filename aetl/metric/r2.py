@@ -26,7 +26,7 @@ class R2(Metric):
     def undefined(self, y: np.ndarray) -> str | None:
         if len(np.unique(y)) > 1:
             return None
-        return f"no two different targets among the {len(y)} test examples"
+        return f"no pair of different targets among the {len(y)} test examples"
 
     def without(
         self, prediction: Prediction, y: np.ndarray, unit: Int[np.ndarray, " N"], units: int

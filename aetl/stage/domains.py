@@ -141,12 +141,13 @@ class Domains:
 def _absent(target: Domain) -> list[str]:
     """The classes, or labels of several, that no test example has: no score says a word of them.
 
-    Of labels that all have, the scores of an order do not either.
+    Of labels that all have, the scores of an order do not either; and what no training example
+    has no arm can learn from the target's labels.
     """
     classes, y = target.test.classes, target.test.y.numpy()
     if not classes:
         return []
-    counts = (y == 1).sum(0) if y.ndim == 2 else np.bincount(y[y >= 0], minlength=len(classes))
+    counts = _counts(y, classes)
     what = "labels" if y.ndim == 2 else "classes"
     lines = []
     if some := _named(classes, counts == 0, what):
@@ -156,7 +157,19 @@ def _absent(target: Domain) -> list[str]:
             f"target: every test example has {some}, and so they have no part in scores of an "
             "order (auroc, mean_average_precision)"
         )
+    pool = target.pool
+    if pool.known.any():  # else others teach the classes
+        taught = _counts(pool.y[pool.known].numpy(), classes)
+        if some := _named(classes, (counts > 0) & (taught == 0), what):
+            lines.append(
+                f"target: {some} have test examples and no training example: no budget teaches them"
+            )
     return lines
+
+
+def _counts(y: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """How many examples have each class, or each of several labels."""
+    return (y == 1).sum(0) if y.ndim == 2 else np.bincount(y[y >= 0], minlength=len(classes))
 
 
 def _named(classes: Sequence[str], which: Bool[np.ndarray, " C"], what: str) -> str:

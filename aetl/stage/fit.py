@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytorch_lightning as pl
 import torch
@@ -401,10 +401,26 @@ class Training(pl.LightningModule):
         file = Path(self.trainer.default_root_dir) / "diverged.pt"
         terms = {name: value.detach() for name, value in values.items()}
         write_torch(file, {"step": step, "terms": terms, "batch": _by_name(batch)})
-        raise FloatingPointError(
-            f"{self.stage}: {what} at step {step} "
-            f"(the batch is saved in {file}); lower the learning rate or clip the gradient"
+        raise Diverged(
+            f"{self.stage}: {what} at step {step} (the batch is saved in {file}); "
+            + ("lower the learning rate or clip the gradient" if step else _BEFORE_ANY_STEP)
         )
+
+
+_BEFORE_ANY_STEP = (
+    "no step was taken before it, so inputs or settings are out of range (scale=standard brings "
+    "the columns of vectors to one scale)"
+)
+
+
+class Diverged(FloatingPointError):
+    """A training whose loss is no number any more; told in its own words."""
+
+    exit_code: Final = 1
+
+    @property
+    def recorded(self) -> str:
+        return str(self)
 
 
 class ResumePoint(pl.Callback):

@@ -19,6 +19,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,14 @@ class Store:
             return found
         if not self.reuse:
             raise PermissionError(errno.EACCES, "cannot be written", str(path.parent))
-        log.warning("%s: cannot be written; %s is computed in %s", self.dir, name, folder)
+        _tell_once(self.dir, folder)
         own = Store(dir=str(self.dir), reuse=False)
         return own.stage(name, digest, key, folder, compute)
+
+
+@cache
+def _tell_once(store: Path, folder: Path) -> None:
+    log.warning("%s: cannot be written; what it lacks is computed in %s", store, folder)
 
 
 def _is_done(path: Path) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytorch_lightning as pl
 from PIL import Image
 
 from aetl.cli import main
-from aetl.config import compose
+from aetl.config import compose, conf_dir
 from aetl.secret import is_secret, masked, masked_words, masked_yaml
 from tests.comparison.synthetic import write_run
 
@@ -61,6 +64,47 @@ def test_a_store_where_no_folder_can_be_made_is_one_line(
     assert main([*TINY, f"store.dir={place}"]) == 2
     (line,) = capfd.readouterr().err.strip().splitlines()
     assert line == f"aetl: store.dir={place}: cannot be made there"
+
+
+def anothers(folder: Path) -> list[str]:
+    """Make a folder one that is read and not written; what a command then has to begin with."""
+    every = [folder, *folder.rglob("*")]
+    for path in every:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    if os.geteuid():
+        return []
+    for path in every:
+        os.chown(path, 65534, 65534)
+    return ["setpriv", "--bounding-set=-dac_override,-dac_read_search,-fowner"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="root, no setpriv")
+def test_a_store_of_others_is_used_and_what_it_lacks_is_computed_beside_it(tmp_path: Path) -> None:
+    few = [*TINY, "target.budget=40", "score=none", "backbone.hidden=[8]"]
+    assert main([*few, f"output_dir={tmp_path}/theirs"]) == 0
+    store, sweep = tmp_path / "theirs" / "store", tmp_path / "sweep"
+    before = {path: path.stat().st_mtime_ns for path in store.rglob("*")}
+    command = [*anothers(store), sys.executable, "-m", "aetl.cli"]
+    mine = [f"output_dir={tmp_path}/mine", f"store.dir={store}", f"hydra.sweep.dir={sweep}"]
+    done = subprocess.run(
+        [*command, "-m", *few, *mine, "hydra.launcher.jobs=1", "seed=0,1"],
+        env=os.environ | {"PYTHONPATH": str(conf_dir().parents[0])}, text=True, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    first, second = ((sweep / job / "job.log").read_text() for job in "01")
+    assert "cannot be written" not in first
+    line = f"{store}: cannot be written; what it lacks is computed in {sweep}/1"
+    assert second.count("cannot be written") == second.count(line) == 1
+    assert not (sweep / "0" / "stages").exists()
+    assert list((sweep / "1" / "stages").glob("transfer-*"))
+    for argument in ("verify", "prune"):
+        done = subprocess.run(
+            [*command, "store", argument, "--dir", str(store)], text=True, capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(conf_dir().parents[0])},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in store.rglob("*")} == before
 
 
 @pytest.mark.parametrize("command", [["store"], ["store", "prune"], ["store", "verify"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -288,3 +289,12 @@ def test_of_many_labels_some_choose_and_all_are_fitted_on(monkeypatch: pytest.Mo
     own = Chosen(head, "classification").fit(X, Y, ONES)
     assert own.told["labels"] == 60
     assert len(own.state()["model.x"]) == 60
+
+
+def test_one_label_of_each_of_many_classes_is_no_mistake() -> None:
+    """scikit-learn warns, in two lines that name a file of its own, that it may be a regression."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for head in (Logistic(**PLAIN, strength=1.0), Knn(**PLAIN, neighbours=1)):
+            fitted = Chosen(head, "classification").fit(X[:24], np.arange(24), np.ones(24))
+            assert (decided(fitted, X[:24]) == np.arange(24)).mean() > 0.5

@@ -470,6 +470,17 @@ def test_a_class_without_test_examples_is_told(tmp_path: Path) -> None:
     assert any("2 of 3 classes (1, 2) have no test example" in line for line in domains.warnings)
 
 
+def test_a_class_without_training_examples_is_told(tmp_path: Path) -> None:
+    """One example of each of 30 classes: those that were held out for the test are of no other."""
+    few = {"x": COLOUR[:30, :1], "y": np.arange(30)}
+    domains = pair(tmp_path, few, few)
+    held = set(domains.target.test.y.tolist()) - set(domains.target.pool.y.tolist())
+    assert held
+    (line,) = [line for line in domains.warnings if "no training example" in line]
+    assert line.startswith(f"target: {len(held)} of 30 classes (")
+    assert "no training example" not in " ".join(pair(tmp_path, {}, {}).warnings)
+
+
 def test_labels_that_no_test_example_has_or_all_are_told(tmp_path: Path) -> None:
     x = np.random.default_rng(0).random((60, 2)).astype(np.float32)
     some = np.arange(60) % 2
@@ -492,7 +503,7 @@ def test_labels_that_no_test_example_has_or_all_are_told(tmp_path: Path) -> None
         ({}, ["backbone=conv1d"], "takes series or vector data, and this data is image"),
         ({"y": np.zeros(120, int)}, ["metric=auroc"], "metric=auroc: is undefined"),
         ({"x": V, "y": V[:, 0]}, ["task=regression", "metric=r2", "target.test_fraction=0.001"],
-         "metric=r2: is undefined.*no two different targets among the 1 test"),
+         "metric=r2: is undefined.*no pair of different targets among the 1 test"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_the_data_is_refused_before_any_work(

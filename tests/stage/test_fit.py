@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
 
+from aetl.cli import main
 from aetl.stage.fit import epochs_of
 from aetl.stage.pretrain import build_autoencoder
 from aetl.stage.schedule import Cosine
 from aetl.types import Batch
-from tests.tiny import MLP, WATCH, Watch, World, differing, history, weights
+from tests.tiny import MLP, SMALL, WATCH, Watch, World, differing, history, weights
 
 
 @pytest.fixture(autouse=True)
@@ -184,6 +187,25 @@ def test_a_term_that_is_finite_is_not_named(tmp_path: Path) -> None:
     world = World(tmp_path, *MLP, "loss=[mse,l1_code]", "loss.reconstruction.weight=inf")
     with pytest.raises(FloatingPointError, match="^pretrain: loss is not finite at step 0 "):
         world.pretrain()
+
+
+def test_inputs_beyond_a_network_are_told_and_no_rate_is_blamed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Vectors of 1e25 before any step: one line, without an exception's name, also on record."""
+    x = np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32) * 1e25
+    np.savez(tmp_path / "own.npz", x=x, y=np.arange(80) % 2)
+    data = [f"{key}={value}" for part in ("source", "target") for key, value in (
+        (f"dataset@{part}", "npz"), (f"{part}.path", tmp_path / "own.npz"))]  # fmt: skip
+    few = [word for word in SMALL if "size=160" not in word and "rotation" not in word]
+    assert main([*few, *MLP, *data, "target.budget=10", f"output_dir={tmp_path}/out"]) == 1
+    line = capfd.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("aetl: pretrain: loss, reconstruction is not finite at step 0 ")
+    assert "no step was taken before it" in line
+    assert "scale=standard" in line
+    assert "Error" not in line
+    (record,) = tmp_path.glob("out/2*/*/run.json")
+    assert json.loads(record.read_text())["error"] == line.removeprefix("aetl: ")
 
 
 def test_gradient_accumulation_over_even_batches_equals_the_joint_batch(tmp_path: Path) -> None:

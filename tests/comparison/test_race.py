@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from omegaconf import OmegaConf
 from scipy import stats
 
 from aetl.comparison.crossed import Crossed, crossed
 from aetl.comparison.gain import Gain
 from aetl.comparison.race import Arm, Plan, boundaries, is_futile, judge, rejected
 from aetl.comparison.statistics import Interval, t_cdf
+from aetl.config import conf_dir
 from tests.comparison.race_simulation import races
 
 PLAN = Plan((3, 5, 8, 12), rho=2.0, futility=0.05)
@@ -121,11 +123,17 @@ def test_null_arms_are_seldom_decided_by_any_look() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rho", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize(
+    "looks, rho",
+    [((3, 5, 8, 12), 1.0), ((3, 5, 8, 12), 2.0), ((3, 5, 8, 12), 3.0), (None, None)],
+    ids=["1", "2", "3", "default"],
+)
 @pytest.mark.parametrize("seed_sd, example_sd", [(0.05, 0.3), (0.3, 0.05), (0.02, 0.6)])
 def test_the_family_wise_error_is_at_most_six_of_a_hundred(
-    rho: float, seed_sd: float, example_sd: float
+    looks: tuple[int, ...] | None, rho: float | None, seed_sd: float, example_sd: float
 ) -> None:
-    raced = races(2000, 6, Plan((3, 5, 8, 12), rho, 0.0), seed_sd=seed_sd, example_sd=example_sd)
-    print(f"rho {rho}, seeds {seed_sd}, examples {example_sd}: {raced.family_wise:.4f}")
+    default = OmegaConf.load(conf_dir() / "hydra" / "sweeper" / "race.yaml")
+    plan = Plan(looks or tuple(default.looks), rho or default.rho, 0.0)
+    raced = races(2000, 6, plan, seed_sd=seed_sd, example_sd=example_sd)
+    print(f"{plan}, seeds {seed_sd}, examples {example_sd}: {raced.family_wise:.4f}")
     assert raced.family_wise <= 0.06

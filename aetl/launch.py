@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetl import trust
-from aetl.config import conf_dir, load_saved, register_resolvers
+from aetl.config import ConfigError, conf_dir, load_saved, register_resolvers
+from aetl.launched import Launched, launched, redirect_to_log
 from aetl.mistakes import split_options, typed
 from aetl.printable import one_line
 
@@ -24,6 +25,11 @@ def run_hydra(arguments: list[str]) -> int:
     """``aetl [overrides]`` and ``aetl -m [overrides]``."""
     import hydra
 
+    if (me := launched()) is not None:
+        if me.rank:
+            return _follow(me)
+        if {"-m", "--multirun"} & set(arguments):
+            raise ConfigError(f"-m: {me.by} starts the processes of one run; sweep without it")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
     arguments, named = _trusted(arguments)
     options, overrides = split_options(arguments)
@@ -56,6 +62,23 @@ def run_hydra(arguments: list[str]) -> int:
             _conclude_sweeps()
     if failed:
         raise failed[0]
+    return 0
+
+
+def _follow(me: Launched) -> int:
+    """Another rank than the first of those that a launcher started: its run, from its folder."""
+    from aetl.pipeline import run
+    from aetl.process_group import STDERR
+    from aetl.ranks import CHILD_OF
+
+    folder = me.followed()
+    os.environ |= me.environment() | {
+        CHILD_OF: str(folder),
+        STDERR: str(redirect_to_log(folder, me.rank)),
+    }
+    trust.believe([trust.ALL])  # what its first rank does already
+    register_resolvers()
+    run(saved_job(folder, folder))
     return 0
 
 

@@ -36,7 +36,9 @@ from annotated_types import Gt
 from aetl import ranks
 from aetl.ending import ASKING, Failure
 from aetl.files import read_json
+from aetl.launched import Hearts, Launched, devices_of, launched
 from aetl.trust import python
+from aetl.types import UserError
 
 FAILURE = "rank-failed.json"
 PARENT, STDERR = "AETL_RANK_PARENT", "AETL_RANK_STDERR"
@@ -51,7 +53,7 @@ class Patience:
     """How long the processes of a run wait for each other, in seconds.
 
     ``grace`` is for a process that is to end, and for one that is stopped (``kill -STOP``) to go
-    on; ``timeout`` for one that works on while the others wait in a collective call.
+    on; twice as long a process of another node may give no sign of life. ``timeout`` for one that works on while the others wait in a collective call.
     """
 
     def __init__(self, *, grace: Annotated[float, Gt(0)], timeout: Annotated[float, Gt(0)]) -> None:
@@ -65,19 +67,29 @@ LastWords = Callable[[Failure], None]
 def process_group(
     trainer: Any, patience: Patience, folder: Path, last_words: LastWords
 ) -> Iterator[Group]:
-    """The processes of a run: rank 0 starts the others, and all are gone when the block ends.
+    """The processes of a run, and all are gone when the block ends.
 
-    ``last_words`` of rank 0 are asked for where its main thread cannot be reached.
+    Rank 0 starts the others, where torchrun or srun has not. ``last_words`` of rank 0 are asked
+    for where its main thread cannot be reached.
     """
-    devices = trainer.devices
-    if not isinstance(devices, int) or devices <= 1:
+    me, devices, nodes = launched(), devices_of(trainer), trainer.get("num_nodes", 1)
+    if me is not None:
+        me.refuse_other_sizes(None if trainer.devices in ("auto", -1) else devices, nodes)
+    elif nodes > 1:
+        raise UserError(
+            f"trainer.num_nodes={nodes}: start the command on every node, by torchrun or srun"
+        )
+    elif devices == 1:
         yield Group(folder, patience)
         return
     if not ranks.is_child():
         _forget_ranks()  # of an earlier job in this process, or of a launcher above it
-        os.environ |= _rank_environment(0, devices, _free_port())
+        own = _rank_environment(0, devices, _free_port()) if me is None else me.environment()
+        os.environ |= own
         (folder / FAILURE).unlink(missing_ok=True)
-    watch = _Watch(folder, patience, last_words)
+        if me is not None:
+            me.announce(folder)
+    watch = _Watch(folder, patience, last_words, me)
     on_gpu = trainer.accelerator in ("gpu", "cuda") or (
         trainer.accelerator == "auto" and torch.cuda.is_available()
     )
@@ -85,7 +97,8 @@ def process_group(
     try:
         watch.begin(devices)
         with watch.telling():
-            dist.init_process_group(backend, timeout=timedelta(seconds=patience.timeout))
+            where = {} if me is None else me.rendezvous()
+            dist.init_process_group(backend, timeout=timedelta(seconds=patience.timeout), **where)
             yield watch
     finally:
         watch.break_off()
@@ -109,10 +122,16 @@ class Group:
 
 
 class _Watch(Group):
-    """Keeps watch in a thread of its own, over the children in rank 0, over rank 0 in a child."""
+    """Keeps watch in a thread of its own, over the children in rank 0, over rank 0 in a child.
 
-    def __init__(self, folder: Path, patience: Patience, last_words: LastWords) -> None:
+    Where a launcher has started them all, which may be on several nodes, over their hearts.
+    """
+
+    def __init__(
+        self, folder: Path, patience: Patience, last_words: LastWords, me: Launched | None
+    ) -> None:
         super().__init__(folder, patience)
+        self._hearts = None if me is None else Hearts(me, 2 * patience.grace)
         self.rank = int(os.environ["RANK"])
         self.children: dict[int, subprocess.Popen[bytes]] = {}
         self._last_words = last_words
@@ -127,7 +146,7 @@ class _Watch(Group):
     def begin(self, devices: int) -> None:
         self._parent = int(os.environ.get(PARENT, 0))
         self._hear_signals()
-        if self.rank == 0:
+        if self.rank == 0 and self._hearts is None:
             for rank in range(1, devices):
                 self.children[rank] = _start(rank, devices, self.folder)
         self._thread.start()
@@ -139,6 +158,8 @@ class _Watch(Group):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(max(0.0, deadline - time.monotonic()))
             _kill(child)
+        if self._hearts is not None:
+            self._hearts.stop(self._leaving)
         self._over.set()
         self._thread.join()
         self._hear_no_more()
@@ -210,7 +231,9 @@ class _Watch(Group):
                 self._stopped_since.clear()
             last = now
             self._listen()
-            if self.rank == 0:
+            if self._hearts is not None:
+                self._listen_to_hearts(self._hearts, now)
+            elif self.rank == 0:
                 self._look_after_children(now)
             else:
                 self._look_after_parent(now)
@@ -225,6 +248,16 @@ class _Watch(Group):
             if number in ENDING:
                 self._claim(Failure.asked(self.rank, number))
 
+    def _listen_to_hearts(self, hearts: Hearts, now: float) -> None:
+        lost = hearts.lost(now)
+        if lost is None:
+            return
+        said = f"gave no sign of life for {hearts.patience:g} s (see {self._log(lost)})"
+        if lost:
+            self._claim(Failure.lost(lost, said))
+        else:
+            self._end_without_rank_0(Failure.lost(0, "ended without a word, or does not go on"))
+
     def _look_after_children(self, now: float) -> None:
         for rank, child in self.children.items():
             code = child.poll()
@@ -235,15 +268,19 @@ class _Watch(Group):
 
     def _look_after_parent(self, now: float) -> None:
         if os.getppid() != self._parent:  # it is gone, and nobody is left to work for
-            lost = Failure.lost(0, "ended without a word (killed? out of memory?)")
-            if self._claim(lost) == lost and (terminal := os.environ.get(STDERR)):
-                with contextlib.suppress(OSError):
-                    os.write(int(terminal), f"aetl: {lost.line}\n".encode())
-            os._exit(1)
+            self._end_without_rank_0(
+                Failure.lost(0, "ended without a word (killed? out of memory?)")
+            )
         if self._is_stopped(self._parent, now):
             self._claim(Failure.lost(0, f"was stopped for {self.patience.grace:g} s"))
             self._stopped_since.clear()
             os.kill(self._parent, signal.SIGCONT)  # to read this, and to end
+
+    def _end_without_rank_0(self, lost: Failure) -> None:
+        if self._claim(lost) == lost and (terminal := os.environ.get(STDERR)):
+            with contextlib.suppress(OSError):
+                os.write(int(terminal), f"aetl: {lost.line}\n".encode())
+        os._exit(1)
 
     def _is_stopped(self, pid: int, now: float) -> bool:
         """Whether it has been stopped for longer than the grace."""

@@ -65,7 +65,8 @@ OPTIMIZER: dict[str, Any] = {
     "step_sizes": _Span,
 }
 TRAINER: dict[str, Any] = {
-    "devices": Annotated[int, Interval(ge=1, le=1_024)] | list[Natural] | Text,
+    "devices": Annotated[int, Interval(ge=1, le=1_024)] | Literal[-1, "auto"]
+    | Annotated[list[Natural], Len(1)],
     "num_nodes": Annotated[int, Interval(ge=1, le=10_000)],
     "gradient_clip_val": NonNegative | None,
     "accumulate_grad_batches": Count,

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from aetl import ranks
 from aetl.data.base import Examples
+from aetl.launched import sized
 from aetl.loss.objective import Objective
 from aetl.metric.base import Metric
 from aetl.rng import key_seed
@@ -163,7 +164,7 @@ def _train_once(arm: Arm, member: int) -> Trained:
     module.selection = selection
     rows = run_fit(
         module, streams, None,
-        trainer=instantiate(cfg.trainer),
+        trainer=instantiate(cfg.trainer, **sized(cfg.trainer)),
         callbacks=callbacks_of(cfg, module.stage),
         folder=arm.path, listener=arm.listener,
     ).rows  # fmt: skip

@@ -24,6 +24,7 @@ from aetl.config import resolved
 from aetl.data.loader import Loader, smallest_batch
 from aetl.files import file_digest, write_torch
 from aetl.label import callbacks_that_count
+from aetl.launched import sized
 from aetl.loss.objective import Objective
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng
@@ -359,7 +360,7 @@ def _compute(
             module,
             loaders[0],
             loaders[1] if len(loaders[1]) else None,
-            trainer=instantiate(cfg.trainer),
+            trainer=instantiate(cfg.trainer, **sized(cfg.trainer)),
             callbacks=callbacks_of(cfg, module.stage),
             folder=path,
             listener=listener,

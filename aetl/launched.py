@@ -1,0 +1,245 @@
+"""Ranks that torchrun, or srun of Slurm, started: on one node or on several.
+
+Each of them was given the same command line. Rank 0 alone does what it says; it tells the others
+its folder (by a ``TCPStore`` at the launcher's address), and they do the run that is saved there,
+as the ranks do that a run starts itself. Nobody can look after a process of another node, so each
+rank's heart beats into the store.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+SECONDS_TO_APPEAR = 30.0
+"""How long rank 0's folder may take to be seen on a shared disk."""
+_FOLDER, _BEAT, _GONE = "aetl/folder", "aetl/beat", b"gone"
+
+
+class NotAsLaunched(Exception):
+    """What the launcher started and what the config asks for do not fit together."""
+
+    of_user = True  # aetl.types has a class for it, and torch
+
+
+@dataclass(frozen=True)
+class Launched:
+    """Who this process is among those that a launcher started."""
+
+    by: str
+    rank: int
+    world: int
+    local_rank: int
+    local_world: int
+    node: int
+    address: str
+    port: int
+
+    @property
+    def nodes(self) -> int:
+        return self.world // self.local_world
+
+    def environment(self) -> dict[str, str]:
+        """What torch and Lightning go by."""
+        return {
+            "RANK": str(self.rank),
+            "LOCAL_RANK": str(self.local_rank),
+            "NODE_RANK": str(self.node),
+            "WORLD_SIZE": str(self.world),
+            "MASTER_ADDR": self.address,
+            "MASTER_PORT": str(self.port),
+        }
+
+    def refuse_other_sizes(self, devices: int | None, num_nodes: int) -> None:
+        """``NotAsLaunched`` where the config has another number of processes (None: any)."""
+        if devices is None or (devices, num_nodes) == (self.local_world, self.nodes):
+            return
+        raise NotAsLaunched(
+            f"trainer.devices={devices} trainer.num_nodes={num_nodes}: {self.by} has started "
+            f"{self.local_world} processes on each of {self.nodes} nodes (trainer.devices=auto "
+            "takes what it finds)"
+        )
+
+    @cached_property
+    def store(self) -> Any:
+        """The store that all ranks share; torchrun keeps one itself, else rank 0 does."""
+        return self.connected(7200.0)
+
+    def connected(self, timeout: float) -> Any:
+        """A connection to the store, whose calls wait so many seconds."""
+        from torch.distributed import DistError
+        from torch.distributed.distributed_c10d import PrefixStore
+        from torch.distributed.rendezvous import TCPStore
+
+        kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+        serves = self.rank == 0 and not kept and "store" not in self.__dict__
+        wait = timedelta(seconds=timeout)
+        try:
+            store = TCPStore(self.address, self.port, None, serves, wait, wait_for_workers=False)
+        except DistError as error:
+            what = f"{self.by}: no word from rank 0 at {self.address}:{self.port}"
+            raise NotAsLaunched(f"{what} ({str(error).splitlines()[0]})") from None
+        return PrefixStore(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), store)
+
+    def rendezvous(self) -> dict[str, Any]:
+        """Where torch's process group meets."""
+        from torch.distributed.distributed_c10d import PrefixStore
+
+        store = PrefixStore("group", self.store)
+        return {"store": store, "rank": self.rank, "world_size": self.world}
+
+    def announce(self, folder: Path) -> None:
+        """Rank 0's folder to the others."""
+        self.store.set(_FOLDER, str(folder.resolve()))
+
+    def followed(self) -> Path:
+        """The folder that rank 0 has announced; it is waited for."""
+        import torch.distributed as dist
+
+        try:
+            folder = Path(self.store.get(_FOLDER).decode())
+        except dist.DistError:
+            raise NotAsLaunched(
+                f"{self.by}: rank 0 has ended before it began (its own line says why)"
+            ) from None
+        end = time.monotonic() + SECONDS_TO_APPEAR
+        while not (folder / "config.yaml").exists():
+            if time.monotonic() > end:
+                raise NotAsLaunched(
+                    f"{folder}: rank 0's folder is not seen on {socket.gethostname()}; output_dir "
+                    "must be on a disk that all nodes share"
+                )
+            time.sleep(0.2)
+        return folder
+
+
+@cache
+def launched() -> Launched | None:
+    """As what this process was started by torchrun or srun; None if by neither, or alone."""
+    return launched_by(os.environ)
+
+
+def launched_by(environment: Mapping[str, str]) -> Launched | None:
+    """The same by the variables that they set."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        found = _by_torchrun(environment)
+    elif int(environment.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        found = _by_srun(environment)
+    else:
+        return None
+    return found if found.world > 1 else None
+
+
+def _by_torchrun(given: Mapping[str, str]) -> Launched:
+    return Launched(
+        "torchrun", int(given["RANK"]), int(given["WORLD_SIZE"]), int(given["LOCAL_RANK"]),
+        int(given["LOCAL_WORLD_SIZE"]), int(given["GROUP_RANK"]), given["MASTER_ADDR"],
+        int(given["MASTER_PORT"]),
+    )  # fmt: skip
+
+
+def _by_srun(given: Mapping[str, str]) -> Launched:
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+
+    world, nodes = int(given["SLURM_STEP_NUM_TASKS"]), int(given.get("SLURM_STEP_NUM_NODES", 1))
+    if world % nodes:
+        raise NotAsLaunched(f"srun: {world} tasks on {nodes} nodes; each must have as many")
+    first = given.get("SLURM_STEP_NODELIST") or given.get("SLURM_NODELIST", "127.0.0.1")
+    # Lightning's: the first of the nodes, a port from the number of the job; or what is set.
+    address = given.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(first)
+    return Launched(
+        "srun", int(given["SLURM_PROCID"]), world, int(given["SLURM_LOCALID"]), world // nodes,
+        int(given["SLURM_NODEID"]), address, SLURMEnvironment().main_port,
+    )  # fmt: skip
+
+
+class Hearts:
+    """The beats of the ranks' hearts: rank 0 listens to all, the others to rank 0.
+
+    A rank is lost when its beat stays away for so many seconds, or the store does (which is then
+    rank 0's own).
+    """
+
+    def __init__(self, me: Launched, patience: float) -> None:
+        self._rank, self.patience = me.rank, patience
+        # A connection of its own: the main thread's waits long, and a call waits for it.
+        self._store = me.connected(patience)
+        self._others = range(1, me.world) if me.rank == 0 else range(1)
+        self._seen: dict[int, tuple[bytes, float]] = {}
+        self._beats, self._last = 0, 0.0
+
+    def lost(self, now: float) -> int | None:
+        """Beat, at most once a second, and say who is lost."""
+        if now - self._last < 1.0:
+            return None
+        self._last, self._beats = now, self._beats + 1
+        try:
+            self._store.set(f"{_BEAT}/{self._rank}", str(self._beats))
+            for rank in self._others:
+                key = f"{_BEAT}/{rank}"
+                beat = self._store.get(key) if self._store.check([key]) else b""
+                before, since = self._seen.get(rank, (None, now))
+                if beat != before:
+                    self._seen[rank] = beat, now
+                elif beat != _GONE and now - since > self.patience:
+                    return rank
+        except RuntimeError:  # as torch.distributed says that the other end is gone
+            return None if self._rank == 0 else 0
+        return None
+
+    def stop(self, patient: bool) -> None:
+        """Say that no beat will come any more; rank 0, whose store it may be, leaves last."""
+        try:
+            self._store.set(f"{_BEAT}/{self._rank}", _GONE)
+            end = time.monotonic() + (self.patience if patient else 0.0)
+            while self._rank == 0 and time.monotonic() < end and not self._all_gone():
+                time.sleep(0.1)
+        except RuntimeError:
+            pass
+
+    def _all_gone(self) -> bool:
+        keys = [f"{_BEAT}/{rank}" for rank in self._others]
+        return all(self._store.check([key]) and self._store.get(key) == _GONE for key in keys)
+
+
+def devices_of(trainer: Mapping[str, Any]) -> int:
+    """How many processes a run takes on a node by its config; ``auto`` and -1 are all GPUs."""
+    devices = trainer["devices"]
+    if isinstance(devices, int) and devices > 0:
+        return devices
+    if not isinstance(devices, (int, str)):
+        return len(devices)
+    if trainer["accelerator"] not in ("auto", "gpu", "cuda"):
+        return 1
+    import torch
+
+    return max(1, torch.cuda.device_count())
+
+
+def sized(trainer: Mapping[str, Any]) -> dict[str, Any]:
+    """The numbers that Lightning's trainer gets in the place of the config's."""
+    me = launched()
+    if me is not None:
+        devices = trainer["devices"]
+        named = not isinstance(devices, (int, str))
+        return {"devices": list(devices) if named else me.local_world, "num_nodes": me.nodes}
+    if trainer["devices"] in ("auto", -1):
+        return {"devices": devices_of(trainer)}
+    return {}
+
+
+def redirect_to_log(folder: Path, rank: int) -> int:
+    """Let what this process prints stand in ``rankN.log``; a copy of the old stderr."""
+    heard = os.dup(2)
+    log = os.open(folder / f"rank{rank}.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.close(log)
+    return heard

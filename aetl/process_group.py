@@ -53,7 +53,8 @@ class Patience:
     """How long the processes of a run wait for each other, in seconds.
 
     ``grace`` is for a process that is to end, and for one that is stopped (``kill -STOP``) to go
-    on; twice as long a process of another node may give no sign of life. ``timeout`` for one that works on while the others wait in a collective call.
+    on (one of another node may give no sign of life for twice as long); ``timeout`` for one that
+    works on while the others wait in a collective call.
     """
 
     def __init__(self, *, grace: Annotated[float, Gt(0)], timeout: Annotated[float, Gt(0)]) -> None:

@@ -23,13 +23,20 @@ if TYPE_CHECKING:
 
 def run_hydra(arguments: list[str]) -> int:
     """``aetl [overrides]`` and ``aetl -m [overrides]``."""
-    import hydra
-
-    if (me := launched()) is not None:
-        if me.rank:
-            return _follow(me)
+    me = launched()
+    if me is None:
+        return _run_hydra(arguments)
+    if me.rank:
+        return _follow(me)
+    with me.beginning():
         if {"-m", "--multirun"} & set(arguments):
             raise ConfigError(f"-m: {me.by} starts the processes of one run; sweep without it")
+        return _run_hydra(arguments)
+
+
+def _run_hydra(arguments: list[str]) -> int:
+    import hydra
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
     arguments, named = _trusted(arguments)
     options, overrides = split_options(arguments)

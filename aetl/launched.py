@@ -8,10 +8,12 @@ rank's heart beats into the store.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
@@ -20,7 +22,11 @@ from typing import Any
 
 SECONDS_TO_APPEAR = 30.0
 """How long rank 0's folder may take to be seen on a shared disk."""
-_FOLDER, _BEAT, _GONE = "aetl/folder", "aetl/beat", b"gone"
+SECONDS_TO_MEET = 300.0
+"""How long the ranks wait for each other at their start."""
+SECONDS_TO_HEAR = 20.0
+"""How long rank 0 waits until the others have heard that nothing begins."""
+_FOLDER, _HEARD, _BEAT, _GONE = "aetl/folder", "aetl/heard", "aetl/beat", b"gone"
 
 
 class NotAsLaunched(Exception):
@@ -70,7 +76,9 @@ class Launched:
     @cached_property
     def store(self) -> Any:
         """The store that all ranks share; torchrun keeps one itself, else rank 0 does."""
-        return self.connected(7200.0)
+        store = self.connected(SECONDS_TO_MEET)
+        store.set_timeout(timedelta(days=1))  # what rank 0 does first may take long
+        return store
 
     def connected(self, timeout: float) -> Any:
         """A connection to the store, whose calls wait so many seconds."""
@@ -95,20 +103,38 @@ class Launched:
         store = PrefixStore("group", self.store)
         return {"store": store, "rank": self.rank, "world_size": self.world}
 
-    def announce(self, folder: Path) -> None:
-        """Rank 0's folder to the others."""
-        self.store.set(_FOLDER, str(folder.resolve()))
+    def announce(self, folder: Path | None) -> None:
+        """Rank 0's folder to the others; None where it has ended before it began."""
+        self.store.set(_FOLDER, "" if folder is None else str(folder.resolve()))
+        end = time.monotonic() + SECONDS_TO_HEAR
+        while folder is None and time.monotonic() < end:
+            if self.store.add(_HEARD, 0) == self.world - 1:
+                return
+            time.sleep(0.1)
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Of rank 0: an error in the block, before it has announced anything, is announced."""
+        self.store  # noqa: B018, from now on the others find it
+        try:
+            yield
+        except BaseException:
+            if not self.store.check([_FOLDER]):
+                self.announce(None)
+            raise
 
     def followed(self) -> Path:
         """The folder that rank 0 has announced; it is waited for."""
         import torch.distributed as dist
 
         try:
-            folder = Path(self.store.get(_FOLDER).decode())
+            announced = self.store.get(_FOLDER).decode()
+            self.store.add(_HEARD, 1)
         except dist.DistError:
-            raise NotAsLaunched(
-                f"{self.by}: rank 0 has ended before it began (its own line says why)"
-            ) from None
+            announced = ""
+        if not announced:
+            raise NotAsLaunched(f"{self.by}: rank 0 has ended before it began; its line says why")
+        folder = Path(announced)
         end = time.monotonic() + SECONDS_TO_APPEAR
         while not (folder / "config.yaml").exists():
             if time.monotonic() > end:
@@ -164,45 +190,62 @@ class Hearts:
     """The beats of the ranks' hearts: rank 0 listens to all, the others to rank 0.
 
     A rank is lost when its beat stays away for so many seconds, or the store does (which is then
-    rank 0's own).
+    rank 0's own). In a thread of its own, since a call to a store that is stopped does not return.
     """
 
     def __init__(self, me: Launched, patience: float) -> None:
         self._rank, self.patience = me.rank, patience
+        self._others = range(1, me.world) if me.rank == 0 else range(1)
+        self._beats = dict.fromkeys(self._others, b"")
+        self._gone = False
+        self._over = threading.Event()
+        self.renew()
         # A connection of its own: the main thread's waits long, and a call waits for it.
         self._store = me.connected(patience)
-        self._others = range(1, me.world) if me.rank == 0 else range(1)
-        self._seen: dict[int, tuple[bytes, float]] = {}
-        self._beats, self._last = 0, 0.0
+        self._thread = threading.Thread(target=self._listen, name="hearts", daemon=True)
+        self._thread.start()
 
-    def lost(self, now: float) -> int | None:
-        """Beat, at most once a second, and say who is lost."""
-        if now - self._last < 1.0:
-            return None
-        self._last, self._beats = now, self._beats + 1
+    def renew(self) -> None:
+        """Count anew: this process was stopped itself, and perhaps all were."""
+        self._since = dict.fromkeys(self._others, time.monotonic())
+
+    @property
+    def lost(self) -> int | None:
+        """The rank that is lost."""
+        if self._gone:
+            return 0
+        now = time.monotonic()
+        stale = (r for r, since in self._since.items() if now - since > self.patience)
+        return next((rank for rank in stale if self._beats[rank] != _GONE), None)
+
+    def _listen(self) -> None:
+        number = 0
         try:
-            self._store.set(f"{_BEAT}/{self._rank}", str(self._beats))
-            for rank in self._others:
-                key = f"{_BEAT}/{rank}"
-                beat = self._store.get(key) if self._store.check([key]) else b""
-                before, since = self._seen.get(rank, (None, now))
-                if beat != before:
-                    self._seen[rank] = beat, now
-                elif beat != _GONE and now - since > self.patience:
-                    return rank
+            while not self._over.wait(1.0):
+                number += 1
+                self._store.set(f"{_BEAT}/{self._rank}", str(number))
+                for rank in self._others:
+                    key = f"{_BEAT}/{rank}"
+                    beat = self._store.get(key) if self._store.check([key]) else b""
+                    if beat != self._beats[rank]:
+                        self._beats[rank], self._since[rank] = beat, time.monotonic()
         except RuntimeError:  # as torch.distributed says that the other end is gone
-            return None if self._rank == 0 else 0
-        return None
+            self._gone = self._rank != 0 and self._beats[0] != _GONE
 
-    def stop(self, patient: bool) -> None:
-        """Say that no beat will come any more; rank 0, whose store it may be, leaves last."""
-        try:
-            self._store.set(f"{_BEAT}/{self._rank}", _GONE)
-            end = time.monotonic() + (self.patience if patient else 0.0)
+    def stop(self) -> None:
+        """Say that no beat will come any more."""
+        self._over.set()
+        self._thread.join(3.0)
+        if not self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):
+                self._store.set(f"{_BEAT}/{self._rank}", _GONE)
+
+    def wait_for_all(self) -> None:
+        """Of rank 0, whose store it may be: leave last."""
+        end = time.monotonic() + self.patience
+        with contextlib.suppress(RuntimeError):
             while self._rank == 0 and time.monotonic() < end and not self._all_gone():
                 time.sleep(0.1)
-        except RuntimeError:
-            pass
 
     def _all_gone(self) -> bool:
         keys = [f"{_BEAT}/{rank}" for rank in self._others]

@@ -160,7 +160,9 @@ class _Watch(Group):
                 child.wait(max(0.0, deadline - time.monotonic()))
             _kill(child)
         if self._hearts is not None:
-            self._hearts.stop(self._leaving)
+            self._hearts.stop()
+            if not self._leaving:
+                self._hearts.wait_for_all()
         self._over.set()
         self._thread.join()
         self._hear_no_more()
@@ -196,7 +198,8 @@ class _Watch(Group):
         return first.error()
 
     def _wait_for_a_cause(self) -> None:
-        end = time.monotonic() + SECONDS_FOR_A_CAUSE
+        more = 0.0 if self._hearts is None else self._hearts.patience  # until one is lost
+        end = time.monotonic() + SECONDS_FOR_A_CAUSE + more
         while self._failure() is None and time.monotonic() < end:
             time.sleep(TICK)
 
@@ -230,10 +233,12 @@ class _Watch(Group):
             now = time.monotonic()
             if now - last > 8 * TICK:  # this process was stopped itself, and perhaps all were
                 self._stopped_since.clear()
+                if self._hearts is not None:
+                    self._hearts.renew()
             last = now
             self._listen()
             if self._hearts is not None:
-                self._listen_to_hearts(self._hearts, now)
+                self._listen_to_hearts(self._hearts)
             elif self.rank == 0:
                 self._look_after_children(now)
             else:
@@ -249,8 +254,8 @@ class _Watch(Group):
             if number in ENDING:
                 self._claim(Failure.asked(self.rank, number))
 
-    def _listen_to_hearts(self, hearts: Hearts, now: float) -> None:
-        lost = hearts.lost(now)
+    def _listen_to_hearts(self, hearts: Hearts) -> None:
+        lost = hearts.lost
         if lost is None:
             return
         said = f"gave no sign of life for {hearts.patience:g} s (see {self._log(lost)})"

@@ -200,4 +200,7 @@ def test_sizes_and_sweeps_that_do_not_fit_are_refused(nodes: Any) -> None:
     assert first[0] == 2
     assert "srun has started 1 processes on each of 2 nodes" in first[1][0]
     assert second[0] == 2
-    assert "rank 0 has ended" in second[1][0]
+    assert "rank 0 has ended before it began" in second[1][0]
+    (first, second) = nodes(*SHORT, "-m", "trainer.devices=auto", "seed=0,1").end()
+    assert first == (2, ["aetl: -m: srun starts the processes of one run; sweep without it"])
+    assert second[0] == 2

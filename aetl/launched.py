@@ -84,7 +84,7 @@ class Launched:
         """A connection to the store, whose calls wait so many seconds."""
         from torch.distributed import DistError
         from torch.distributed.distributed_c10d import PrefixStore
-        from torch.distributed.rendezvous import TCPStore
+        from torch.distributed.rendezvous import TCPStore  # type: ignore[attr-defined]
 
         kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         serves = self.rank == 0 and not kept and "store" not in self.__dict__

@@ -36,7 +36,7 @@ def gain(runs: Sequence[Run]) -> Gain:
 def with_all(gains: Mapping[str, Gain]) -> dict[str, str]:
     """The verdict of each arm with all its seeds, after Holm; none where it does not stand."""
     adjusted = dict(zip(gains, holm([g.p_value for g in gains.values()]), strict=True))
-    found = {}
+    found: dict[str, str] = {}
     for name, one in gains.items():
         p = adjusted[name]
         stands = one.verdict == "equivalent" or (p is not None and p <= ALPHA)

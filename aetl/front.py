@@ -22,8 +22,10 @@ from aetl.comparison.best import Best
 from aetl.comparison.best import best as best_of
 from aetl.comparison.rows import CSV_KEYS, Row, rows
 from aetl.comparison.run import Found, Run, find_runs, read_run
-from aetl.config import ConfigError, compose
+from aetl.config import ConfigError, compose, resolved
+from aetl.config import check as check_config
 from aetl.mistakes import explain, typed
+from aetl.place import nearest_folder
 from aetl.report.notebook import frame_of
 from aetl.trust import believe, search
 
@@ -171,6 +173,11 @@ def sweep(
 
 def check(overrides: Sequence[str] = (), *, config_dir: Dirs = None) -> None:
     """Compose, build everything, and take one step of each stage, in a temporary folder."""
+    with _told(config_dir):  # as it is typed, before less of it is done elsewhere
+        cfg = compose(typed(overrides), _dirs(config_dir))
+        check_config(resolved(cfg), dict(cfg.hydra.runtime.choices))
+        nearest_folder(Path(cfg.hydra.run.dir), "output_dir")
+        nearest_folder(Path(cfg.store.dir), "store.dir")
     with tempfile.TemporaryDirectory(prefix="aetl-check-") as temporary:
         own = [f"output_dir={temporary}", f"store.dir={temporary}/store"]
         run([*overrides, *ONE_STEP, *own], config_dir=config_dir, folder=f"{temporary}/run")

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
+
 from aetl.cli import main
+from aetl.config import conf_dir
 
 CODE = """
 from aetl.autoencoder.composite import Composite
@@ -70,3 +76,21 @@ def test_variants_from_a_config_dir_run_like_our_own(tmp_path: Path) -> None:
     assert record["transfer"] == "parameter/bias_only"
     assert record["receipt"]["changed"]
     assert all(name.endswith("bias") for name in record["receipt"]["changed"])
+
+
+@pytest.mark.slow
+def test_modules_of_ones_own_hide_none_that_others_need(tmp_path: Path) -> None:
+    """A statistics.py in the current folder, and beside the variants, of a run and of jobs."""
+    for name in ("statistics", "tokenize"):
+        (tmp_path / f"{name}.py").write_text("import os\nos.system('touch executed')\n")
+    (tmp_path / "metric").mkdir()
+    (tmp_path / "metric" / "mine.yaml").write_text("defaults: [accuracy]\n")
+    aetl = [sys.executable, "-P", "-c", "import sys; from aetl.cli import main; sys.exit(main())"]
+    tiny = ["pretrain.max_steps=2", "finetune.max_steps=2", "logger=none", "metric=mine"]
+    for words in (tiny, ["-m", *tiny, "seed=0,1", "hydra.launcher.jobs=1"]):
+        done = subprocess.run(
+            [*aetl, "--config-dir", ".", *words], cwd=tmp_path, text=True, capture_output=True,
+            env=os.environ | {"PYTHONPATH": str(conf_dir().parents[0])},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    assert not list(tmp_path.rglob("executed"))

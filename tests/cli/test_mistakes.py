@@ -42,6 +42,10 @@ TOLD = [
     (["--config-dir"], "--config-dir: expects a value"),
     (["check", "--config-dir", "/no/such", "seed=1"], "--config-dir=/no/such: no such folder"),
     (["check", "transfer=finetune"], "did you mean 'parameter/finetune'?"),
+    (["check", "finetune.max_steps=-1"], "finetune.max_steps=-1: expected integer from 0"),
+    (["check", "output_dir=/dev/null/x"], "output_dir=/dev/null/x: "),
+    (["check", "store.dir=/dev/null/x"], "store.dir=/dev/null/x: "),
+    (["check", "logger.wandb.mode=3"], "logger.wandb.mode=3: "),
     (["logger=none", "-m", "seed=0,1", "transfer=fintune"], "did you mean 'parameter/finetune'?"),
 ]  # fmt: skip
 

@@ -133,6 +133,19 @@ def test_weights_stay_with_their_rows() -> None:
         assert torch.equal(batch.weight, batch.index.float())
 
 
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_last_batch_that_is_too_small_goes_into_the_one_before(world: int) -> None:
+    """Batch normalisation has nothing to normalise one example by."""
+    parts = [loader(21, smallest=2) for _ in range(world)]
+    for rank, part in enumerate(parts):
+        part.rank, part.world = rank, world
+    sizes = [sum(each) for each in zip(*([len(b.x) for b in part] for part in parts), strict=True)]
+    assert sizes == [5, 5, 5, 6]
+    assert sorted(row for part in parts for row in flat(part)) == list(range(19, 40))
+    assert [len(batch.x) for batch in loader(21)] == [5, 5, 5, 5, 1]
+    assert loader(1, smallest=2).smallest_joint == 1
+
+
 def test_no_rows_are_no_batches() -> None:
     assert len(loader(0, min_batches=5)) == 0
     assert list(loader(0)) == []

@@ -14,7 +14,7 @@ from aetl.cli import main
 from aetl.stage.fit import epochs_of
 from aetl.stage.pretrain import build_autoencoder
 from aetl.stage.schedule import Cosine
-from aetl.types import Batch
+from aetl.types import Batch, UserError
 from tests.tiny import MLP, SMALL, WATCH, Watch, World, differing, history, weights
 
 
@@ -206,6 +206,16 @@ def test_inputs_beyond_a_network_are_told_and_no_rate_is_blamed(
     assert "Error" not in line
     (record,) = tmp_path.glob("out/2*/*/run.json")
     assert json.loads(record.read_text())["error"] == line.removeprefix("aetl: ")
+
+
+def test_a_last_batch_of_one_trains_with_batch_normalisation(tmp_path: Path) -> None:
+    """144 examples in batches of 11, and 33 labels in batches of 16, leave one each."""
+    alone = ("pretrain.max_steps=14", "pretrain.batch_size=11", "target.budget=33")
+    world = World(tmp_path, *MLP, "backbone.norm=batch", *alone, "finetune.batch_size=16")
+    world.transfer(pretrained=world.pretrain())
+    for stage, size in (("pretrain", "pretrain"), ("transfer", "finetune")):
+        with pytest.raises(UserError, match=rf"^{size}.batch_size=1: backbone.norm=batch needs"):
+            getattr(world.but(f"{size}.batch_size=1"), stage)()
 
 
 def test_gradient_accumulation_over_even_batches_equals_the_joint_batch(tmp_path: Path) -> None:

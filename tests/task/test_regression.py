@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from aetl.cli import main
 from aetl.data.base import Examples
 from aetl.task.regression import Regression
 from aetl.types import UserError
+from tests.tiny import MLP, SMALL
 
 TASK = Regression()
 
@@ -74,3 +79,31 @@ def test_predictions_are_in_the_units_of_the_target() -> None:
     prediction = TASK.predict(torch.tensor([[3.0], [-1.5]]))
     assert prediction.value.tolist() == [3.0, -1.5]
     assert prediction.value.dtype == np.float64
+
+
+def test_one_test_example_has_a_score_and_no_number_that_is_none(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What is undefined of one example is null in every JSON, which knows no NaN."""
+
+    def none_of(constant: str) -> None:
+        raise AssertionError(constant)
+
+    x = np.random.default_rng(0).normal(size=(80, 6)).astype(np.float32)
+    arrays = {"x_train": x[1:], "y_train": x[1:, 0], "x_test": x[:1], "y_test": x[:1, 0]}
+    np.savez(tmp_path / "own.npz", **arrays)
+    data = [f"{key}={value}" for part in ("source", "target") for key, value in (
+        (f"dataset@{part}", "npz"), (f"{part}.path", tmp_path / "own.npz"))]  # fmt: skip
+    few = [word for word in SMALL if "size=160" not in word and "rotation" not in word]
+    own = [*data, "task=regression", "metric=mae", "target.budget=20", "score=none"]
+    if main([*few, *MLP, *own, f"output_dir={tmp_path}/out"]) != 0:
+        pytest.fail(capfd.readouterr().err)
+    (run,) = (tmp_path / "out").glob("2*/*")
+    for file in run.glob("*.json"):
+        json.loads(file.read_text(), parse_constant=none_of)
+    for command in (["show", str(run), "--json"], ["compare", str(run), "--json"]):
+        capfd.readouterr()
+        assert main(command) == 0
+        json.loads(capfd.readouterr().out, parse_constant=none_of)
+    assert main(["report", str(run)]) == 0
+    assert ">nan<" not in (run / "report.html").read_text().lower()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from aetl.files import read_json
 from aetl.stage.transferring import Transferring
+from aetl.store import sealed
 from aetl.transfer.parameter.model_soup import ModelSoup, average
 from aetl.types import UserError
 from tests.tiny import MLP, PowerCut, World, differing, history, weights
@@ -69,6 +71,28 @@ def test_a_soup_is_the_average_of_its_trainings_of_which_the_first_is_fine_tunin
     steps = {row.step for row in history(entry) if row.name == "loss"}
     assert max(steps) == 36
     assert not list(entry.path.glob("member-*.pt"))
+
+
+class Payload:
+    def __reduce__(self) -> tuple[Any, tuple[str, str]]:
+        return os.system, ("touch executed",)
+
+
+def test_a_member_that_holds_code_is_set_aside_and_trained_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain = World(tmp_path / "plain", *SOUP).transfer()
+    folder = tmp_path / "planted" / "store" / plain.path.name
+    folder.mkdir(parents=True)
+    torch.save(Payload(), folder / "member-0.pt")
+    sealed.save_value(folder / "member-1.pt", Payload())
+    found = World(tmp_path / "planted", *SOUP).transfer()
+    assert found.path == folder
+    assert differing(weights(plain), weights(found)) == set()
+    assert not (tmp_path / "executed").exists()
+    for name in ("member-0.pt", "member-1.pt"):
+        assert any(str(folder / name) in line for line in caplog.messages)
 
 
 def test_a_soup_that_was_cut_off_in_its_second_training_ends_the_same(tmp_path: Path) -> None:

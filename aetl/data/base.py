@@ -51,19 +51,27 @@ def identity_of(x: Tensor) -> UInt64[np.ndarray, " N"]:
     """
     if x.is_sparse:
         return hashes_of(x)
-    parts = [_identity_of(part) for part in blocks(x)]
+    parts = [identity_of_rows(part.contiguous().numpy()) for part in blocks(x)]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint64)
 
 
-def _identity_of(x: Tensor) -> UInt64[np.ndarray, " n"]:
-    rows = x.contiguous().numpy()
+def identity_of_rows(rows: npt.NDArray[Any]) -> UInt64[np.ndarray, " n"]:
+    """The same of few examples, in an array."""
     if rows.dtype == np.float32:
         rows = rows + np.float32(0)  # -0.0 and 0.0 are one value with two bit patterns
     hashes = _hashes(rows)
-    if x.ndim == 4 and x.shape[1] == 3:
-        grey = np.flatnonzero(((x[:, :1] == x).flatten(1).all(1)).numpy())
+    if rows.ndim == 4 and rows.shape[1] == 3:
+        grey = _grey(rows)
         hashes[grey] = _hashes(np.ascontiguousarray(rows[grey, :1]))
     return hashes
+
+
+def _grey(rows: npt.NDArray[Any]) -> npt.NDArray[np.intp]:
+    """The rows [n, 3, H, W] whose channels agree; of most the first line tells that they do not."""
+    found = np.arange(len(rows))
+    for part in (rows[:, :, :1], rows):
+        found = found[(part[found, :1] == part[found]).all((1, 2, 3))]
+    return found
 
 
 def _hashes(rows: npt.NDArray[Any]) -> npt.NDArray[np.uint64]:

@@ -15,7 +15,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from aetl.data import mapped
 from aetl.data.arrays import OVERSHOOT, Fit, Format, told_of_values
-from aetl.data.base import Examples, identity_of
+from aetl.data.base import Examples, identity_of_rows
 from aetl.data.folder import Folder, Part, Wanted, threaded
 from aetl.ranges import Pixels
 from aetl.types import UserError
@@ -143,7 +143,7 @@ def _line(error: Exception) -> str:
 def _header(path: Path) -> Header:
     def look(image: Image.Image) -> Header:
         width, height = image.size
-        if image.getexif().get(0x0112, 1) >= 5:  # the camera lay on its side
+        if _may_be_turned(path, image) and image.getexif().get(0x0112, 1) >= 5:  # on its side
             width, height = height, width
         frames = 1
         if image.format in ANIMATED:
@@ -156,6 +156,15 @@ def _header(path: Path) -> Header:
         return Header(path, width, height, _is_grey(image), top, frames)
 
     return _opened(path, look)
+
+
+def _may_be_turned(path: Path, image: Image.Image) -> bool:
+    """Whether it may say how the camera lay. Pillow decodes a whole PNG to know: that may be said
+    behind the pixels."""
+    if image.format != "PNG":
+        return True
+    content = path.read_bytes()
+    return any(mark in content for mark in (b"eXIf", b"exif", b"XML:com.adobe.xmp"))
 
 
 def _top(path: Path, image: Image.Image) -> int:
@@ -215,7 +224,7 @@ def decode(
 
     def look(image: Image.Image) -> tuple[npt.NDArray[np.uint8], np.uint64]:
         plain = _opaque(path, ImageOps.exif_transpose(image), image.format or "", bits)
-        hashed = identity_of(torch.from_numpy(_array(plain)[None]))[0]
+        hashed = identity_of_rows(_array(plain)[None])[0]
         plain = plain.convert("L" if channels == 1 else "RGB")
         return _array(fitted(plain, (size[1], size[0]), fit)), hashed
 
@@ -227,7 +236,7 @@ def fitted(image: Image.Image, size: tuple[int, int], fit: Fit) -> Image.Image:
     bilinear = Image.Resampling.BILINEAR
     if image.size == size:
         return image
-    if fit == "stretch":
+    if fit == "stretch" or image.width * size[1] == image.height * size[0]:
         return image.resize(size, bilinear)
     if fit == "crop":
         return ImageOps.fit(image, size, bilinear)

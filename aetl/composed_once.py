@@ -8,14 +8,19 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import hydra._internal.hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_repository import ConfigRepository, IConfigRepository
+from hydra._internal.hydra import Hydra
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
+from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
 
@@ -73,10 +78,9 @@ class _ComposedOnce(ConfigLoaderImpl):
         parsed, repository = self._parse_overrides_and_create_caching_repo(config_name, overrides)
         if validate_sweep_overrides:
             self.validate_sweep_overrides_legal(parsed, run_mode, from_shell)
-        ours = [o for o in parsed if not o.is_hydra_override()]
-        values = [o for o in ours if _is_value(o, repository)]
+        values = [o for o in parsed if _is_value(o, repository)]
         choices = [str(o.input_line) for o in parsed if o not in values]
-        key = (config_name, run_mode, *_places(repository), *choices)
+        key = (config_name, run_mode, JobRuntime().get("name"), *_places(repository), *choices)
         if key not in _COMPOSED:
             if len(_COMPOSED) >= _AT_MOST:
                 _COMPOSED.clear()
@@ -85,21 +89,25 @@ class _ComposedOnce(ConfigLoaderImpl):
             )
         cfg = copy.deepcopy(_COMPOSED[key])
         self._apply_overrides_to_config([o for o in values if not o.is_sweep_override()], cfg)
-        _tell(cfg, ours)
+        _tell(cfg, parsed)
         return cfg
 
 
 def _is_value(override: Override, repository: IConfigRepository) -> bool:
     """Whether hydra puts it onto the composed config, rather than choose a file by it."""
+    if override.key_or_group == "hydra.searchpath":
+        return False
     if override.is_sweep_override():
         return not repository.group_exists(override.key_or_group)
     is_node = isinstance(override.value(), dict)
     return is_node or not repository.group_exists(override.key_or_group)
 
 
-def _tell(cfg: DictConfig, ours: Sequence[Override]) -> None:
+def _tell(cfg: DictConfig, overrides: Sequence[Override]) -> None:
     """What hydra notes of the command line and of the moment."""
     job = cfg.hydra.job
+    ours = [o for o in overrides if not o.is_hydra_override()]
+    cfg.hydra.overrides.hydra = [o.input_line for o in overrides if o.is_hydra_override()]
     cfg.hydra.overrides.task = [o.input_line for o in ours]
     names = job.config.override_dirname
     job.override_dirname = get_overrides_dirname(
@@ -120,3 +128,33 @@ def composed_once(loader: ConfigLoader) -> ConfigLoader:
         loader.config_search_path = other.config_search_path
         loader.repository = _ParsedOnce(other.repository)
     return loader
+
+
+class _ComposingOnce(Hydra):
+    """Hydra's program with such a loader."""
+
+    def __init__(self, task_name: str, config_loader: ConfigLoader) -> None:
+        super().__init__(task_name, composed_once(config_loader))
+
+    def get_mode(self, config_name: str | None, overrides: list[str]) -> Any:
+        """What the config says of ``hydra.mode``. Hydra composes it as for a multirun, which the
+        run is not, so that there would be two compositions."""
+        if {"-m", "--multirun"} & set(sys.argv):
+            return super().get_mode(config_name, overrides)
+        try:
+            cfg = self.compose_config(
+                config_name, overrides, RunMode.RUN, validate_sweep_overrides=False
+            )
+        except Exception:  # a choice of several files, or a mistake that is told later
+            return super().get_mode(config_name, overrides)
+        return cfg.hydra.mode
+
+
+@contextmanager
+def composing_once() -> Iterator[None]:
+    """Within, ``hydra.main`` composes each set of choices once."""
+    hydra._internal.hydra.Hydra = _ComposingOnce
+    try:
+        yield
+    finally:
+        hydra._internal.hydra.Hydra = Hydra

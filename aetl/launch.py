@@ -37,6 +37,8 @@ def run_hydra(arguments: list[str]) -> int:
 def _run_hydra(arguments: list[str]) -> int:
     import hydra
 
+    from aetl.composed_once import composing_once
+
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to our own handler, whole
     arguments, named = _trusted(arguments)
     options, overrides = split_options(arguments)
@@ -63,7 +65,8 @@ def _run_hydra(arguments: list[str]) -> int:
 
     start = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
     try:
-        start(task)()
+        with composing_once():
+            start(task)()
     finally:
         if multirun:
             _conclude_sweeps()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from aetl.composed_once import composed_once
+from aetl.composed_once import composed_once, composing_once
 from aetl.config import compose, conf_dir
 
 CHOICES = [
@@ -140,3 +141,37 @@ def test_a_glob_reaches_into_the_groups_of_a_group() -> None:
             files = (conf_dir() / group / folder).glob("[!_]*.yaml")
             names = {f.relative_to(conf_dir() / group).with_suffix("").as_posix() for f in files}
             assert set(override.sweep_string_iterator()) == names
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["seed=3", "hydra.job.chdir=true", "+hydra.job.env_set.A=b"],
+        ["hydra.mode=MULTIRUN", "seed=1,2", "hydra.sweep.dir=here"],
+        ["-m", "autoencoder=vae,rae_l2", "hydra/launcher=basic", "hydra.launcher=null"],
+    ],
+    ids=" ".join,
+)
+def test_the_command_line_is_composed_as_by_hydra(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a task sees, in either mode."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["aetl", *arguments])
+    ours = hydra._internal.hydra.Hydra
+    seen: list[tuple[Any, str]] = []
+
+    def compose_config(self: Any, *args: Any, **options: Any) -> Any:
+        cfg = original(self, *args, **options)
+        if options.get("with_log_configuration"):
+            seen.append((cfg.hydra.mode, text_of(cfg)))
+            raise KeyboardInterrupt
+        return cfg
+
+    original = ours.compose_config
+    monkeypatch.setattr(ours, "compose_config", compose_config)
+    start = hydra.main(config_path=str(conf_dir()), config_name="config", version_base="1.3")
+    for surroundings in (nullcontext, composing_once, composing_once):
+        with pytest.raises(KeyboardInterrupt), surroundings():
+            start(lambda cfg: None)()
+    assert seen[0] == seen[1] == seen[2]

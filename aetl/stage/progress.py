@@ -1,4 +1,4 @@
-"""A line that lives where somebody watches, nothing where nobody does."""
+"""A line that lives where somebody watches; in a pipe or a file lines that stay, few of them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from aetl.terminal import watched
 
 _PAUSE = 0.2
 """Seconds between two looks: the loss has to come from where the model is."""
+_REST = 60.0
+"""Seconds between two lines that stay."""
 
 
 class Progress(ProgressBar):
     """``pretrain 340/600  loss 0.0312  812 steps/s  eta 3 s``, on stderr, gone at the end.
 
-    It is drawn every ``refresh_rate`` steps, and five times a second at most.
+    It is looked at every ``refresh_rate`` steps (0: never), and drawn five times a second at most.
+    In a pipe or a file it is printed at the beginning, at the end and once a minute.
     """
 
     def __init__(self, *, refresh_rate: Natural) -> None:
@@ -37,26 +40,43 @@ class Progress(ProgressBar):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
         self._began, self._first = time.monotonic(), _step(pl_module)
+        if self._speaks(trainer) and not watched():
+            self._tell(pl_module, self._began)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
         batch_idx: int,
     ) -> None:  # fmt: skip
+        if not self._speaks(trainer) or batch_idx % self.refresh_rate:
+            return
         now = time.monotonic()
-        due = self.refresh_rate and batch_idx % self.refresh_rate == 0
-        if due and now - self._shown >= _PAUSE and watched() and trainer.is_global_zero:
-            self._shown = now
-            loss = _loss(outputs)
-            _draw(line_of(pl_module, _step(pl_module), self._first, now - self._began, loss))
+        if now - self._shown >= (_PAUSE if watched() else _REST):
+            self._tell(pl_module, now, _loss(outputs))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._shown and trainer.is_global_zero:
-            _draw("")
+        if watched():
+            self._clear()
+        elif self._speaks(trainer):
+            self._tell(pl_module, time.monotonic())
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        if self._shown:
+        self._clear()
+
+    def _speaks(self, trainer: pl.Trainer) -> bool:
+        return bool(self.refresh_rate and trainer.is_global_zero)
+
+    def _tell(self, module: Any, now: float, loss: float | None = None) -> None:
+        self._shown = now
+        line = line_of(module, _step(module), self._first, now - self._began, loss)
+        if watched():
+            _draw(line)
+        else:
+            print(line, file=sys.stderr, flush=True)
+
+    def _clear(self) -> None:
+        if self._shown and watched():
             _draw("")
 
 
@@ -67,7 +87,9 @@ def line_of(module: Any, step: int, first: int, seconds: float, loss: float | No
         parts.append(f"loss {loss:.4g}")
     speed = (step - first) / seconds if seconds > 0 else 0.0
     if speed > 0:
-        parts += [f"{speed:.3g} steps/s", f"eta {_duration((module.total_steps - step) / speed)}"]
+        parts.append(f"{speed:.3g} steps/s")
+        if left := module.total_steps - step:
+            parts.append(f"eta {_duration(left / speed)}")
     return "  ".join(parts)
 
 

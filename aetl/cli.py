@@ -8,7 +8,8 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from aetl.command import verbs
 from aetl.printable import one_line
@@ -102,15 +103,31 @@ def _command(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    if watched():  # what a run is made of takes seconds to load
-        print("aetl: starting", file=sys.stderr, flush=True)
-    from aetl.launch import run_hydra
+    with _starting():
+        from aetl.launch import run_hydra
 
-    if os.environ.get("WANDB_SWEEP_ID"):
-        from aetl.tracking.agent import agent_arguments
+        if os.environ.get("WANDB_SWEEP_ID"):
+            from aetl.tracking.agent import agent_arguments
 
-        arguments = agent_arguments(arguments)
-    return run_hydra(arguments)
+            arguments = agent_arguments(arguments)
+        return run_hydra(arguments)
+
+
+@contextlib.contextmanager
+def _starting() -> Iterator[None]:
+    """A first line within a second: what a run is made of takes longer to load.
+
+    In a pipe it waits for most of that second, so that a mistake found until then stays one line.
+    """
+    wait = 0.0 if watched() else 0.8
+    timer = threading.Timer(wait, print, ["aetl: starting"], {"file": sys.stderr, "flush": True})
+    timer.daemon = True
+    if "torch" not in sys.modules:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 
 from aetl.cli import main
 
-TINY = ["pretrain.max_steps=2", "finetune.max_steps=2", "logger=none"]
+TINY = ["pretrain.max_steps=2", "finetune.max_steps=2", "logger=none", "callback.progress=null"]
 
 STOP = (
     "+callback.stop={{_target_: pytorch_lightning.callbacks.EarlyStopping, "

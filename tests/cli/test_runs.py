@@ -48,6 +48,22 @@ def test_scratch_is_its_own_twin(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_in_a_pipe_a_run_says_how_far_it_is(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        aetl(*TINY, f"output_dir={tmp_path}"),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stderr is not None
+    stages = [line.split("  ")[0] for line in process.stderr.read().splitlines()[:7]]
+    assert stages == [
+        "aetl: starting", "pretrain 0/5", "pretrain 5/5", *2 * ["transfer 0/5", "transfer 5/5"],
+    ]  # fmt: skip
+    assert len(process.stdout.read().splitlines()) == 3
+    assert process.wait() == 0
+
+
+@pytest.mark.slow
 def test_a_killed_run_continues_to_the_same_bits(tmp_path: Path) -> None:
     arguments = ["logger=none", "trainer=cpu", "autoencoder=denoising", "backbone.dropout=0.1",
                  "pretrain.min_steps=2000", "finetune.max_steps=5",

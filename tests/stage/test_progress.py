@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,7 +26,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("stream", [Terminal, io.StringIO])
-def test_it_is_there_where_somebody_watches_and_gone_at_the_end(
+def test_it_lives_where_somebody_watches_and_stays_in_few_lines_elsewhere(
     stream: type[io.StringIO], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = stream()
@@ -39,4 +40,14 @@ def test_it_is_there_where_somebody_watches_and_gone_at_the_end(
         assert "pretrain 6/6  loss " in said
         assert said.endswith("\r\x1b[K")
     else:
-        assert "pretrain" not in said
+        first, last = said.splitlines()
+        assert first == "pretrain 0/6"
+        assert re.fullmatch(r"pretrain 6/6  [\d.e+]+ steps/s", last)
+
+
+def test_a_rate_of_none_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr("sys.stderr", shown)
+    bar = "callback.progress={_target_: aetl.stage.progress.Progress, refresh_rate: 0}"
+    World(tmp_path, bar).pretrain()
+    assert not shown.getvalue()

@@ -91,13 +91,10 @@ def _command(arguments: list[str]) -> int:
         command = importlib.import_module(f"aetl.command.{arguments[0]}")
         return int(command.main(arguments[1:]))
     if arguments and "=" not in arguments[0] and not arguments[0].startswith(("-", "+", "~")):
-        from aetl.config import nearest
+        from aetl.mistakes import no_command
 
         known = [verb for verb in verbs() if not verb.startswith("_")]
-        print(
-            f"aetl: {arguments[0]}: no such command; {nearest(arguments[0], known)}",
-            file=sys.stderr,
-        )
+        print(f"aetl: {one_line(no_command(arguments, known))}", file=sys.stderr)
         return 2
     return _run(arguments)
 

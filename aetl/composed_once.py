@@ -153,8 +153,8 @@ class _ComposingOnce(Hydra):
 @contextmanager
 def composing_once() -> Iterator[None]:
     """Within, ``hydra.main`` composes each set of choices once."""
-    hydra._internal.hydra.Hydra = _ComposingOnce
+    hydra._internal.hydra.Hydra = _ComposingOnce  # type: ignore[misc]
     try:
         yield
     finally:
-        hydra._internal.hydra.Hydra = Hydra
+        hydra._internal.hydra.Hydra = Hydra  # type: ignore[misc]

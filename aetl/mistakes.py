@@ -44,7 +44,9 @@ def split_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
             overrides.append(argument)
         elif name not in known:
             bare = argument.lstrip("-")
-            way = f"a key has no dashes: {bare}" if sign else nearest(name, known)
+            meant = not sign and difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+            way = f"did you mean '{meant[0]}'?" if meant else f"a key has no dashes: {bare}"
+            way += "" if meant or sign else "=..."
             raise ConfigError(f"{argument}: no such option; {way}")
         elif known[name].nargs is None and not sign:
             value = next(rest, None)
@@ -54,6 +56,22 @@ def split_options(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
         else:
             options.append(argument)
     return options, overrides
+
+
+def no_command(arguments: Sequence[str], known: Sequence[str]) -> str:
+    """The line for a first word that is no command: ``autoencoder vae``, ``seed: 1``, ``run ...``
+    are meant as a run, which has none."""
+    word, *rest = arguments
+    key, _, value = word.partition(":")
+    text = (conf_dir() / "config.yaml").read_text("utf-8")
+    known_keys = {*os.listdir(conf_dir()), *re.findall(r"(?m)^(?:.*@)?(\w+):", text)}
+    if re.split(r"[.@]", key)[0] in known_keys:
+        value = value or next((text for text in rest if text not in ("=", ":")), "...")
+        return f"{word}: expected KEY=VALUE without blanks, as in {key}={value}"
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.8)
+    if not close and rest and all("=" in text for text in rest):
+        return f"{word}: no such command; a run has none: aetl {shlex.join(rest)}"
+    return f"{word}: no such command; {nearest(word, known)}"
 
 
 def _at_home(text: str) -> str:
@@ -135,6 +153,11 @@ def explain(error: BaseException) -> str | None:
 
 def _no_option(file: str, options: Iterable[str]) -> str:
     """An option that a group lacks, and the one that is meant: also one of a group inside it."""
+    group, _, name = file.partition("/")
+    if re.match(r"[./~]", name):
+        having = _options_with(conf_dir() / group, "path")
+        way = f"files of your own are {_or(having)} with a path" if having else "it is no path"
+        return f"{group}={name}: no such option; {way}"
     group, _, name = file.rpartition("/")
     folder = conf_dir() / group
     below = {
@@ -145,7 +168,7 @@ def _no_option(file: str, options: Iterable[str]) -> str:
     if not meant:
         stems = {_stem(option).lower(): option for option in known}
         close = difflib.get_close_matches(name.lower(), stems, n=1, cutoff=0.5)
-        meant = [stems[word] for word in close]
+        meant = [stems[word] for word in close] or [o for o in known if name and name in o]
     way = f"did you mean '{meant[0]}'?" if meant else nearest(name, known)
     return f"{group}={name}: no such option; {way}"
 
@@ -161,7 +184,8 @@ def _explain_override(error: BaseException) -> str:
     if there := re.search(r"An item is already at '([^']+)'", text):
         return f"+{there[1]}: the key is there already; leave out the +"
     if key := re.search(r"Could not override '([^']+)'", text):
-        return f"{key[1]}: unknown key; {right_key(key[1])}"
+        value = re.search(rf"\+{re.escape(key[1])}=([\w/]+)$", text, re.MULTILINE)
+        return f"{key[1]}: unknown key; {right_key(key[1], value[1] if value else '')}"
     if refused := re.search(r"NoPlace raised while resolving interpolation: (.*)", text):
         return refused[1]
     first = first_line(error)
@@ -185,12 +209,14 @@ def _several(text: str) -> str:
     return f"{text}: several values are a multirun: aetl -m {shlex.quote(text)}{also}"
 
 
-def right_key(name: str) -> str:
-    """What a key that there is not may have meant, from the groups and the default config."""
+def right_key(name: str, value: str = "") -> str:
+    """What a key that there is not may have meant, from the groups, their options and the default
+    config; ``model=vae`` from its value."""
     from omegaconf import OmegaConf
 
     cfg = compose([])
     groups = [str(group) for group in cfg.hydra.runtime.choices if "hydra/" not in str(group)]
+    groups.sort(key=lambda group: ("@" in group, group))
     at_places = [group for group in groups if group.partition("@")[0] == name and "@" in group]
     if at_places:
         return f"did you mean {_or(f'{group}=...' for group in at_places)}?"
@@ -206,11 +232,32 @@ def right_key(name: str) -> str:
     own = [key for key in same if not str(known[key]).startswith("${")] or same
     if own:
         return f"did you mean {_or(own[:_SHOWN])}?"
+    if value and (meant := [*_choosing(value, groups)]):
+        return f"did you mean {_or(meant[:_SHOWN])}?"
     close = difflib.get_close_matches(name, [*groups, *known], n=1, cutoff=0.7)
     if not close:
         stems = {key.rpartition(".")[2]: key for key in reversed(list(known))}
         close = [stems[s] for s in difflib.get_close_matches(last, stems, n=1, cutoff=0.7)]
-    return f"did you mean '{close[0]}'?" if close else "aetl ls has groups, --cfg job all keys"
+    if close:
+        return f"did you mean '{close[0]}'?"
+    if meant := [*_choosing(name, groups)]:
+        return f"did you mean {_or(meant[:_SHOWN])}?"
+    for group in groups:
+        if having := _options_with(conf_dir() / group.partition("@")[0], last):
+            node = group.rpartition("@")[2]
+            return f"{node}.{last} is a key with {group}={_or(having)}"
+    return "aetl ls has groups, --cfg job all keys"
+
+
+def _choosing(name: str, groups: Sequence[str]) -> Iterator[str]:
+    """``autoencoder=vae`` for ``vae``, ``transfer=control/scratch`` for ``scratch``, and a group's
+    folder of that name, as ``transfer=control/...``."""
+    for group in groups:
+        folder = conf_dir() / group.partition("@")[0]
+        for path in sorted(folder.rglob("*")):
+            if path.with_suffix("").name == name.rpartition("/")[2]:
+                option = path.relative_to(folder).with_suffix("").as_posix()
+                yield f"{group}={option}{'/...' if path.is_dir() else ''}"
 
 
 def _in_node(cfg: DictConfig, node: str, last: str, groups: Sequence[str]) -> str:

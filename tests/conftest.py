@@ -65,6 +65,24 @@ def session_outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def without_pages() -> Iterator[Any]:
+    """A page takes longer to draw than a tiny run to train: tests that look at one ask for
+    ``pages``. Gives what draws it."""
+    from aetl import pipeline
+
+    draw = pipeline._report
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pipeline, "_report", lambda record: {})
+        yield draw
+
+
+@pytest.fixture
+def pages(without_pages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of this test draw their page, as they do for users."""
+    monkeypatch.setattr("aetl.pipeline._report", without_pages)
+
+
 @pytest.fixture(autouse=True)
 def own_log() -> Iterator[None]:
     """Hydra sets the root logger's level, and its handler writes to a stream that ends with the

@@ -48,6 +48,8 @@ LINE = 0.15
 """Inches of a line of it."""
 
 DPI = 150
+DRAWN = 2_000
+"""So many points are drawn one by one, in the colours of the page's ground; more are a picture."""
 _CSS_SCALE = 1.35  # CSS pixels to a point
 _LEAST = 0.72  # of that, below which letters cannot be read
 
@@ -155,6 +157,7 @@ def svg(figure: Figure, label: str) -> str:
     text = text.replace(GROUND, "var(--card, white)")
     for number, color in enumerate(COLORS):  # the page has shades of them for its ground
         text = text.replace(color, f"var(--c{number}, {color})")
+    text = re.sub(r"(\.\d\d)\d+", r"\1", text)  # of a point, as are all coordinates
     text = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", text)
     text = re.sub(r"font-family: [^;\"]*;? ?", "", text)
     # Letters of the same size in all figures of a page, however wide they are.

@@ -7,15 +7,23 @@ from typing import TYPE_CHECKING
 
 from aetl.comparison.details import Detail
 from aetl.comparison.foretold import Correlation
-from aetl.report.panel import NO_VALUE, Panel, baseline_text, budget_text, p_text, signed
+from aetl.report.panel import (
+    NO_VALUE,
+    Panel,
+    baseline_text,
+    budget_text,
+    counted_in,
+    p_text,
+    signed,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 COLUMNS = {
-    "labels": "labels that {baseline} would need to score as much [95 %]",
-    "ends": "from how many labels on the arm gains nothing [95 % over seeds]",
-    "oracle": "the best state by test labels, by which nothing was chosen",
+    "needed": "{counted} that {baseline} would need to score as much [95 %]",
+    "ends": "from how many {counted} on the arm gains nothing [95 % over seeds]",
+    "oracle": "the best state by its test score, by which nothing was chosen",
     "source error": "the source's reconstruction error, as a multiple of that before",
     "source score": "the change of a probe's score on the source",
     "n eff": "effective sample size of the source's weights",
@@ -29,8 +37,9 @@ COLUMNS = {
 def explained(details: Sequence[Detail]) -> str:
     """One line on the columns."""
     baseline = baseline_text([detail.row for detail in details])
+    counted = counted_in(run for detail in details for run in detail.row.runs)
     parts = (f"{name}: {what}" for name, what in COLUMNS.items())
-    return "; ".join(parts).format(baseline=baseline)
+    return "; ".join(parts).format(baseline=baseline, counted=counted)
 
 
 def detail_texts(panel: Panel, detail: Detail) -> list[str]:

@@ -20,6 +20,7 @@ from aetl.comparison.by_class import BINS, calibration_error, reliability
 from aetl.files import atomic, refuse_link
 from aetl.report.canvas import (
     COLORS,
+    DRAWN,
     GREY,
     INK,
     LETTER,
@@ -451,7 +452,8 @@ def _class_points(
     for value, marker in _MARKERS.items():
         chosen = domain == value
         x, y_ = points[chosen].T
-        ax.scatter(x, y_, c=colors[chosen], marker=marker, **_POINTS)
+        look = _POINTS | {"rasterized": len(points) > DRAWN}
+        ax.scatter(x, y_, c=colors[chosen], marker=marker, **look)
     if len(np.unique(y)) > _NAMED_CLASSES:
         return
     for value, label in sorted({*zip(domain.tolist(), y.tolist(), strict=True)}, reverse=True):

@@ -267,7 +267,7 @@ def _errors(run: Run) -> Html | None:
 
 
 def _cost(run: Run) -> dict[str, object]:
-    """Cost, what the source keeps, and what the best state by test labels would have scored."""
+    """Cost, what the source keeps, and what the best state by its test score would have scored."""
     record = run.record
     cost, kept = (record.get(name) or {} for name in ("cost", "retention"))
     oracle = (record.get("oracle") or {}).get(run.metric)
@@ -280,7 +280,7 @@ def _cost(run: Run) -> dict[str, object]:
         "oracle": None
         if oracle is None
         else f"{_number(oracle)} {run.metric}, the best state by "
-        "test labels, by which nothing was chosen",
+        "its test score, by which nothing was chosen",
     }
     names = {
         "reconstruction": "the source's reconstruction error",

@@ -76,7 +76,7 @@ _HOW_TO_READ = (
 )
 _CURVES = (
     "Mean over seeds with its 95 % interval (bars stand a little beside each other), and the gains "
-    "with theirs; controls dashed. Each arm on the seeds that it has at every number of labels."
+    "with theirs; controls dashed. Each arm on the seeds that it has at every budget."
 )
 _FOREST = (
     "Gain over the twin with its 95 % interval: blue triangles are positive, orange ones negative "
@@ -317,7 +317,7 @@ def _comparison(cut: Sequence[Panel]) -> Html | None:
     if not pairs:
         return None
     columns = [("arm", False), ("verdict", False), *((name, False) for name in _NAMES)]
-    columns.append(("labels", True))
+    columns.append((_counted(cut), True))
     choices = range(len(columns))
     columns += [("seeds", True), ("mean", True), ("± 95 %", True), ("gain", True)]
     columns += [("95 % of gain", True), ("over seeds alone", True), ("p", True)]
@@ -325,6 +325,10 @@ def _comparison(cut: Sequence[Panel]) -> Html | None:
     columns += [("strongest control", False)]
     body = [(_cells(panel, row), "control" if row.is_control else "") for panel, row in pairs]
     return live_table("comparison", columns, body, choices)
+
+
+def _counted(cut: Sequence[Panel]) -> str:
+    return " or ".join(sorted({panel.counted for panel in cut}))
 
 
 def _cells(panel: Panel, row: Row) -> list[Cell]:
@@ -384,17 +388,17 @@ def _panel(panel: Panel, number: int) -> Html | None:
 
 
 def _ends(panel: Panel) -> Html | None:
-    """From how many labels on each arm gains nothing, and what the curves leave out."""
+    """From what budget on each arm gains nothing, and what the curves leave out."""
     curves = learning_curves(panel.rows)
     told = [f"{panel.arms[arm]} {curve.ends.text()}" for arm, curve in curves.items() if curve.ends]
     if not told:
         return None
     text = (
-        "Transfer stops to pay, the gain being a curve that falls with the labels, at (95 % over "
+        f"Transfer stops to pay, the gain being a curve that falls with the {panel.counted}, at "
+        f"(95 % over seeds): {'; '.join(told)}."
     )
-    text += f"seeds): {'; '.join(told)}."
     if left := sum(curve.left_out for curve in curves.values()):
-        text += f" Curves leave out {left} seeds that are not at every number of labels."
+        text += f" Curves leave out {left} seeds that are not at every number of {panel.counted}."
     return tag("p", text, class_="note")
 
 
@@ -449,7 +453,7 @@ def _drawing(drawing: object, label: str, caption: str) -> Html | None:
 def _runs(table: Sequence[Row], home: Path) -> Html | None:
     """Every run of every row with a link to its page, and pictures of each row's first seed."""
     columns = [("run", False), *((name, False) for name in _NAMES), ("arm", False)]
-    columns += [("labels", True), ("seed", True), ("score", True), ("twin", True)]
+    columns += [(_counted(panels(table)), True), ("seed", True), ("score", True), ("twin", True)]
     columns += [("gain", True), ("pictures", False)]
     pictured = {id(row.runs[0]) for row in table[:_PICTURED_ROWS]}
     body = [

@@ -100,7 +100,7 @@ def _print(out: Console, rows: Sequence[Row], detailed: bool) -> None:
     if behind:
         out.print(explained([*behind.values()]), style="dim")
     elif len(rows) > _FEW_ROWS:
-        out.print("--details: oracle, labels that scratch needs, cost, source", style="dim")
+        out.print("--details: oracle, what scratch would need, cost, source", style="dim")
     if detailed or len(rows) <= _FEW_ROWS:
         _print_foretold(out, rows)
     for standing in standings(rows):
@@ -298,6 +298,10 @@ _TEX = str.maketrans(
         "·": r"$\cdot$",
         "<": "$<$",
         ">": "$>$",
+        "|": "$|$",
+        "±": r"$\pm$",
+        "×": r"$\times$",
+        "…": r"\dots{}",
     }
 )
 

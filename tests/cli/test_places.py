@@ -186,6 +186,7 @@ class Mine(pl.Callback):
         self.api_key = api_key
 
 
+@pytest.mark.usefixtures("pages")
 def test_a_secret_that_is_typed_stands_neither_in_the_record_nor_on_the_page(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

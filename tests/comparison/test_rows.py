@@ -3,6 +3,7 @@ import io
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -455,6 +456,32 @@ def test_latex_escapes_names_and_sets_the_best_in_bold(tmp_path: Path) -> None:
     body = text.split(r"\toprule")[1].split(r"\bottomrule")[0]
     lines = [line for line in body.splitlines() if line.endswith(r"\\")]
     assert {line.count(" & ") for line in lines} == {len(BUDGETS)}
+
+
+def test_latex_of_any_names_and_columns_is_whole(tmp_path: Path) -> None:
+    """No character of a name acts; braces and dollars pair, rows have as many cells as columns."""
+    name = "a_b&c%d#e$f{g~h^i\\j<k>l|m→n}o"
+    for seed in range(3):
+        for budget in (10, 100):
+            for transfer, gain in ((name, 0.1), ("feature/knn", -0.1)):
+                write_run(
+                    tmp_path / f"{seed}-{budget}-{gain}", source=name, transfer=transfer, seed=seed,
+                    budget=budget, score=0.5 + gain + seed / 100, twin_score=0.5,
+                )  # fmt: skip
+    text = render_latex(rows(find_runs([tmp_path]).done))
+    assert "(positive" in text
+    plain = re.sub(r"\\(?:textbackslash|textasciitilde|textasciicircum|dots)\{\}", "", text)
+    plain = re.sub(r"\\[&%$#_{}]", "", plain)
+    assert plain.count("{") == plain.count("}")
+    assert plain.count("$") % 2 == 0
+    assert plain.count(r"\begin{") == plain.count(r"\end{")
+    outside = "".join(plain.split("$")[::2])
+    assert not set("%#_~^<>|→") & set(outside)
+    spec = re.search(r"\\begin\{tabular\}\{(\w+)\}", plain)
+    assert spec is not None
+    lines = [line for line in plain.splitlines() if line.endswith(r"\\")]
+    assert len(lines) > 4
+    assert {line.count("&") + 1 for line in lines} == {len(spec[1])}
 
 
 def test_comparing_imports_nothing_heavy(tmp_path: Path) -> None:

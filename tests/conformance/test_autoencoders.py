@@ -216,6 +216,8 @@ def test_one_batch_can_be_overfitted(case: Case) -> None:
         backward(module, loss)
         optimizer.step()
         losses.append(float(loss.detach()))
+        if losses[-1] < 0.6 * losses[0]:
+            break
     assert losses[-1] < 0.8 * losses[0]
 
 

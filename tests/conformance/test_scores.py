@@ -13,6 +13,7 @@ from aetl.config import conf_dir
 from aetl.score.base import Evidence, Score
 
 FILES = sorted(path for path in (conf_dir() / "score").glob("*.yaml") if path.stem != "none")
+PROBE = "linear_probe"
 
 
 def score_of(name: str) -> Score:
@@ -33,8 +34,15 @@ def evidence(kind: str, features: int, seed: int = 0) -> Evidence:
     return Evidence(x, targets, source, target, x, factors, ("shape", "size"))
 
 
-@pytest.mark.parametrize("name", [path.stem for path in FILES])
-@pytest.mark.parametrize("features", [1, 8, 100])
+# A tuned head is fitted many times over: of more or fewer features with the slow tests.
+@pytest.mark.parametrize(
+    "features, name",
+    [
+        pytest.param(n, p.stem, marks=[pytest.mark.slow] if p.stem == PROBE and n != 8 else [])
+        for n in (1, 8, 100)
+        for p in FILES
+    ],
+)
 def test_a_score_is_finite_and_the_same_again(name: str, features: int) -> None:
     score = score_of(name)
     for kind in score.kinds:

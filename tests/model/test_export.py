@@ -41,7 +41,7 @@ WITHOUT_A_GRAPH = (
     *("instance/tradaboost", "instance/tradaboost_r2", "feature/as_is", "feature/frozen"),
 )
 """Heads that are no linear ones, or that see aligned features; answers of a decoder."""
-EVERYDAY = ("parameter/lora", "feature/linear_probe", "feature/sda", "feature/knn")
+EVERYDAY = {("parameter/lora", "onnx"), ("feature/linear_probe", "torch"), ("feature/knn", "onnx")}
 
 
 @pytest.fixture(scope="module")
@@ -60,10 +60,13 @@ def beside(file: Path, x: np.ndarray) -> np.ndarray:
     return np.concatenate([run(x[i : i + 50]) for i in range(0, len(x), 50)])
 
 
-@pytest.mark.parametrize("format", ["onnx", "torch"])
 @pytest.mark.parametrize(
-    "transfer",
-    [pytest.param(t, marks=() if t in EVERYDAY else pytest.mark.slow) for t in STRATEGIES],
+    "transfer, format",
+    [
+        pytest.param(t, f, marks=() if (t, f) in EVERYDAY else pytest.mark.slow)
+        for t in STRATEGIES
+        for f in ("onnx", "torch")
+    ],
 )
 def test_an_exported_graph_predicts_as_the_run(
     world: Path, tmp_path: Path, transfer: str, format: Any
@@ -122,7 +125,9 @@ def test_the_command_prints_the_difference_and_what_is_not_in_the_graph(
     assert about["classes"] == [str(i) for i in range(10)]
 
 
-@pytest.mark.parametrize("task", ["anomaly", "reconstruction"])
+@pytest.mark.parametrize(
+    "task", ["anomaly", pytest.param("reconstruction", marks=pytest.mark.slow)]
+)
 def test_what_the_decoder_answers_is_exported_as_features_alone(
     world: Path, task: str, capsys: Any
 ) -> None:

@@ -45,6 +45,10 @@ FAMILIES = {
     "retrieval": ("task=retrieval", "transfer=feature/frozen"),
 }
 
+EVERYDAY = ("finetune", "lora", "probe", "raw", "vae", "float64", "regression",
+            "anomaly by the decoder", "clustering")  # fmt: skip
+"""The other tasks predict the same bits in ``tests/task/test_whole.py``, too."""
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -63,7 +67,10 @@ def taken_away(run: Path, to: Path) -> Path:
     return Path(shutil.copytree(run, to))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(f, marks=() if f in EVERYDAY else pytest.mark.slow) for f in FAMILIES],
+)
 def test_predictions_of_the_own_test_set_are_the_runs_to_the_bit(
     family: str, world: Path, tmp_path: Path
 ) -> None:

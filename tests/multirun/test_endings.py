@@ -104,11 +104,14 @@ def test_a_run_that_a_signal_ends_says_how_to_go_on_and_what_it_was(
     assert read_run(record.parent).status == "running"
     run.send_signal(number)
     _, errors = run.communicate(timeout=60)
-    assert errors.strip().splitlines() == ([f"aetl: {word}; {CONTINUES}"] if word else [])
+    first, *rest = errors.strip().splitlines()
+    assert first == "aetl: starting"
+    assert rest == ([f"aetl: {word}; {CONTINUES}"] if word else [])
     assert run.returncode == code
     assert read_run(record.parent).status == status
 
 
+@pytest.mark.usefixtures("pages")
 def test_done_is_written_after_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever is killed while it draws has not said that it is done."""
     from aetl.report import page

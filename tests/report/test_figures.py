@@ -14,7 +14,7 @@ from PIL import Image
 
 from aetl.comparison.rows import rows
 from aetl.comparison.run import find_runs
-from aetl.report.canvas import COLORS, svg, wrapped
+from aetl.report.canvas import COLORS, DRAWN, svg, wrapped
 from aetl.report.canvas import png as png_of
 from aetl.report.figures import (
     confusion_matrix,
@@ -164,6 +164,19 @@ def test_latent_map_names_the_variance_and_the_classes() -> None:
     assert sorted(text.get_text() for text in ax.texts) == ["cat", "cat", "dog", "dog"]
     assert has_color(figure, COLORS[0])
     assert has_color(figure, COLORS[1])
+
+
+@pytest.mark.parametrize("number", [DRAWN, DRAWN + 2])
+def test_points_of_a_latent_map_have_the_colours_of_the_pages_ground(number: int) -> None:
+    z = np.random.default_rng(0).normal(size=(number, 2))
+    figure = latent_map(z, np.arange(number) % 3, np.arange(number) % 2)
+    assert figure is not None
+    text = svg(figure, "latent map")
+    assert ("<image" in text) == (number > DRAWN)
+    drawn = re.findall(r"fill: var\(--c(\d), #\w{6}\); fill-opacity", text)
+    assert len(drawn) == (number if number == DRAWN else 0)
+    assert set(drawn) == ({"0", "1", "2"} if number == DRAWN else set())
+    assert len(text) < 350_000
 
 
 def test_latent_map_of_a_regression_has_a_colour_bar() -> None:

@@ -166,6 +166,7 @@ def test_what_cannot_generate_is_refused_in_a_line(
         generate(world.cfg, run, 0)
 
 
+@pytest.mark.usefixtures("pages")
 def test_images_and_figures_of_a_run_are_in_its_folder_and_on_its_page(tmp_path: Path) -> None:
     from aetl.cli import main
     from tests.tiny import SMALL

@@ -44,23 +44,34 @@ def packs_of(size: int, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return taken
 
 
-CASES = [
-    pytest.param("pretrain", "pretrain.max_steps=12", id="plain"),
-    pytest.param("pretrain", "trainer.accumulate_grad_batches=2", id="accumulation"),
-    pytest.param("pretrain", "trainer.gradient_clip_val=0.1", id="clipping"),
-    pytest.param("pretrain", "scheduler=cosine", id="schedule"),
-    pytest.param("pretrain", "autoencoder=factor_vae", id="adversary"),
-    pytest.param("pretrain", "autoencoder=denoising", id="noise"),
-    pytest.param("pretrain", "trainer.precision=bf16-mixed", id="mixed precision"),
-    pytest.param("pretrain", "trainer.precision=64-true", id="double precision"),
-    pytest.param("transfer", "transfer=parameter/gradual_unfreezing", id="unfreezing"),
-    pytest.param("transfer", "transfer=feature/dann", id="two streams"),
-    pytest.param("transfer", "selector=target_validation", id="selection"),
-    pytest.param("transfer", "backbone.norm=batch", id="batch norm"),
-]
+CASES = {
+    "plain": ("pretrain", "pretrain.max_steps=12"),
+    "accumulation": ("pretrain", "trainer.accumulate_grad_batches=2"),
+    "clipping": ("pretrain", "trainer.gradient_clip_val=0.1"),
+    "schedule": ("pretrain", "scheduler=cosine"),
+    "adversary": ("pretrain", "autoencoder=factor_vae"),
+    "noise": ("pretrain", "autoencoder=denoising"),
+    "mixed precision": ("pretrain", "trainer.precision=bf16-mixed"),
+    "double precision": ("pretrain", "trainer.precision=64-true"),
+    "unfreezing": ("transfer", "transfer=parameter/gradual_unfreezing"),
+    "two streams": ("transfer", "transfer=feature/dann"),
+    "selection": ("transfer", "selector=target_validation"),
+    "batch norm": ("transfer", "backbone.norm=batch"),
+}
 
 
-@pytest.mark.parametrize("stage, override", CASES)
+def cases(*everyday: str) -> pytest.MarkDecorator:
+    """All of them, slow but for these."""
+    return pytest.mark.parametrize(
+        "stage, override",
+        [
+            pytest.param(*case, id=name, marks=() if name in everyday else pytest.mark.slow)
+            for name, case in CASES.items()
+        ],
+    )
+
+
+@cases("plain", "accumulation", "noise", "mixed precision", "two streams", "batch norm")
 def test_packed_steps_equal_single_ones(
     stage: str, override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -72,7 +83,7 @@ def test_packed_steps_equal_single_ones(
     assert single[1] == packed[1]
 
 
-@pytest.mark.parametrize("stage, override", CASES)
+@cases("schedule", "adversary", "clipping", "two streams", "selection")
 def test_a_training_cut_off_within_a_pack_is_resumed_to_the_same_bits(
     stage: str, override: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def tasks(everyday: set[str]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("name", marked)
 
 
+@pytest.mark.usefixtures("pages")
 @tasks(EVERYDAY)
 def test_a_run_has_its_page_its_examples_and_a_model_of_the_same_bits(
     name: str, tmp_path: Path

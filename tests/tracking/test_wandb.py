@@ -31,6 +31,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
 
 
+@pytest.mark.usefixtures("pages")
 def test_a_run_reaches_wandb_with_all_that_its_folder_holds(tmp_path: Path) -> None:
     assert main([*TINY, "autoencoder=vae", "tags=[mine]", f"output_dir={tmp_path}"]) == 0
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
@@ -101,6 +102,7 @@ def test_the_clients_own_viewer_finds_the_runs_in_one_folder(tmp_path: Path) -> 
     assert f'"evaluate/test/accuracy":{score!r}' in done.stdout.replace(" ", "")
 
 
+@pytest.mark.usefixtures("pages")
 @pytest.mark.parametrize(
     "loggers, left",
     [

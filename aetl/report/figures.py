@@ -452,8 +452,8 @@ def _class_points(
     for value, marker in _MARKERS.items():
         chosen = domain == value
         x, y_ = points[chosen].T
-        look = _POINTS | {"rasterized": len(points) > DRAWN}
-        ax.scatter(x, y_, c=colors[chosen], marker=marker, **look)
+        points_look = _POINTS | {"rasterized": len(points) > DRAWN}
+        ax.scatter(x, y_, c=colors[chosen], marker=marker, **points_look)
     if len(np.unique(y)) > _NAMED_CLASSES:
         return
     for value, label in sorted({*zip(domain.tolist(), y.tolist(), strict=True)}, reverse=True):

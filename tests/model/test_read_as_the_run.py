@@ -123,7 +123,9 @@ def reviews(folder: Path) -> Path:
 TOKENS = ["loss=token_nll", "representation.pool=false"]
 
 
-@pytest.mark.parametrize("backbone", ["token_conv", "token_transformer"])
+@pytest.mark.parametrize(
+    "backbone", ["token_transformer", pytest.param("token_conv", marks=pytest.mark.slow)]
+)
 def test_tokens_are_read_as_the_run_s(tmp_path: Path, backbone: str) -> None:
     own = both("text_folder", path=str(reviews(tmp_path / "own")), words="tokens", length="8")
     small = [f"backbone={backbone}", "backbone.dim=8", "finetune.max_steps=150"]

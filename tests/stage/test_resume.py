@@ -63,11 +63,13 @@ def assert_equal(one: Result, other: Result) -> None:
     "every, cuts",
     [
         pytest.param(1, [3], id="in the middle of an epoch"),
-        pytest.param(3, [8], id="two steps after the last checkpoint"),
-        pytest.param(5, [5], id="at the last step of an epoch, not yet saved"),
+        pytest.param(3, [8], id="two steps after the last checkpoint", marks=pytest.mark.slow),
+        pytest.param(
+            5, [5], id="at the last step of an epoch, not yet saved", marks=pytest.mark.slow
+        ),
         pytest.param(5, [6], id="after a checkpoint at the end of an epoch"),
         pytest.param(1, [4, 5, 6, 11], id="again and again"),
-        pytest.param(100, [7], id="before the first checkpoint"),
+        pytest.param(100, [7], id="before the first checkpoint", marks=pytest.mark.slow),
     ],
 )
 def test_resumed_pretraining_equals_the_uninterrupted_one(
@@ -83,18 +85,24 @@ def test_resumed_pretraining_equals_the_uninterrupted_one(
 @pytest.mark.parametrize(
     "overrides, cuts",
     [
-        pytest.param(("pretrain.batch_size=200",), [4, 5], id="an epoch of one step"),
+        pytest.param(
+            ("pretrain.batch_size=200",), [4, 5], id="an epoch of one step", marks=pytest.mark.slow
+        ),
         pytest.param(("trainer.accumulate_grad_batches=2",), [2, 3, 5], id="accumulation"),
         pytest.param(
             ("autoencoder=vae", "bottleneck.latent_dim=4", "scheduler=cosine"), [4], id="vae"
         ),
-        pytest.param(("source.validation_fraction=0.0",), [5, 11], id="no validation"),
+        pytest.param(
+            ("source.validation_fraction=0.0",), [5, 11], id="no validation", marks=pytest.mark.slow
+        ),
         pytest.param(
             ("autoencoder=denoising", "backbone.dropout=0.2", "backbone.norm=batch"),
             [7],
             id="noise, dropout and batch norm",
         ),
-        pytest.param(("optimizer=sgd", "optimizer.lr=0.01"), [6], id="momentum"),
+        pytest.param(
+            ("optimizer=sgd", "optimizer.lr=0.01"), [6], id="momentum", marks=pytest.mark.slow
+        ),
         pytest.param(
             ("backbone.tied=true", "backbone.spectral_norm=encoder"),
             [4],
@@ -135,7 +143,13 @@ def test_every_state_of_pretraining_is_resumed(
             marks=pytest.mark.slow,
         ),
         pytest.param("selector=target_validation", 4, [9], id="selection"),
-        pytest.param("selector=target_validation", 20, [22], id="selection, after a look"),
+        pytest.param(
+            "selector=target_validation",
+            20,
+            [22],
+            id="selection, after a look",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             "selector=target_validation",
             10,

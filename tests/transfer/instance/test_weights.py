@@ -68,8 +68,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
     return World(tmp_path_factory.mktemp("instances"), *MLP)
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("space", ["input", "latent"])
+@pytest.mark.parametrize(
+    "name, space",
+    [
+        pytest.param(name, space, marks=() if (number + in_latent) % 2 else pytest.mark.slow)
+        for number, name in enumerate(ALL)
+        for in_latent, space in enumerate(["input", "latent"])
+    ],
+)
 def test_weights_reach_the_trainer_and_move_no_more_than_fine_tuning(
     world: World, name: str, space: str
 ) -> None:

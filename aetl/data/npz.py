@@ -13,7 +13,7 @@ from annotated_types import Gt, Interval
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
 from aetl.data.base import Dataset, Examples
 from aetl.data.labels import labels_of
-from aetl.data.mapped import LARGE
+from aetl.data.mapped import BLOCK, LARGE, empty
 from aetl.ranges import Text
 from aetl.types import UserError
 
@@ -114,7 +114,7 @@ def load_arrays(path: Path) -> dict[str, Array]:
             archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise UserError(f"{path}: is one array; save it by name, savez(path, x=..., y=...)")
-            large = _mapped_members(path)
+            large = _large_members(path)
             return {
                 name: large[name] if name in large else _member(path, archive, name)
                 for name in archive.files
@@ -123,24 +123,52 @@ def load_arrays(path: Path) -> dict[str, Array]:
         raise UserError(f"{path}: is cut off or not an .npz file ({error})") from error
 
 
-def _mapped_members(path: Path) -> dict[str, Array]:
-    """The large arrays that are stored as they are (``np.savez``), mapped and not read."""
+def _large_members(path: Path) -> dict[str, Array]:
+    """The large arrays: mapped where they are stored as they are (``np.savez``), else unpacked into
+    a mapped array a block at a time."""
     found: dict[str, Array] = {}
     with zipfile.ZipFile(path) as archive, path.open("rb") as file:
         for member in archive.infolist():
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size < LARGE:
+            if member.file_size < LARGE or not member.filename.endswith(".npy"):
                 continue
+            with archive.open(member) as packed:
+                header = _header(packed)
+                if header is None:
+                    continue
+                shape, dtype = header
+                key = member.filename.removesuffix(".npy")
+                if member.compress_type != zipfile.ZIP_STORED:
+                    found[key] = _unpacked(packed, shape, dtype)
+                    continue
             file.seek(member.header_offset + 26)
             name, extra = struct.unpack("<HH", file.read(4))
             file.seek(name + extra, 1)
-            if np.lib.format.read_magic(file) != (1, 0):
-                continue
-            shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
-            if dtype.hasobject or columns_first:
-                continue
-            key = member.filename.removesuffix(".npy")
+            _header(file)
             found[key] = np.memmap(path, dtype, "c", file.tell(), shape)
     return found
+
+
+def _header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+    """Shape and type of a saved array (in a file or a part of an archive) whose plain numbers lie
+    row by row; of another None."""
+    if np.lib.format.read_magic(file) != (1, 0):
+        return None
+    shape, columns_first, dtype = np.lib.format.read_array_header_1_0(file)
+    return None if dtype.hasobject or columns_first else (shape, dtype)
+
+
+def _unpacked(packed: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    array = empty(shape, dtype)
+    room = array.reshape(-1).view(np.uint8)
+    for start in range(0, len(room), BLOCK):
+        wanted = room[start : start + BLOCK]
+        part = packed.read(len(wanted))
+        if len(part) < len(wanted):
+            raise EOFError("it ends too early")
+        wanted[:] = np.frombuffer(part, np.uint8)
+    if packed.read(1):  # by which its checksum is compared, too
+        raise ValueError("it is longer than it says")
+    return array
 
 
 def _member(path: Path, archive: Any, name: str) -> Array:

@@ -211,6 +211,35 @@ def test_large_arrays_are_mapped_and_the_same(build, tmp_path: Path, monkeypatch
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.npz"]
 
 
+@pytest.mark.parametrize("damage", ["nothing", "cut off", "a wrong byte"])
+def test_large_arrays_that_are_compressed_are_unpacked_into_a_mapped_one(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aetl.data import mapped, npz
+
+    x = np.random.default_rng(0).integers(0, 256, (50, 8, 8, 3), dtype=np.uint8)
+    order = np.asfortranarray(x[0].astype(np.float64).repeat(20, 0))  # is read as always
+    file = tmp_path / "own.npz"
+    np.savez_compressed(file, x=x, y=np.arange(50) % 2, order=order)
+    for module in (mapped, npz):
+        monkeypatch.setattr(module, "LARGE", 1000)
+    monkeypatch.setattr(npz, "BLOCK", 4096)
+    content = bytearray(file.read_bytes())
+    if damage == "cut off":
+        file.write_bytes(content[: len(content) // 2])
+    elif damage == "a wrong byte":
+        content[4000] ^= 1
+        file.write_bytes(content)
+    if damage != "nothing":
+        with pytest.raises(UserError, match=r"own.npz: is cut off or not an .npz file"):
+            npz.load_arrays(file)
+        return
+    arrays = npz.load_arrays(file)
+    assert not arrays["x"].flags.owndata
+    np.testing.assert_array_equal(arrays["x"], x)
+    np.testing.assert_array_equal(arrays["order"], order)
+
+
 def test_vectors_whose_columns_differ_by_orders_of_magnitude_are_told(
     build, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ class Conv1d(Backbone):
 
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         channels, lengths = self._lengths(shape)
-        refuse_kernel(self.kernel_size, (channels, lengths[0]))
+        refuse_kernel(self.kernel_size, (channels, lengths[0]), small=1)
         inputs, stride = (channels, *self.channels), self._stride(shape[-1])
         blocks: list[nn.Module] = [
             nn.Sequential(nn.Conv1d(a, b, **self._taps(i, stride)), *self._after(b))

@@ -27,9 +27,9 @@ SMALL_KERNEL = 7
 """Kernels to this size are common, and cost little on whatever they go over."""
 
 
-def refuse_kernel(kernel_size: int, shape: Shape) -> None:
+def refuse_kernel(kernel_size: int, shape: Shape, small: int = SMALL_KERNEL) -> None:
     """Raise ``DoesNotFit`` for a kernel whose outer weights would only ever see the padding."""
-    most = max(SMALL_KERNEL, 2 * max(shape[1:]) - 1)
+    most = max(small, 2 * max(shape[1:]) - 1)
     if kernel_size > most:
         extent = " x ".join(str(side) for side in shape[1:])
         raise DoesNotFit(

@@ -29,7 +29,8 @@ def align(examples: Examples, shape: tuple[int, ...]) -> Examples:
     if len(shape) != 3 or not examples.is_image:
         raise UserError(
             f"the source's examples have shape {shape}, the target's {examples.shape}: only "
-            "images, and series of as many channels, can be brought to one size"
+            "images, and series of as many channels, can be brought to one size; vectors need as "
+            "many columns, or names for them"
         )
     channels, height, width = shape
     own = examples.shape[0]

@@ -55,7 +55,10 @@ class AudioFolder(Folder):
         rates = {rate for rate, _ in headers.values()}
         if self.rate is None and len(rates) > 1:
             some = {rate: path for path, (rate, _) in headers.items()}
-            told = ", ".join(f"{path.name} {rate}" for rate, path in sorted(some.items()))
+            root = self.root()
+            told = ", ".join(
+                f"{path.relative_to(root)} {rate}" for rate, path in sorted(some.items())
+            )
             raise UserError(
                 f"{self.path}: holds recordings of different rates ({told} samples a second); set "
                 f"rate={min(rates)} and all are resampled to it"

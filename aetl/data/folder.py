@@ -19,6 +19,8 @@ from torch import Tensor
 
 from aetl.data.arrays import shown
 from aetl.data.base import Dataset, stats_of
+from aetl.data.csv_file import SEPARATORS
+from aetl.data.encoding import refused
 from aetl.data.labels import labels_of, normal
 from aetl.data.where import rows_where
 from aetl.ranges import Text
@@ -242,12 +244,14 @@ def _by_table(path: Path, root: Path, files: Sequence[str]) -> dict[str, Array]:
     by_stem = {name.rpartition("/")[2]: row for name, row in position.items()}
     table = {name: np.full(len(files), "", dtype=object) for i, name in enumerate(header)
              if i != place}  # fmt: skip
-    found = set()
-    for _, row in rows:
+    found: dict[int, int] = {}
+    for line, row in rows:
         at = position.get(row[place], by_stem.get(row[place]))
         if at is None:
             continue  # of a part of the folder that is not looked at
-        found.add(at)
+        if at in found:
+            raise UserError(f"labels={path}: line {line} names '{row[place]}', as line {found[at]}")
+        found[at] = line
         for i, name in enumerate(header):
             if i != place:
                 table[name][at] = normal(row[i].strip())
@@ -263,10 +267,12 @@ def read_rows(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise UserError(f"labels={path}: is not a file")
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
+            separator = max(SEPARATORS, key=file.readline().count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=separator)
             lines = [(reader.line_num, row) for row in reader if row]
     except UnicodeDecodeError:
-        raise UserError(f"{path}: is not in UTF-8") from None
+        raise refused(path, "utf-8", "save it in utf-8 (it may be in {})") from None
     except csv.Error as error:
         raise UserError(f"{path}: is no table ({error})") from None
     if len(lines) < 2:

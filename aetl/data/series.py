@@ -1,6 +1,6 @@
 """Own series: arrays, .ts files, a csv in long form; whole, or windows of long recordings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +14,7 @@ from aetl.data.arrays import Layout, format_of, shown
 from aetl.data.base import Dataset, Examples, identity_of, stats_of
 from aetl.data.labels import labels_of
 from aetl.data.npz import load_arrays
-from aetl.data.table import read_frame
+from aetl.data.table import nearly_numbers, no_column, read_frame, refuse_infinite, texts
 from aetl.data.ts import Signal, read_ts
 from aetl.data.where import as_texts, rows_where
 from aetl.ranges import Count, Text
@@ -31,6 +31,7 @@ class Recordings:
     y: Array | None
     columns: dict[str, Array]
     channels: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,10 @@ class Series(Dataset):
     group: Text | None
     window: Count | None
     stride: Count | None
+    missing: Sequence[str]
+    separator: str | None
+    decimal: str
+    encoding: str
     unlabelled: Annotated[int, Interval(ge=-(2**63), lt=2**63)] | str | None
 
     def read(self) -> tuple[Examples, Examples | None]:
@@ -81,15 +86,17 @@ class Series(Dataset):
                 f"{self.path}: the training series have {sets[0].shape[0]} channels, those of the "
                 f"test set {sets[1].shape[0]}"
             )
-        return sets[0].told(*labels.notes), sets[1] if len(sets) > 1 else None
+        pool = sets[0].told(*parts["training"].notes, *labels.notes)
+        return pool, sets[1] if len(sets) > 1 else None
 
     def kept_by(self) -> Any:
         """Text is parsed once."""
         path = self._path()
         files = _ts_files(path) if path.is_dir() else [path]
         keys = ("layout", "id", "time", "target", "where", "group", "window", "stride",
-                "unlabelled")  # fmt: skip
-        return {"files": stats_of(files, path.parent), **{key: getattr(self, key) for key in keys}}
+                "separator", "decimal", "encoding", "unlabelled")  # fmt: skip
+        own = {key: getattr(self, key) for key in keys} | {"missing": list(self.missing)}
+        return {"files": stats_of(files, path.parent), **own}
 
     def _path(self) -> Path:
         path = Path(self.path).expanduser()
@@ -100,10 +107,10 @@ class Series(Dataset):
     def _parts(self) -> dict[str, Recordings]:
         path = self._path()
         if path.is_dir():
-            found = [_of_ts(file) for file in _ts_files(path)]
+            found = [self._of_ts(file) for file in _ts_files(path)]
             return dict(zip(("training", "test"), found, strict=False))
         if path.suffix.lower() == ".ts":
-            return {"training": _of_ts(path)}
+            return {"training": self._of_ts(path)}
         if path.suffix.lower() == ".npz":
             return _of_arrays(path, load_arrays(path), self.layout)
         if path.suffix.lower() == ".csv":
@@ -119,6 +126,7 @@ class Series(Dataset):
             None if part.y is None else part.y[rows],
             {name: values[rows] for name, values in part.columns.items()},
             part.channels,
+            part.notes,
         )
 
     def _examples(
@@ -163,18 +171,19 @@ class Series(Dataset):
 
     def _of_rows(self, path: Path) -> Recordings:
         """A csv in long form."""
-        frame, _ = read_frame(path, None, ".", "utf-8", [])
+        frame, notes = read_frame(path, self.separator, self.decimal, self.encoding, self.missing)
         if self.id is None:
             raise UserError(f"id: {path} needs the column that says which series a row is of")
         for key in ("id", "time", "target", "group"):
             name = getattr(self, key)
             if name is not None and name not in frame:
-                raise UserError(f"{key}={name}: {path} has no such column; it has {shown(frame)}")
+                raise no_column(key, name, path, frame)
         named = (self.id, self.time, self.target, self.group)
         said = {name for name in named if name is not None}
+        _refuse_cells(path, frame, said)
         if self.time is not None:
             frame = frame.sort_values([self.id, self.time], kind="stable")
-        whose = as_texts(np.asarray(frame[self.id].astype(str), str))
+        whose = texts(frame[self.id])
         ids, first, place = np.unique(whose, return_index=True, return_inverse=True)
         others = [name for name in frame if name not in said]
         numbers = [name for name in others if frame[name].dtype.kind in "iufb"]
@@ -189,13 +198,47 @@ class Series(Dataset):
         values = np.asarray(frame[numbers], np.float32)
         signals = [np.ascontiguousarray(values[place == k].T) for k in range(len(ids))]
         y = None if self.target is None else columns[self.target]
-        return Recordings(signals, y, columns, tuple(numbers))
+        return Recordings(signals, y, columns, tuple(numbers), notes)
+
+    def _of_ts(self, path: Path) -> Recordings:
+        signals, labels = read_ts(path, self.encoding)
+        return Recordings(signals, labels, {} if labels is None else {"label": as_texts(labels)})
+
+    def prepared(
+        self, train: Examples, test: Examples, source: Examples | None
+    ) -> tuple[Examples, Examples]:
+        """Channels with names are in the order of the source's."""
+        wanted = () if source is None else source.columns
+        if wanted and train.columns and wanted != train.columns:
+            if sorted(wanted) != sorted(train.columns):
+                raise UserError(
+                    f"{self.path}: has the channels {shown(train.columns)}, and the source has "
+                    f"{shown(wanted)}; give them the same names"
+                )
+            order = torch.tensor([train.columns.index(name) for name in wanted])
+            train, test = (
+                replace(part, x=part.x[:, order], columns=wanted) for part in (train, test)
+            )
+        return super().prepared(train, test, source)
+
+
+def _refuse_cells(path: Path, frame: Any, said: set[str]) -> None:
+    """Texts among numbers, infinities, and rows of no series."""
+    for name in frame:
+        column = frame[name]
+        if name in said:
+            if (holes := np.flatnonzero(column.isna())).size:
+                raise UserError(f"{path}: column {name} has no value in row {holes[0]}")
+        elif column.dtype.kind == "f":
+            refuse_infinite(str(path), name, column.to_numpy())
+        elif column.dtype.name == "category" and (line := nearly_numbers(column)) is not None:
+            raise UserError(f"{path}: {line}")
 
 
 def _constant(path: Path, column: Any, place: Array, first: Array, needed: bool) -> Array | None:
     """A column that says something of whole recordings, as numbers or text."""
     numeric = column.dtype.kind in "iuf"
-    rows = np.asarray(column) if numeric else np.asarray(column.astype(str), str)
+    rows = np.asarray(column) if numeric else texts(column)
     values = rows[first]
     same = (rows == values[place]) | (rows != rows)
     if same.all():
@@ -204,11 +247,6 @@ def _constant(path: Path, column: Any, place: Array, first: Array, needed: bool)
         raise UserError(f"{path}: column {column.name} changes within one series, at row "
                         f"{int(np.flatnonzero(~same)[0])}")  # fmt: skip
     return None
-
-
-def _of_ts(path: Path) -> Recordings:
-    signals, labels = read_ts(path)
-    return Recordings(signals, labels, {} if labels is None else {"label": as_texts(labels)})
 
 
 def _ts_files(folder: Path) -> list[Path]:

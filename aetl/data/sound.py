@@ -5,6 +5,7 @@ The mel scale and the filters are those of M. Slaney (1998), Auditory Toolbox, a
 """
 
 import math
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -73,6 +74,7 @@ def rate_of(path: Path) -> tuple[int, float]:
 
 def decoded(path: Path) -> tuple[Float[np.ndarray, " L"], int]:
     """The mean of the channels in [-1, 1], and the samples a second."""
+    _refuse_cut(path)
     values, rate = _sounds(
         path, lambda library: library.read(str(path), dtype="float32", always_2d=True)
     )
@@ -81,6 +83,19 @@ def decoded(path: Path) -> tuple[Float[np.ndarray, " L"], int]:
     if not np.isfinite(values).all():
         raise UserError(f"{path}: holds NaN or infinity")
     return np.ascontiguousarray(values.mean(1, dtype=np.float32)), int(rate)
+
+
+def _refuse_cut(path: Path) -> None:
+    """A WAV says how long it is, and is read without a word as far as it goes; streams say 0 or the
+    largest number."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            name, told = struct.unpack("<4sI", file.read(8))
+    except (OSError, struct.error):
+        return  # told by the decoder
+    if name == b"RIFF" and told not in (0, 2**32 - 1) and size < told + 8:
+        raise UserError(f"{path}: is cut off (it has {size} of {told + 8} bytes)")
 
 
 def _sounds(path: Path, look: Any) -> Any:

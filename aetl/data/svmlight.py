@@ -13,6 +13,7 @@ from annotated_types import Interval
 from scipy.sparse import csr_array
 
 from aetl.data.base import Dataset, Examples, stats_of
+from aetl.data.encoding import refuse_zeros
 from aetl.data.labels import labels_of
 from aetl.data.sparse import tensor_of
 from aetl.ranges import Count, Text
@@ -148,6 +149,7 @@ def _lines(path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """The number of each line, its label, and columns and values in turn."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for number, line in enumerate(file, 1):
+            refuse_zeros(path, line, "utf-8", "save it in utf-8 (it may be in {})")
             words = line.partition("#")[0].replace(":", " : ").split()
             if not words:
                 continue

@@ -1,7 +1,6 @@
 """Own tables: csv, tsv or parquet, with numbers, categories, holes and groups."""
 
 import difflib
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,8 @@ from annotated_types import Ge, Interval, Le
 
 from aetl.data.arrays import shown
 from aetl.data.base import Dataset, Examples, stats_of
+from aetl.data.csv_file import SEPARATORS, read_csv
+from aetl.data.encoding import refuse_zeros, refused
 from aetl.data.labels import labels_of
 from aetl.data.scale import FITTED, Scale
 from aetl.data.where import as_texts, columns_of, rows_where
@@ -30,7 +31,6 @@ Fitted = list[dict[str, Any]]
 """The same as fitted on a training part: the ``mean`` of numbers and whether any was ``missing``,
 the ``categories`` that were there."""
 
-SEPARATORS = (",", ";", "\t", "|")
 # A column of texts of which more are numbers has a few that should not be there.
 MOSTLY = 0.5
 
@@ -144,9 +144,7 @@ class Table(Dataset):
 
     def _column(self, frame: "pd.DataFrame", name: str, key: str) -> "pd.Series[Any]":
         if name not in frame:
-            close = difflib.get_close_matches(name, list(frame), n=1)
-            hint = f"did you mean '{close[0]}'?" if close else f"it has {shown(frame)}"
-            raise UserError(f"{key}={name}: {self.path} has no such column; {hint}")
+            raise no_column(key, name, self.path, frame)
         return frame[name]
 
     def _labels(self, frame: "pd.DataFrame") -> npt.NDArray[Any]:
@@ -183,13 +181,8 @@ class Table(Dataset):
                 features[name] = "number"
             elif column.dtype.kind in "mM":
                 notes.append(f"column {name} holds times and is left out")
-            elif (bad := _mostly_numbers(column)) is not None:
-                row, value = bad
-                raise UserError(
-                    f"{self.path}: column {name} holds '{value}' in row {row}, and most others are "
-                    f"numbers; set missing=['{value}'] if it is a hole, types.{name}=category if "
-                    "all are texts, or decimal"
-                )
+            elif (said := nearly_numbers(column)) is not None:
+                raise UserError(f"{self.path}: {said}; +types.{name}=category takes all for texts")
             elif column.nunique() > max(self.max_categories, len(frame) / 2):
                 number = column.nunique()
                 notes.append(
@@ -215,16 +208,19 @@ class Table(Dataset):
             column = self._column(frame, name, "test_path")
             if type_ == "number":
                 numbers = _numbers(str(self.path), column).to_numpy(np.float64)
-                _refuse_infinite(str(self.path), name, numbers)
+                refuse_infinite(str(self.path), name, numbers)
                 x[:, place], hashed[name] = numbers, numbers
                 raw.append({"name": name, "type": type_})
             else:
-                named = pd.Series(texts(column))
-                counts = named[named != ""].value_counts()
-                kept = sorted(counts.index[: self.max_categories])
-                x[:, place] = pd.Index(kept).get_indexer(named)
-                x[x[:, place] < 0, place] = np.nan
-                hashed[name] = named
+                names, codes = _coded(column)
+                counts = np.bincount(codes, minlength=len(names))[:-1]  # but for holes
+                most = np.argsort(-counts, kind="stable")[: self.max_categories]
+                chosen = np.sort(most[counts[most] > 0])
+                moved = np.full(len(names), np.nan, np.float32)
+                moved[chosen] = np.arange(len(chosen))
+                x[:, place] = moved[codes]
+                kept = [names[k] for k in chosen]
+                hashed[name] = pd.Categorical.from_codes(codes, names)
                 raw.append({"name": name, "type": type_, "categories": kept})
         table = pd.DataFrame(hashed)
         identity = pd.util.hash_pandas_object(table[sorted(table)], index=False)
@@ -270,9 +266,13 @@ class Table(Dataset):
 def read_frame(
     path: Path, separator: str | None, decimal: str, encoding: str, missing: Sequence[str]
 ) -> tuple["pd.DataFrame", list[str]]:
-    """A file as a DataFrame; ``UserError`` with the line for what cannot be parsed."""
+    """A file as a DataFrame, whose columns of text are categories in the order of the alphabet.
+
+    ``UserError`` with the line for what cannot be parsed.
+    """
     try:
         import pandas as pd
+        import pyarrow  # noqa: F401
     except ImportError:
         raise UserError("tables need pandas and pyarrow: pip install 'aetl[table]'") from None
     if not path.is_file():
@@ -283,34 +283,14 @@ def read_frame(
         except Exception as error:  # of pyarrow, in many classes
             line = (str(error).splitlines() or [""])[0]
             raise UserError(f"{path}: is cut off or not a parquet file ({line})") from None
-        return _checked(path, frame.reset_index(drop=True)), []
+        frame = _checked(path, frame.reset_index(drop=True))
+        return frame.assign(**{n: _as_category(frame[n]) for n in frame if _is_text(frame[n])}), []
     notes: list[str] = []
     if separator is None:
         separator = _separator(path, encoding)
         if separator != "," and path.suffix.lower() != ".tsv":
             notes.append(f"the columns are separated by {separator!r} (separator=... overrules)")
-    try:
-        frame = pd.read_csv(
-            path, sep=separator, decimal=decimal, encoding=encoding, na_values=list(missing),
-            low_memory=False, index_col=False, on_bad_lines="error",
-        )  # fmt: skip
-    except pd.errors.EmptyDataError:
-        raise UserError(f"{path}: is empty") from None
-    except (UnicodeError, LookupError) as error:
-        raise UserError(
-            f"{path}: is not in encoding={encoding} ({error}); set encoding=latin-1, utf-16, ..."
-        ) from None
-    except (ValueError, OSError) as error:  # the parser's
-        raise UserError(f"{path}: {_parser_line(str(error))}") from None
-    return _checked(path, frame), notes
-
-
-def _parser_line(text: str) -> str:
-    found = re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", text)
-    if found:
-        expected, line, saw = found.groups()
-        return f"line {line} has {saw} fields, and those before have {expected}"
-    return f"is no table ({(text.splitlines() or ['?'])[0]})"
+    return _checked(path, read_csv(path, separator, decimal, encoding, missing)), notes
 
 
 def _separator(path: Path, encoding: str) -> str:
@@ -318,21 +298,40 @@ def _separator(path: Path, encoding: str) -> str:
     try:
         with path.open(encoding=encoding) as file:
             header = file.readline()
-    except (UnicodeError, LookupError) as error:
-        raise UserError(
-            f"{path}: is not in encoding={encoding} ({error}); set encoding=latin-1, utf-16, ..."
-        ) from None
+    except (UnicodeError, LookupError):
+        raise refused(path, encoding) from None
+    refuse_zeros(path, header, encoding)
     return max(SEPARATORS, key=header.count)
 
 
 def _checked(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
-    frame.columns = [str(name).strip() for name in frame.columns]
+    frame.columns = [
+        str(name).strip() or f"Unnamed: {place}" for place, name in enumerate(frame.columns)
+    ]
     double = [name for name in frame.columns if list(frame.columns).count(name) > 1]
     if double:
         raise UserError(f"{path}: has two columns called '{double[0]}'")
     if not len(frame):
         raise UserError(f"{path}: has a header ({shown(frame)}) and no rows")
     return frame
+
+
+def no_column(key: str, name: str, where: str | Path, frame: "pd.DataFrame") -> UserError:
+    """A column that a key names and the table lacks."""
+    close = difflib.get_close_matches(name, list(frame), n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"it has {shown(frame)}"
+    if len(frame.columns) == 1 and name in frame.columns[0]:
+        hint = f"its header is one column, '{frame.columns[0]}'; set separator=... to the sign "
+        hint += "between its names"
+    return UserError(f"{key}={name}: {where} has no such column; {hint}")
+
+
+def _is_text(column: "pd.Series[Any]") -> bool:
+    return bool(column.dtype.kind == "O" and column.dtype.name != "category")
+
+
+def _as_category(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    return column.astype(str).mask(column.isna()).astype("category")
 
 
 def texts(column: "pd.Series[Any]") -> npt.NDArray[Any]:
@@ -344,14 +343,35 @@ def _plain(column: "pd.Series[Any]") -> npt.NDArray[Any]:
     """Numbers as they are, all else as text."""
     if column.dtype.kind in "iufb":
         return np.asarray(column)
+    if column.dtype.name == "category":  # a hole has the code -1
+        return np.asarray(np.array([*column.cat.categories, ""], str)[column.cat.codes])
     return np.asarray(column.astype(str).mask(column.isna(), ""), str)
+
+
+def _coded(column: "pd.Series[Any]") -> tuple[list[str], npt.NDArray[np.int64]]:
+    """The texts of a column in order, '' for holes last, and the place of each row's."""
+    if column.dtype.name == "category" and "" not in column.cat.categories:
+        names = [*map(str, column.cat.categories), ""]
+        codes = column.cat.codes.to_numpy().astype(np.int64)
+        return names, np.where(codes < 0, len(names) - 1, codes)
+    found, codes = np.unique(texts(column), return_inverse=True)
+    names = [str(text) for text in found if text != ""]
+    hole = len(names)
+    moved = np.cumsum(found != "") - 1
+    return [*names, ""], np.where(found == "", hole, moved)[codes.reshape(-1)]
 
 
 def _numbers(path: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
     """A column as numbers; names the first row of what is none."""
     import pandas as pd
 
-    numbers = pd.to_numeric(column, errors="coerce")
+    if column.dtype.kind in "iufb":
+        return column
+    if column.dtype.name == "category":  # parsed once for each text, not once for each row
+        parsed = pd.to_numeric(pd.Series([*column.cat.categories, None]), errors="coerce")
+        numbers = pd.Series(parsed.to_numpy(np.float64)[column.cat.codes])
+    else:
+        numbers = pd.to_numeric(column, errors="coerce")
     bad = np.flatnonzero(numbers.isna() & column.notna())
     if len(bad):
         raise UserError(
@@ -361,20 +381,31 @@ def _numbers(path: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
     return numbers
 
 
-def _mostly_numbers(column: "pd.Series[Any]") -> tuple[int, str] | None:
-    """The first row and text that is no number, in a column that holds mostly numbers."""
+def nearly_numbers(column: "pd.Series[Any]") -> str | None:
+    """What is amiss with a column of texts of which most are numbers: the first that is none, or
+    the point of them all."""
     import pandas as pd
 
     counts = column.value_counts()  # parsed once for each text, not once for each row
-    parsed = pd.to_numeric(pd.Series(counts.index.astype(str)), errors="coerce")
-    odd = parsed.isna().to_numpy()
-    if not 0 < counts[odd].sum() < MOSTLY * counts.sum():
+    named = pd.Series(counts.index.astype(str))
+    odd = pd.to_numeric(named, errors="coerce").isna().to_numpy() & (counts > 0).to_numpy()
+    total, strange = counts.sum(), counts[odd].sum()
+    if total and strange == total:
+        commas = named.str.fullmatch(r"\s*[+-]?\d*,\d+\s*").to_numpy(bool)
+        if counts[commas].sum() > MOSTLY * total:
+            found = str(named[commas].iloc[0])
+            return f"column {column.name} holds '{found}' and the like; set decimal=',' for numbers"
+    if not 0 < strange < MOSTLY * total:
         return None
     row = int(np.flatnonzero(column.isin(counts.index[odd]))[0])
-    return row, str(column.iloc[row])
+    value = column.iloc[row]
+    return (
+        f"column {column.name} holds '{value}' in row {row}, and most others are numbers; set "
+        f"missing=['{value}'] if it is a hole"
+    )
 
 
-def _refuse_infinite(path: str, name: str, numbers: npt.NDArray[np.float64]) -> None:
+def refuse_infinite(path: str, name: str, numbers: npt.NDArray[np.float64]) -> None:
     with np.errstate(over="ignore"):
         bad = np.flatnonzero(np.isinf(numbers.astype(np.float32)))
     if len(bad):
@@ -476,7 +507,7 @@ def examples_of(where: str, frame: "pd.DataFrame", fitted: Fitted) -> Examples:
         given = frame[column["name"]]
         if column["type"] == "number":
             numbers = _numbers(where, given).to_numpy(np.float64)
-            _refuse_infinite(where, column["name"], numbers)
+            refuse_infinite(where, column["name"], numbers)
             x[:, place] = numbers
         else:
             position = {text: k for k, text in enumerate(column["categories"])}

@@ -7,11 +7,10 @@ from typing import Annotated, Any
 import numpy as np
 from annotated_types import Interval
 
-from aetl.data.arrays import shown
 from aetl.data.base import Examples, stats_of
 from aetl.data.folder import typed
 from aetl.data.labels import labels_of
-from aetl.data.table import read_frame, texts
+from aetl.data.table import no_column, read_frame, texts
 from aetl.data.texts import Texts, examples_of
 from aetl.data.where import columns_of, rows_where
 from aetl.ranges import Text
@@ -36,7 +35,9 @@ class TextCsv(Texts):
         paths = {"training": self.path} | (
             {} if self.test_path is None else {"test": self.test_path}
         )
-        frames = {name: self._columns(Path(path).expanduser()) for name, path in paths.items()}
+        read = {name: self._columns(Path(path).expanduser()) for name, path in paths.items()}
+        frames = {name: columns for name, (columns, _) in read.items()}
+        notes = [line for _, lines in read.values() for line in lines]
         labels = labels_of(
             str(self.path),
             {n: None if self.target is None else typed(c[self.target]) for n, c in frames.items()},
@@ -48,7 +49,7 @@ class TextCsv(Texts):
                 None if self.group is None else c[self.group]))
             for n, c in frames.items()
         ]  # fmt: skip
-        return sets[0].told(*labels.notes), sets[1] if len(sets) > 1 else None
+        return sets[0].told(*notes, *labels.notes), sets[1] if len(sets) > 1 else None
 
     def kept_by(self) -> Any:
         """Text is parsed once."""
@@ -56,24 +57,27 @@ class TextCsv(Texts):
         for path in paths:
             if not path.is_file():
                 raise UserError(f"path={path}: is not a file")
-        keys = ("text", "target", "where", "group", "separator", "encoding", "unlabelled")
+        keys = ("text", "target", "where", "group", "separator", "encoding", "unlabelled",
+                "wordless")  # fmt: skip
         files = [stats_of([path], path.parent) for path in paths]
         return {"files": files, **{key: getattr(self, key) for key in keys}}
 
-    def _columns(self, path: Path) -> dict[str, np.ndarray]:
+    def _columns(self, path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
         """The columns that are asked for, as text, of the rows that ``where`` chooses."""
-        frame, _ = read_frame(path, self.separator, ".", self.encoding, [])
+        frame, notes = read_frame(path, self.separator, ".", self.encoding, [])
         wanted = {"text": self.text, "target": self.target, "group": self.group}
         for key, name in wanted.items():
             if name is not None and name not in frame:
-                raise UserError(f"{key}={name}: {path} has no such column; it has {shown(frame)}")
+                raise no_column(key, name, path, frame)
         names = {name for name in wanted.values() if name is not None}
         beside = {name for name in columns_of(self.where) if name in frame}
         columns = {name: texts(frame[name]) for name in sorted(names | beside)}
-        if self.where is None:
-            return columns
-        rows = rows_where(columns, self.where, str(path))
-        return {name: values[rows] for name, values in columns.items()}
+        rows = np.arange(len(frame))
+        if self.where is not None:
+            rows = np.flatnonzero(rows_where(columns, self.where, str(path)))
+            columns = {name: values[rows] for name, values in columns.items()}
+        self.with_words([f"{path}: row {row}" for row in rows], columns[self.text].tolist())
+        return columns, notes
 
 
 def _group(named: np.ndarray | None) -> np.ndarray | None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from aetl.data.base import Examples
+from aetl.data.encoding import refuse_zeros, refused
 from aetl.data.folder import Folder, Part, Wanted
 from aetl.data.texts import Texts, examples_of
 from aetl.ranges import Text
@@ -27,10 +28,11 @@ class TextFolder(Folder, Texts):
         return sets[0].told(*read.notes), sets[1] if read.test is not None else None
 
     def format_keys(self) -> dict[str, Any]:
-        return {"encoding": self.encoding}
+        return {"encoding": self.encoding, "wordless": self.wordless}
 
     def _read(self, part: Part, classes: tuple[str, ...]) -> Examples:
         texts = [text_in(path, self.encoding) for path in part.files]
+        self.with_words([str(path) for path in part.files], texts)
         root = self.root()
         names = np.array([file.relative_to(root).as_posix() for file in part.files], np.str_)
         return examples_of(texts, part.y, classes, group=part.group, files=names)
@@ -38,10 +40,10 @@ class TextFolder(Folder, Texts):
 
 def text_in(path: Path, encoding: str) -> str:
     try:
-        return path.read_text(encoding=encoding)
+        text = path.read_text(encoding=encoding)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeError, LookupError) as error:
-        raise UserError(
-            f"{path}: is not in encoding={encoding} ({error}); set encoding=latin-1, utf-16, ..."
-        ) from None
+    except (UnicodeError, LookupError):
+        raise refused(path, encoding) from None
+    refuse_zeros(path, text, encoding)
+    return text

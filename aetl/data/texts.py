@@ -13,7 +13,7 @@ from jaxtyping import UInt64
 from aetl.data import mapped
 from aetl.data.base import Dataset, Examples
 from aetl.data.tokens import OTHER, Tokens
-from aetl.data.words import Method, Words
+from aetl.data.words import WORD, Method, Words
 from aetl.ranges import Count
 from aetl.types import Entries, UserError
 
@@ -25,13 +25,27 @@ class Texts(Dataset):
     ``counts`` and ``tfidf`` of the ``vocabulary`` most frequent words of the training pool (and
     groups of up to ``ngrams`` neighbours), or all ``hashed`` to as many columns (Weinberger et al.,
     2009, arXiv:0902.2206). ``tokens`` are the first ``length`` words as numbers, for backbones that
-    embed them. A target has the words of its source, with the source's weights.
+    embed them. A target has the words of its source, with the source's weights. A text without any
+    word is refused, but with ``wordless=keep``.
     """
 
     words: Method | Literal["tokens"]
     vocabulary: Count
     length: Count
     ngrams: Annotated[int, Interval(ge=1, le=5)]
+    wordless: Literal["refuse", "keep"]
+
+    def with_words(self, named: Sequence[str], texts: Sequence[str]) -> None:
+        """Refuse a text that has no word at all; ``named`` says where each is."""
+        if self.wordless == "keep":
+            return
+        bare = [place for place, text in enumerate(texts) if WORD.search(text) is None]
+        if bare:
+            more = f", and {len(bare) - 1} more have none" if len(bare) > 1 else ""
+            raise UserError(
+                f"{named[bare[0]]}: has no word (of letters or digits){more}; take it out, or set "
+                "wordless=keep"
+            )
 
     def prepared(
         self, train: Examples, test: Examples, source: Examples | None

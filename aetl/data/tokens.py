@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from aetl.data.words import WORD
-from aetl.types import UserError
+from aetl.data.words import WORD, refuse_wordless
 
 PADDING, OTHER = 0, 1
 """The numbers of what fills up a text, and of words that are not in the vocabulary."""
@@ -30,8 +29,7 @@ class Tokens:
     def fit(self, texts: Sequence[str]) -> "Tokens":
         """The same with the ``size`` most frequent words of these texts."""
         found = Counter(word for text in texts for word in WORD.findall(text.lower()))
-        if not found:
-            raise UserError(f"none of the {len(texts)} texts has a word (of letters or digits)")
+        refuse_wordless(texts)
         most = sorted(found, key=lambda word: (-found[word], word))[: self.size]
         return Tokens(self.size, self.length, tuple(most))
 

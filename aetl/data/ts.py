@@ -12,20 +12,21 @@ import numpy as np
 import numpy.typing as npt
 from jaxtyping import Float
 
+from aetl.data.encoding import refuse_zeros, refused
 from aetl.types import UserError
 
 Signal = Float[np.ndarray, "_ _"]
 """Channels and moments, of which every series may have its own number."""
 
 
-def read_ts(path: Path) -> tuple[list[Signal], npt.NDArray[Any] | None]:
+def read_ts(path: Path, encoding: str = "utf-8") -> tuple[list[Signal], npt.NDArray[Any] | None]:
     """The signals, with NaN for values that are missing, and their labels where there are any.
 
     ``UserError`` names the line.
     """
     header: dict[str, str] = {}
-    signals, labels = [], []
-    lines = iter(enumerate(_lines(path), 1))
+    signals, labels, numbers = [], [], []
+    lines = iter(enumerate(_lines(path, encoding), 1))
     for _, line in lines:
         if line.lower().startswith("@data"):
             break
@@ -42,6 +43,9 @@ def read_ts(path: Path) -> tuple[list[Signal], npt.NDArray[Any] | None]:
         *channels, label = line.split(":") if labelled else (*line.split(":"), "")
         signals.append(_signal(f"{path}: line {number}", channels))
         labels.append(label.strip())
+        numbers.append(number)
+        if np.isinf(signals[-1]).any():
+            raise UserError(f"{path}: line {number} holds infinity")
         if len(signals[-1]) != len(signals[0]):
             raise UserError(f"{path}: line {number} has {len(signals[-1])} channels, and the first "
                             f"{len(signals[0])}")  # fmt: skip
@@ -49,7 +53,17 @@ def read_ts(path: Path) -> tuple[list[Signal], npt.NDArray[Any] | None]:
         raise UserError(f"{path}: holds no series after @data")
     if not labelled:
         return signals, None
-    return signals, np.array(labels, np.float64 if kind == "targetlabel" else np.str_)
+    if kind == "classlabel":
+        return signals, np.array(labels, np.str_)
+    return signals, np.array([_target(path, *pair) for pair in zip(numbers, labels, strict=True)])
+
+
+def _target(path: Path, number: int, label: str) -> float:
+    try:
+        return float(label)
+    except ValueError:
+        raise UserError(f"{path}: line {number} has the target '{label}', which is no number"
+                        ) from None  # fmt: skip
 
 
 def _signal(where: str, channels: list[str]) -> Signal:
@@ -68,10 +82,12 @@ def _signal(where: str, channels: list[str]) -> Signal:
     return signal
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, encoding: str) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        text = path.read_text(encoding=encoding)
+        refuse_zeros(path, text, encoding)
+        return [line.strip() for line in text.splitlines()]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: is not in UTF-8") from None
+    except (UnicodeError, LookupError):
+        raise refused(path, encoding) from None

@@ -21,6 +21,12 @@ Method = Literal["counts", "tfidf", "hashed"]
 WORD = re.compile(r"(?u)\b\w+\b")
 
 
+def refuse_wordless(texts: Sequence[str]) -> None:
+    """Raise ``UserError`` where no text has a word."""
+    if not any(WORD.search(text) for text in texts):
+        raise UserError(f"none of the {len(texts)} texts has a word (of letters or digits)")
+
+
 @dataclass(frozen=True)
 class Words:
     """How texts become vectors: fitted once, kept with a model.
@@ -38,6 +44,7 @@ class Words:
     def fit(self, texts: Sequence[str]) -> "Words":
         """The same with the ``size`` most frequent words of these texts."""
         if self.method == "hashed":
+            refuse_wordless(texts)
             return self
         frequencies: Counter[str] = Counter()
         found: Counter[str] = Counter()
@@ -46,7 +53,7 @@ class Words:
             found.update(grams)
             frequencies.update(set(grams))
         if not found:
-            raise UserError(f"none of the {len(texts)} texts has a word (letters or digits)")
+            refuse_wordless(texts)
         most = sorted(found, key=lambda word: (-found[word], word))[: self.size]
         kept = tuple(sorted(most))
         idf: tuple[float, ...] = ()

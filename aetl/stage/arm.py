@@ -42,6 +42,16 @@ def starts_pretrained(strategies: Strategies) -> bool:
     return all(strategy.initial == "pretrained" for strategy in strategies.values())
 
 
+def refuse_other_labels(domains: Domains, task: Task, strategies: Strategies) -> None:
+    """Raise ``DoesNotFit`` where a strategy learns from labels of the source that are others."""
+    source, target = domains.source.pool.classes, domains.target.pool.classes
+    if task.supervised and "source_labels" in uses_of(strategies) and source != target:
+        raise DoesNotFit(
+            f"transfer.{_first_using('source_labels', strategies)} learns from the source's "
+            f"labels, and its classes ({_some(source)}) are not the target's ({_some(target)})"
+        )
+
+
 def parts_of(
     domains: Domains, training: Examples, task: Task, strategies: Strategies
 ) -> dict[Part, Examples]:
@@ -54,12 +64,7 @@ def parts_of(
     if "source_labels" in uses and not task.supervised:
         parts["source_labels"] = source.taught(task).subset(source.split.train)
     elif "source_labels" in uses:
-        if source.pool.classes != target.pool.classes:
-            raise DoesNotFit(
-                f"transfer.{_first_using('source_labels', strategies)} learns from the source's "
-                f"labels, and its classes ({_some(source.pool.classes)}) are not the target's "
-                f"({_some(target.pool.classes)})"
-            )
+        refuse_other_labels(domains, task, strategies)
         rows = source.split.train
         rows = rows[source.pool.known[rows]]
         parts["source_labels"] = source.with_targets(task).pool.subset(rows)

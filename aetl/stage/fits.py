@@ -17,6 +17,7 @@ from aetl.data.base import Examples
 from aetl.data.sparse import rows_of
 from aetl.loss.base import LossTerm
 from aetl.metric.base import Metric
+from aetl.stage.arm import refuse_other_labels, strategies_of
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.pretrain import objective_of
 from aetl.task.base import Task, numpy
@@ -43,8 +44,10 @@ def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
             _refuse_kind(path, made, domains.source.pool)
             if isinstance(made, type) and issubclass(made, LossTerm):
                 _refuse_values(path, made, learnt)
-    _refuse_halves(plain["trainer"].get("precision"), domains.source.pool)
     task: Task = instantiate(cfg.task)
+    for node in (plain["transfer"], {"control": plain["twin"]}):
+        refuse_other_labels(domains, task, strategies_of(node))
+    _refuse_halves(plain["trainer"].get("precision"), domains.source.pool)
     if domains.target.pool.kind not in task.takes:
         raise DoesNotFit(
             f"task={task.kind}: takes {' or '.join(sorted(task.takes))} data, and this data is "

@@ -26,11 +26,22 @@ class Classification(Task):
                 "task=classification: this data has several labels for an example, "
                 "use task=multilabel"
             )
+        if not examples.labelled:
+            raise DoesNotFit(
+                "task=classification: this data has no labels; name them by target=..."
+            )
         if not examples.classes:
             raise DoesNotFit(
                 "task=classification: this data has real-valued targets, use task=regression"
             )
         return examples.y
+
+    def fits(self, examples: Examples) -> None:
+        if len(examples.classes) == 1:
+            raise DoesNotFit(
+                f"task=classification: every label is '{examples.classes[0]}', so there is nothing "
+                "to tell apart; choose other labels, or a task without any (anomaly, density, ...)"
+            )
 
     def output_dim(self, examples: Examples) -> int:
         return len(examples.classes)

@@ -27,7 +27,7 @@ def conv1d(depth: int = 2, stride: int = 2, dilation: int = 1) -> Conv1d:
 
 @settings(max_examples=25, deadline=None)
 @given(
-    st.one_of(st.none(), st.integers(1, 3)), st.integers(1, 40), st.integers(1, 3),
+    st.one_of(st.none(), st.integers(1, 3)), st.integers(2, 40), st.integers(1, 3),
     st.integers(1, 4), st.integers(1, 3),
 )  # fmt: skip
 def test_every_length_comes_back_exactly(

@@ -173,7 +173,7 @@ def test_series_take_the_length_of_the_source() -> None:
         ("own.ts", "@classLabel true a\n@data\n1,x:a\n", {}, "line 3 holds what is no number"),
         ("own.ts", "@classLabel true a\n@data\n1,2:1,2:a\n1,2:a\n", {}, "line 4 has 1 channels"),
         ("own.ts", "@timeStamps true\n@data\n1:a\n", {}, "time stamps"),
-        ("own.ts", "@classLabel true a\n@data\n1,inf:a\n1,2:b\n", {}, "recording 0 holds infinity"),
+        ("own.ts", "@classLabel true a\n@data\n1,inf:a\n1,2:b\n", {}, "line 3 holds infinity"),
         ("own.ts", "@classLabel true a\n@data\n1,2:a\n", {"window": 3}, "longer than recording 0"),
         ("own.csv", "who,t,a\n1,1,2\n", {}, "needs the column that says which series"),
         ("own.csv", "who,t,a\n1,1,2\n", {"id": "name"}, "id=name: .* has no such column"),

@@ -218,7 +218,7 @@ TEXT = "a,b,ill\n1,2,x\n3,4,y\n5,6,x\n7,8,y\n"
     [
         ("", {}, "is empty"),
         ("a,b,ill\n", {}, "has a header .* and no rows"),
-        (TEXT + "1,2,3,4\n", {}, "line 6 has 4 fields, and those before have 3"),
+        (TEXT + "1,2,3,4\n", {}, "line 6 has 4 fields, and the header has 3"),
         (TEXT, {"target": "sick"}, "target=sick: .* has no such column"),
         (TEXT, {"target": "il"}, "did you mean 'ill'"),
         (TEXT, {"ignore": ["c"]}, "ignore=c"),

@@ -102,12 +102,15 @@ def test_texts_that_cannot_be_used_are_refused_in_one_line(build, folder, tmp_pa
 
     path = tmp_path / "own.csv"
     path.write_text("text,kind\n...,a\n!,b\n?,a\n-,b\n")
-    refused("none of the .* texts has a word", path=str(path), target="kind", test_fraction=0.5)
+    refused("row 0: has no word .*, and 3 more have none", path=str(path), target="kind")
+    keys = {"path": str(path), "target": "kind", "wordless": "keep", "test_fraction": 0.5}
+    for words in ("tfidf", "hashed", "tokens"):
+        refused("none of the .* texts has a word", words=words, **keys)
     refused("text=body: .* has no such column; it has text, kind", path=str(path), text="body")
     refused("target=x: .* has no such column", path=str(path), target="x")
     (tmp_path / "none").mkdir()
     refused(r"holds no texts", "text_folder", path=str(tmp_path / "none"))
     (folder / "good" / "a_0.txt").write_bytes("schön".encode("latin-1"))
-    refused(r"a_0\.txt: is not in encoding=utf-8.*latin-1", "text_folder", path=str(folder))
+    refused(r"a_0\.txt: is not in utf-8 .*latin-1", "text_folder", path=str(folder))
     train, test = build("text_folder", path=str(folder), encoding="latin-1").load()
     assert "schön" in {*train.columns} or len(test)

@@ -57,7 +57,7 @@ def test_holes_and_unseen_categories_are_taken_and_missing_columns_are_not(table
         ("age,colour\n30,red\n", "has no column dose, which the model needs; it has age, colour"),
         ("age,dose,colour\nold,1,red\n", "column age holds 'old' in row 0"),
         ("age,dose,colour\n3,inf,red\n", "column dose holds inf in row 0"),
-        ("age,dose,colour\n3,1\n3,1,red,4\n", "line 3 has 4 fields"),
+        ("age,dose,colour\n3,1,red\n3,1,red,4\n", "line 3 has 4 fields"),
     ):
         (folder / "new.csv").write_text(text)
         with pytest.raises(UserError, match=said) as caught:

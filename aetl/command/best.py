@@ -19,10 +19,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args(arguments)
     try:
-        found = find_runs(options.paths)
-    except FileNotFoundError as error:
+        chosen = best(find_runs(options.paths).done, options.metric)
+    except (FileNotFoundError, ValueError) as error:
         raise ConfigError(str(error)) from None
-    chosen = best(found.done, options.metric)
     if options.json:
         print(json.dumps([one.as_dict() for one in chosen], indent=1))
     else:

@@ -38,9 +38,9 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     for name, line in described(record).items():
         yield f"data of the {name}", line
     gains = gains_of(record)
-    for name, score in record.get("scores", {}).items():
-        twin, gain = record["twin"].get(name), gains.get(name)
-        baseline = record.get("baseline", "control/scratch").rpartition("/")[2]
+    for name, score in (record.get("scores") or {}).items():
+        twin, gain = (record.get("twin") or {}).get(name), gains.get(name)
+        baseline = (record.get("baseline") or "control/scratch").rpartition("/")[2]
         yield (
             name,
             (
@@ -53,7 +53,7 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
             f"oracle {name}",
             f"{_number(score, '.4f')} (the best state by test labels, never chosen by)",
         )
-    for domain, error in record.get("reconstruction", {}).items():
+    for domain, error in (record.get("reconstruction") or {}).items():
         yield (
             f"reconstruction {domain}",
             f"{_number(error, '.5f')} (mean squared error per element)",
@@ -72,7 +72,7 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
                 f"source {what} kept",
                 f"{_number(before, '.5g')} before, {_number(after, '.5g')} after the transfer",
             )
-    for name, value in (record.get("transferability") or {}).get("scores", {}).items():
+    for name, value in ((record.get("transferability") or {}).get("scores") or {}).items():
         yield f"score {name}", f"{_number(value, '.4g')} (of the untrained transfer, on its labels)"
     receipt = record.get("receipt") or {}
     for part in ("matched", "by_column", "missing", "skipped", "frozen", "trainable", "changed"):
@@ -82,11 +82,14 @@ def _shown(record: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         yield f"receipt: columns {part}", f"{len(names)} ({', '.join(names[:5])})"
     if receipt.get("effective_sample_size"):
         yield "effective sample size", f"{receipt['effective_sample_size']:.1f}"
-    yield "seconds", ", ".join(f"{k} {v:.1f}" for k, v in record.get("seconds", {}).items())
+    yield (
+        "seconds",
+        ", ".join(f"{k} {_number(v, '.1f')}" for k, v in (record.get("seconds") or {}).items()),
+    )
     for part in ("git", "versions", "hardware"):
         if record.get(part):
             yield part, ", ".join(f"{k} {v}" for k, v in (record.get(part) or {}).items())
-    yield "command", " ".join(record.get("command", []))
+    yield "command", " ".join(record.get("command") or [])
 
 
 def _number(value: float | None, form: str) -> str:

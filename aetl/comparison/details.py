@@ -80,7 +80,7 @@ def _told(name: str, labels: LabelsNeeded | None) -> dict[str, float | str | Non
 
 def head_of(row: Row) -> str | None:
     """Of several runs whose heads became different ones the most frequent, and how many did."""
-    told = [_head_told(run.record.get("head", {}).get("transfer") or {}) for run in row.runs]
+    told = [_head_told((run.record.get("head") or {}).get("transfer") or {}) for run in row.runs]
     counts = Counter(one for one in told if one)
     if not counts:
         return None

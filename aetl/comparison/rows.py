@@ -293,7 +293,8 @@ def rows(
             groups[(*_names(run), run.budget, name, run.settings)].append(run)
     if runs and not groups:
         known = ", ".join(sorted({name for run in runs for name in run.scores}))
-        raise ValueError(f"no run has the metric '{metric}'; known: {known}")
+        what = f"the metric '{metric}'" if metric else "a score by its own metric"
+        raise ValueError(f"no run has {what}; known: {known or 'none'}")
     labels = _labels(groups)
     found = [_row(labels[key], key[-2], group) for key, group in groups.items()]
     table = _beside([row for row in found if row], rope, mixed_sources)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from aetl.comparison.kinds import misfit
 from aetl.config import ConfigError
 from aetl.files import is_altered, is_let_go
 
@@ -143,12 +144,14 @@ def read_run(folder: Path) -> Run:
         record = json.loads((folder / RECORD).read_bytes())
     except OSError as error:
         raise RecordError(f"{RECORD} cannot be read ({error.strerror})") from None
-    except ValueError as error:  # of JSON or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON or of UTF-8
         raise RecordError(f"{RECORD} is cut off or not JSON ({error})") from None
     if is_altered(record):
         raise RecordError(f"{RECORD} {ALTERED}")
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         raise RecordError(f"{RECORD} is not the record of a run (no status)")
+    if (wrong := misfit(record)) is not None:
+        raise RecordError(f"{RECORD} holds {wrong}")
     if record.get("version", VERSION) != VERSION:
         raise RecordError(f"{RECORD} has version {record['version']}, this aetl reads {VERSION}")
     try:
@@ -166,12 +169,14 @@ def load_record(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"{folder}: not a run's folder (it has no run.json)")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ConfigError(f"{path}: cannot be read as JSON") from None
     if is_altered(record):
         raise ConfigError(f"{path}: {ALTERED}")
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         raise ConfigError(f"{path}: is not the record of a run (no status)")
+    if (wrong := misfit(record)) is not None:
+        raise ConfigError(f"{path}: holds {wrong}")
     return record | {"status": status_now(path.parent, record)}
 
 

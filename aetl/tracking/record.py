@@ -23,6 +23,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from aetl import ranks, trust
+from aetl.comparison.kinds import misfit
 from aetl.comparison.run import ALIVE, ALTERED, status_now
 from aetl.ending import Failure, recorded
 from aetl.files import (
@@ -183,11 +184,13 @@ def read_record(folder: Path) -> dict[str, Any]:
         record: Any = read_json(folder / "run.json")
     except FileNotFoundError:
         raise UserError(f"{folder}: not a run's folder (it has no run.json)") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise UserError(f"{folder / 'run.json'}: cannot be read as JSON") from None
     if not isinstance(record, dict) or not isinstance(record.get("status"), str):
         raise UserError(f"{folder / 'run.json'}: is not the record of a run (no status)")
     refuse_altered(folder, record)
+    if (wrong := misfit(record)) is not None:
+        raise UserError(f"{folder / 'run.json'}: holds {wrong}")
     return record | {"status": status_now(folder, record)}
 
 
@@ -195,7 +198,8 @@ def refuse_altered(folder: Path, record: Mapping[str, Any]) -> None:
     """``UserError`` that names the first file of a finished run that is not what it wrote."""
     if is_altered(record):
         raise UserError(f"{folder / 'run.json'}: {ALTERED}")
-    for name, digest in (record.get("digests") or {}).items():
+    digests = record.get("digests")
+    for name, digest in digests.items() if isinstance(digests, dict) else ():
         try:
             same = file_digest(folder / name) == digest
         except FileNotFoundError:

@@ -73,7 +73,8 @@ def test_seeds_of_a_trial_are_averaged(tmp_path: Path) -> None:
 def test_a_search_is_told_by_the_scores_that_it_went_by(tmp_path: Path) -> None:
     """Held-out labels chose; the test set is not to choose, nor to look as if it had."""
     for i in range(8):
-        chosen = {"metric": "accuracy", "score": i / 10, "higher_is_better": True}
+        chosen = {"metric": "accuracy", "score": i / 10, "labels": 10,
+                  "higher_is_better": True}  # fmt: skip
         overrides = [f"optimizer.lr={10.0**-i}"]
         write_run(tmp_path / str(i), overrides=overrides, score=0.9, selection=chosen)
     (found,) = searches(find_runs([tmp_path]).done)

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -50,7 +51,8 @@ class ImageFolder(Folder):
     """Images in folders.
 
     Images of another size are scaled to ``image_size`` x ``image_size`` (bilinear, antialiased);
-    ``image_size: null`` takes the size that most training images have. Where the sides are in other
+    ``image_size: null`` takes the size that most training images have, and where no size is that of
+    half of them, their median height and width. Where the sides are in other
     proportions, ``fit`` pads what is missing with the image's own rim (the median of its outermost
     pixels), crops what is too much on both sides, or stretches. ``channels: null`` is 1 where all
     training images are grey, else 3. Transparent parts become white, the first frame of an
@@ -105,6 +107,9 @@ class ImageFolder(Folder):
         counts = Counter((header.height, header.width) for header in headers)
         # Of equally frequent sizes the smallest, so that the order of the files does not matter.
         common = min(counts, key=lambda size: (-counts[size], size))
+        if 2 * counts[common] < counts.total():
+            heights, widths = zip(*counts.elements(), strict=True)
+            common = (median_low(heights), median_low(widths))
         size = common if self.image_size is None else (self.image_size, self.image_size)
         channels = self.channels or (1 if all(header.grey for header in headers) else 3)
         _refuse_too_large(len(headers) * channels * size[0] * size[1], size)

@@ -109,6 +109,15 @@ def test_images_of_one_proportion_are_scaled_without_a_word(build, tmp_path: Pat
         assert pool.notes == ()
 
 
+def test_where_every_image_has_a_size_of_its_own_the_median_sides_are_taken(
+    build, tmp_path: Path
+) -> None:
+    for number, size in enumerate([(9, 30), (30, 9), (12, 11), (10, 12), (14, 14)]):
+        Image.new("L", size, number).save(tmp_path / f"{number}.png")
+    pool, _ = build("image_folder", path=str(tmp_path)).read()
+    assert pool.x.shape[1:] == (1, 12, 12)
+
+
 def test_an_image_size_makes_squares_and_keeps_the_identity(build, tmp_path: Path) -> None:
     for i in range(3):
         save(tmp_path / "a" / f"{i}.png", 20 + i, 30)

@@ -35,11 +35,24 @@ COLUMNS = {
 
 
 def explained(details: Sequence[Detail]) -> str:
-    """One line on the columns."""
+    """One line on the columns that hold something."""
     baseline = baseline_text([detail.row for detail in details])
     counted = counted_in(run for detail in details for run in detail.row.runs)
-    parts = (f"{name}: {what}" for name, what in COLUMNS.items())
+    columns = zip(COLUMNS.items(), zip(*map(_values, details), strict=True), strict=True)
+    parts = (
+        f"{name}: {what}"
+        for (name, what), values in columns
+        if any(value not in (None, "") for value in values)
+    )
     return "; ".join(parts).format(baseline=baseline, counted=counted)
+
+
+def _values(detail: Detail) -> tuple[object, ...]:
+    """What stands in ``COLUMNS``, where there is something."""
+    return (
+        detail.needed, detail.ends, detail.oracle, detail.source_error, detail.source_score,
+        detail.row.effective_sample_size, detail.parameters, detail.seconds, detail.head,
+    )  # fmt: skip
 
 
 def detail_texts(panel: Panel, detail: Detail) -> list[str]:

@@ -22,6 +22,7 @@ from aetl.report.canvas import (
     COLORS,
     DRAWN,
     GREY,
+    GROUND,
     INK,
     LETTER,
     Labels,
@@ -459,7 +460,7 @@ def _class_points(
     for value, label in sorted({*zip(domain.tolist(), y.tolist(), strict=True)}, reverse=True):
         middle = np.median(points[(y == label) & (domain == value)], axis=0)
         name = _class_name(classes, label)
-        ground, ink = COLORS[label % len(COLORS)], "white"
+        ground, ink = COLORS[label % len(COLORS)], GROUND
         if value:
             ground, ink = ink, ground
         box = {"boxstyle": "round,pad=0.25", "fc": ground, "ec": ink, "lw": 0.8}

@@ -87,6 +87,10 @@ _FEW = 4  # rows, among which nobody searches
 _NOTHING: tuple[object, ...] = ("", None, "–")
 
 
+_WORDS = 60
+"""Letters from which on a cell has a width of its own; else it would be one word wide."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """A table's cell; it is sorted and filtered by ``value``, or by its text where that is None."""
@@ -96,7 +100,8 @@ class Cell:
     number: bool = False
 
     def html(self) -> Html:
-        look = "number" if self.number else None
+        is_long = type(self.content) is str and len(self.content) > _WORDS
+        look = "number" if self.number else "words" if is_long else None
         return tag("td", self.content, class_=look, data_value=self.value)
 
 

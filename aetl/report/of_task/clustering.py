@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from aetl.metric.cluster_accuracy import matched
-from aetl.report.canvas import COLORS, DRAWN, INK, Labels, axes_grid, style
+from aetl.report.canvas import COLORS, DRAWN, GROUND, INK, Labels, axes_grid, style
 from aetl.report.figures import principal_axes
 
 if TYPE_CHECKING:
@@ -59,8 +59,8 @@ def cluster_map(z: Float[np.ndarray, "N Z"], cluster: Int[np.ndarray, " N"]) -> 
         ax.scatter(*points.T, c=colors, **look)
         for k in np.unique(cluster):
             middle = np.median(points[cluster == k], axis=0)
-            box = {"boxstyle": "round,pad=0.25", "fc": COLORS[k % len(COLORS)], "ec": "white"}
-            look = {"color": "white", "weight": "bold", "fontsize": 8, "bbox": box}
+            box = {"boxstyle": "round,pad=0.25", "fc": COLORS[k % len(COLORS)], "ec": GROUND}
+            look = {"color": GROUND, "weight": "bold", "fontsize": 8, "bbox": box}
             ax.text(*middle, str(k), ha="center", va="center", **look)
         ax.set(xticks=[], yticks=[], xlabel="first axis", ylabel="second axis")
         figure.subplots_adjust(left=0.08, right=0.98, bottom=0.08, top=0.98)

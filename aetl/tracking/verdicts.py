@@ -86,7 +86,13 @@ def _log(
             if key.startswith(_SUMMARISED) and isinstance(value, int | float)
         }
     )
-    columns: list[str | int] = list(lines[0])
-    table = wandb.Table(columns=columns, data=[[line[key] for key in lines[0]] for line in lines])
+    by_column = {key: of_one_type([line[key] for line in lines]) for key in lines[0]}
+    table = wandb.Table(columns=list(by_column), data=list(zip(*by_column.values(), strict=True)))
     run.log({"table": table, "report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
     run.finish()
+
+
+def of_one_type(values: Sequence[Any]) -> list[Any]:
+    """A column as W&B takes it: where one value is text ("more than 1000"), all are."""
+    words = any(isinstance(value, str) for value in values)
+    return [str(value) if words and value is not None else value for value in values]

@@ -18,7 +18,7 @@ import wandb
 
 from aetl.cli import main
 from aetl.data.base import Examples
-from aetl.tracking.verdicts import log_verdicts
+from aetl.tracking.verdicts import log_verdicts, of_one_type
 from aetl.tracking.wandb import columns_of
 from tests.tracking.offline import read
 
@@ -223,3 +223,13 @@ def test_a_service_that_fails_costs_a_sweep_a_line(
     log_verdicts(tmp_path, [tmp_path / "0"], [line], tmp_path / "report.html")
     assert "W&B: no verdicts of this sweep: no space" in caplog.text
     log_verdicts(tmp_path, [tmp_path / "1"], [line], tmp_path / "report.html")  # no run of W&B's
+
+
+def test_a_column_of_numbers_and_words_is_one_of_words() -> None:
+    """As labels saved are: a number, "more than 1000", or nothing."""
+    columns = [
+        of_one_type(c) for c in ([65.1, "> 1000", None], [1, None, 2.5], [True, None, False])
+    ]
+    assert columns == [["65.1", "> 1000", None], [1, None, 2.5], [True, None, False]]
+    table = wandb.Table(columns=list("abc"), data=list(zip(*columns, strict=True)))
+    assert table.get_column("a") == columns[0]

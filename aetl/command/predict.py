@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """What a run's arm predicts for new data: an image, a table, a recording, a text, a folder of
-    them, an .npz, a data set.
+    them, series in a .ts, an .npz, a data set.
 
     Without DATA, for the run's own test set, which it then compares with the run's predictions
     (exit code 1 where they differ). New data is taken as it is: no shift is put on it.
@@ -36,8 +36,8 @@ def parser_of(verb: str, what: str | None) -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument(
         "data", nargs="?", metavar="DATA",
-        help="an image, a table, a recording, a text, a folder of them, an .npz, or an option of "
-        "dataset (aetl ls dataset)",
+        help="an image, a table, a recording, a text, a folder of them, a .ts, an .npz, or an "
+        "option of dataset (aetl ls dataset)",
     )  # fmt: skip
     parser.add_argument(
         "overrides", nargs="*", metavar="KEY=VALUE", help="keys of that data set, e.g. path=..."

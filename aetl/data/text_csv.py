@@ -51,6 +51,10 @@ class TextCsv(Texts):
         ]  # fmt: skip
         return sets[0].told(*notes, *labels.notes), sets[1] if len(sets) > 1 else None
 
+    def files(self) -> dict[str, Any]:
+        names = ("encoding", "text", "separator")
+        return {"texts": {name: getattr(self, name) for name in names}}
+
     def kept_by(self) -> Any:
         """Text is parsed once."""
         paths = [Path(p).expanduser() for p in (self.path, self.test_path) if p is not None]

@@ -27,6 +27,9 @@ class TextFolder(Folder, Texts):
         sets = [self._read(part, read.classes) for part in parts]
         return sets[0].told(*read.notes), sets[1] if read.test is not None else None
 
+    def files(self) -> dict[str, Any]:
+        return {"texts": {"encoding": self.encoding}}
+
     def format_keys(self) -> dict[str, Any]:
         return {"encoding": self.encoding, "wordless": self.wordless}
 

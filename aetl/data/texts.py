@@ -35,6 +35,10 @@ class Texts(Dataset):
     ngrams: Annotated[int, Interval(ge=1, le=5)]
     wordless: Literal["refuse", "keep"]
 
+    def files(self) -> dict[str, Any]:
+        """How files are read, for a model that is given others."""
+        return {}
+
     def with_words(self, named: Sequence[str], texts: Sequence[str]) -> None:
         """Refuse a text that has no word at all; ``named`` says where each is."""
         if self.wordless == "keep":
@@ -66,7 +70,12 @@ class Texts(Dataset):
                     f"words={self.words}: the source's texts were read with words={own.method}"
                 )
         parts = [
-            replace(part, x=own(said), columns=own.columns, reading={"words": own.as_dict()})
+            replace(
+                part,
+                x=own(said),
+                columns=own.columns,
+                reading={"words": own.as_dict()} | self.files(),
+            )
             for part, said in zip((train, test), texts, strict=True)
         ]
         bare = sum(int((_sums(part) == 0).sum()) for part in parts)
@@ -91,7 +100,7 @@ class Texts(Dataset):
         parts = [
             replace(
                 part, x=own(said), entries=Entries(tokens=own.number),
-                reading={"tokens": own.as_dict()},
+                reading={"tokens": own.as_dict()} | self.files(),
             )
             for part, said in zip((train, test), texts, strict=True)
         ]  # fmt: skip

@@ -23,9 +23,10 @@ from aetl.data.image_folder import SUFFIXES, decode
 from aetl.data.npz import load_arrays
 from aetl.data.sound import Sound
 from aetl.data.sparse import rows_of
-from aetl.data.table import examples_of, read_frame
+from aetl.data.table import examples_of, no_column, read_frame, texts
 from aetl.data.text_folder import TextFolder, text_in
 from aetl.data.tokens import Tokens
+from aetl.data.ts import read_ts
 from aetl.data.words import Words
 from aetl.model.preprocessing import Preprocessing
 from aetl.types import UserError
@@ -115,9 +116,9 @@ class ImageFiles(Given):
 def given(data: Any, preprocessing: Preprocessing, layout: Layout = "auto") -> Given:
     """``data`` as a model takes it.
 
-    A path of an image, a table, a recording, a text, a folder of them, or an ``.npz`` of arrays;
-    several paths of images; an
-    array or a tensor of examples, or one mapping them by name; ``Examples``. ``UserError``
+    A path of an image, a table (of texts, too), a recording, a text, a folder of them, a ``.ts``,
+    or an ``.npz`` of arrays; several paths of images; an array or a tensor of examples, or one
+    mapping them by name; ``Examples``. ``UserError``
     for what is none of these, or does not fit the model.
     """
     if isinstance(data, Given):
@@ -159,6 +160,10 @@ def _path(path: Path, preprocessing: Preprocessing, layout: Layout) -> Given:
         return _folder(path, preprocessing)
     if path.is_file() and path.suffix.lower() in TABLES and "columns" in preprocessing.reading:
         return _table(path, preprocessing)
+    if path.is_file() and path.suffix.lower() in TABLES and _are_texts(preprocessing.reading):
+        return _rows_of_text(path, preprocessing)
+    if path.is_file() and path.suffix.lower() == ".ts" and preprocessing.kind == "series":
+        return _series(path, preprocessing)
     if path.is_file() and path.suffix.lower() in _suffixes(preprocessing) - SUFFIXES:
         return _files([path], path.parent, preprocessing)
     if not path.is_file():
@@ -181,6 +186,8 @@ def _suffixes(preprocessing: Preprocessing) -> frozenset[str]:
         return TABLES
     if "sound" in reading:
         return AudioFolder.wanted.suffixes
+    if preprocessing.kind == "series":
+        return frozenset({".ts"})
     return TextFolder.wanted.suffixes if _are_texts(reading) else frozenset(SUFFIXES)
 
 
@@ -188,6 +195,33 @@ def _table(path: Path, preprocessing: Preprocessing) -> Given:
     frame, _ = read_frame(path, **preprocessing.reading["table"])
     found = examples_of(str(path), frame, preprocessing.reading["columns"])
     return Arrays(found.x, preprocessing)
+
+
+def _rows_of_text(path: Path, preprocessing: Preprocessing) -> Given:
+    """A text in each row, in the column that the run's own had."""
+    known: dict[str, Any] = {"encoding": "utf-8", "text": "text", "separator": None}
+    known |= preprocessing.reading.get("texts", {})
+    frame, _ = read_frame(path, known["separator"], ".", known["encoding"], [])
+    if known["text"] not in frame:
+        raise no_column("text", known["text"], path, frame)
+    return Arrays(
+        _words(preprocessing.reading)(texts(frame[known["text"]]).tolist()), preprocessing
+    )
+
+
+def _series(path: Path, preprocessing: Preprocessing) -> Given:
+    """The series of a .ts; shorter ones than the run's end in moments that are absent."""
+    signals, _ = read_ts(path)
+    channels, length = preprocessing.read_shape
+    x = np.full((len(signals), channels, length), np.nan, np.float32)
+    for row, signal in enumerate(signals):
+        if len(signal) != channels or signal.shape[1] > length:
+            raise UserError(
+                f"{path}: series {row} has {len(signal)} channels of {signal.shape[1]} moments; "
+                f"this model takes {channels} of at most {length}"
+            )
+        x[row, :, : signal.shape[1]] = signal
+    return Arrays(torch.from_numpy(x), preprocessing)
 
 
 def _files(files: list[Path], root: Path, preprocessing: Preprocessing) -> Given:
@@ -200,8 +234,9 @@ def _files(files: list[Path], root: Path, preprocessing: Preprocessing) -> Given
             lambda some: torch.from_numpy(np.stack(threaded(sound.read, some))),
         )  # fmt: skip
     words = _words(preprocessing.reading)
+    encoding = preprocessing.reading.get("texts", {}).get("encoding", "utf-8")
     return Files(
-        files, names, preprocessing, lambda some: words([text_in(file, "utf-8") for file in some])
+        files, names, preprocessing, lambda some: words([text_in(file, encoding) for file in some])
     )
 
 

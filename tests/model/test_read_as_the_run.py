@@ -186,3 +186,40 @@ def test_a_mixed_loss_and_swapped_cells_answer_again_as_the_run_did(
     assert not mask[:, 2].any()
     assert (mask[:, 3:] == mask[:, 3:4]).all()
     np.testing.assert_allclose(kept["part.filled"][:, 3:].sum(1), 1, atol=1e-5)
+
+
+def test_a_table_of_texts_is_read_by_the_run_s_column(tmp_path: Path) -> None:
+    words = ("alpha", "beta", "gamma", "delta")
+    frame = pd.DataFrame({
+        "said": [f"{'good' if k % 2 else 'bad'} {words[k % 4]} word{k}" for k in range(N)],
+        "kind": ["b" if k % 2 else "a" for k in range(N)],
+    })  # fmt: skip
+    frame.to_csv(tmp_path / "own.csv", index=False)
+    keys = {"path": str(tmp_path / "own.csv"), "text": "said", "target": "kind"}
+    model = Model.load(done(tmp_path, *both("text_csv", **keys), *WHOLE))
+    kept = saved(model.folder)
+    frame.iloc[kept["row"]][["kind", "said"]].to_csv(tmp_path / "new.csv", sep=";", index=False)
+    found = model.predict(tmp_path / "new.csv", progress=False)
+    np.testing.assert_allclose(found.probability, kept["probability"], atol=1e-6)
+    frame.rename(columns={"said": "words"}).to_csv(tmp_path / "new.csv", index=False)
+    with pytest.raises(UserError, match="text=said: .*new.csv has no such column"):
+        model.predict(tmp_path / "new.csv", progress=False)
+
+
+def test_series_of_a_ts_are_read_as_the_run_s(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = [
+        ",".join(map(str, rng.normal(k % 2, 1, 5 + k % 4).round(3))) + f":{k % 2}" for k in range(N)
+    ]
+    head = ["@classLabel true 0 1", "@data"]
+    (tmp_path / "own.ts").write_text("\n".join([*head, *lines]) + "\n")
+    keys = both("series", path=str(tmp_path / "own.ts"))
+    model = Model.load(done(tmp_path, *keys, *WHOLE, "backbone=conv1d", "backbone.channels=[4]"))
+    kept = saved(model.folder)
+    chosen = [lines[row] for row in kept["row"]]
+    (tmp_path / "new.ts").write_text("\n".join([*head, *chosen]) + "\n")
+    found = model.predict(tmp_path / "new.ts", progress=False)
+    np.testing.assert_allclose(found.probability, kept["probability"], atol=1e-6)
+    (tmp_path / "new.ts").write_text("\n".join([*head, ",".join(["1"] * 99) + ":1"]) + "\n")
+    with pytest.raises(UserError, match="series 0 has 1 channels of 99 moments"):
+        model.predict(tmp_path / "new.ts", progress=False)

@@ -82,7 +82,8 @@ def _plain(where: str, y: Array | None, n: int) -> Array | None:
     if y.shape != (n,):
         raise UserError(f"{where} is of shape {y.shape}; must be ({n},), one for each row of x")
     if y.dtype.kind == "U":
-        return np.array([normal(str(value).strip()) for value in y], np.str_)
+        names, place = np.unique(y, return_inverse=True)  # each text once, not each row
+        return np.array([normal(str(name).strip()) for name in names], np.str_)[place.reshape(-1)]
     return y
 
 

@@ -65,6 +65,7 @@ class Graph(nn.Module):
         self.task = model.task
         scale = model.spec.preprocessing.scale
         self.scaled = scale is not None
+        self.absent = model.spec.preprocessing.kind == "series"  # moments of shorter ones are NaN
         if scale is not None:
             if scale.method not in FITTED:
                 raise UserError(
@@ -97,6 +98,8 @@ class Graph(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if self.scaled:
             x = ((x.double() - self.get_buffer("offset")) / self.get_buffer("factor")).float()
+        if self.absent:
+            x = torch.where(x.isnan(), 0.0, x)
         inputs = (x.float() / 255 if x.dtype == torch.uint8 else x).to(self.network.scale.dtype)
         if self.gives == "predictions" and self.strategy is None:
             output = self.network(inputs)
@@ -256,7 +259,8 @@ def compared(model: Model, run: Run, gives: Gives, tolerance: float | None) -> P
     if gives == "features":
         against = against.replace("the run's predictions of", "the model's features of")
     scale = model.spec.preprocessing.scale
-    x = (test.x if scale is None else scale.undone(test.x)).numpy()
+    seen = test.x.to_dense() if test.x.is_sparse else test.x
+    x = (seen if scale is None else scale.undone(seen)).numpy()
     # Another size of batch each time, since a graph may have learnt one by heart.
     cuts = [0, 1, 4, *range(SIZE, len(x), SIZE)]
     parts = [run(x[a:b]) for a, b in zip(cuts, [*cuts[1:], len(x)], strict=True) if len(x[a:b])]
@@ -287,6 +291,9 @@ def _drawn(model: Model) -> Examples:
     shape = (64, *model.spec.preprocessing.shape)
     if model.spec.preprocessing.kind == "image":
         x = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    elif model.spec.preprocessing.kind == "tokens":
+        number = model.spec.preprocessing.entries.tokens
+        x = torch.randint(0, number, shape, generator=generator)
     else:
         x = torch.randn(shape, generator=generator)
     return Examples(x, torch.full((64,), -1), (), np.zeros(64, np.uint64))

@@ -52,7 +52,7 @@ def own(kind: str, path: Path, *keys: str, other: Path | None = None) -> list[st
     for key in keys:
         plus = "+" if key.startswith("+") else ""
         bare = key.removeprefix("+")
-        whole = bare.startswith(("target.", "backbone", "transfer")) or bare.count("@")
+        whole = bare.startswith(("target.", "backbone", "loss", "transfer")) or bare.count("@")
         overrides += [key] if whole else [f"{plus}{d}.{bare}" for d in ("source", "target")]
     return overrides
 

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 _PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
-           errno.ENAMETOOLONG)  # fmt: skip
+           errno.ENAMETOOLONG, errno.EOPNOTSUPP)  # fmt: skip
 """What a place says that cannot be read or written."""
 _CONTINUES = "the same command continues from its last checkpoint"
 _ANEW = "the same command begins anew (store.reuse=false)"

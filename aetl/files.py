@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from aetl.foreign import refuse_endless
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -142,6 +144,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
     from aetl.types import UserError
 
+    refuse_endless(path)
     try:
         return load(path.read_bytes())
     except SafetensorError as error:
@@ -206,9 +209,10 @@ def is_let_go(path: Path) -> bool:
 
 def read_json(path: Path) -> Any:
     """What a JSON file holds; ``Damaged`` for what is none."""
+    refuse_endless(path)
     try:
         return json.loads(path.read_bytes())
-    except ValueError as error:  # of JSON or of UTF-8
+    except (ValueError, RecursionError) as error:  # of JSON or of UTF-8
         raise Damaged(
             f"{path}: is cut off or not JSON ({error}); restore it from a copy, or remove it"
         ) from None
@@ -216,6 +220,7 @@ def read_json(path: Path) -> Any:
 
 def file_digest(path: Path) -> str:
     """BLAKE2b of a file's bytes, 32 hex digits."""
+    refuse_endless(path)
     digest = hashlib.blake2b(digest_size=16)
     with path.open("rb") as file:
         while block := file.read(1 << 20):

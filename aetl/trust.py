@@ -25,6 +25,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetl.foreign import Endless, yaml_text
+
 if TYPE_CHECKING:
     import argparse
 
@@ -101,10 +103,13 @@ def load_config(file: Path) -> DictConfig:
     from omegaconf import DictConfig, OmegaConf
 
     try:
+        yaml_text(file)
         config = OmegaConf.load(file)
         values = OmegaConf.to_container(config, resolve=False)
     except FileNotFoundError:
         raise Unreadable(f"{file.parent}: has no {file.name}") from None
+    except Endless:
+        raise
     except Exception as error:
         raise Unreadable(f"{file}: cannot be read ({_one_line(error)})") from None
     if not isinstance(config, DictConfig):

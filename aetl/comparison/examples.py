@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aetl.foreign import refuse_endless
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -80,6 +82,7 @@ def read_examples(folder: Path, noted: Mapping[str, Any]) -> dict[str, np.ndarra
 
     try:
         # The name is ours and not the record's: a record of somebody else's names no other file.
+        refuse_endless(folder / NAME)
         content = (folder / NAME).read_bytes()
     except OSError:
         raise Unusable(f"{NAME} is missing") from None

@@ -19,6 +19,7 @@ from typing import Any
 from aetl.comparison.kinds import misfit
 from aetl.config import ConfigError
 from aetl.files import is_altered, is_let_go
+from aetl.foreign import refuse_endless, yaml_text
 
 logger = logging.getLogger(__name__)
 
@@ -87,8 +88,8 @@ class Run:
     def config(self) -> dict[str, Any]:
         """The resolved config by dotted keys; empty where config.yaml is missing or not YAML."""
         try:
-            text = (self.folder / "config.yaml").read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError):
+            text = yaml_text(self.folder / "config.yaml")
+        except (OSError, ValueError):
             return {}
         flat: dict[str, Any] = {}
         for section in re.split(r"^(?=[^\s#-])", text, flags=re.MULTILINE):
@@ -141,6 +142,7 @@ def read_run(folder: Path) -> Run:
     A run without a result may lack whatever it had not come to; a finished one may not.
     """
     try:
+        refuse_endless(folder / RECORD)
         record = json.loads((folder / RECORD).read_bytes())
     except OSError as error:
         raise RecordError(f"{RECORD} cannot be read ({error.strerror})") from None
@@ -167,6 +169,7 @@ def load_record(folder: Path) -> dict[str, Any]:
     path = folder / "run.json" if folder.is_dir() else folder
     if path.name != "run.json" or not path.exists():
         raise ConfigError(f"{folder}: not a run's folder (it has no run.json)")
+    refuse_endless(path)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):

@@ -27,6 +27,7 @@ from aetl.comparison.rows import rows
 from aetl.comparison.run import Run, find_runs
 from aetl.config import ConfigError, compose
 from aetl.files import atomic, is_altered, sealed, write_json
+from aetl.foreign import refuse_aliases, yaml_text
 from aetl.model.card import card
 from aetl.model.spec import SPEC, Spec
 from aetl.report.table import render_table
@@ -116,6 +117,7 @@ def _carried(top: Path, file: Path) -> bytes:
 
 def _portable(top: Path, content: bytes) -> bytes:
     """A config whose paths are told by ``data_dir`` and ``output_dir``, which are nobody's."""
+    refuse_aliases(f"{top}: a config", content.decode(errors="replace"))
     values = yaml.safe_load(content)
     if not isinstance(values, dict):
         return content
@@ -302,7 +304,7 @@ def _settle(folder: Path) -> None:
     for config in folder.rglob("config.yaml"):
         if config.parent.name == ".hydra":
             continue
-        values = yaml.safe_load(config.read_bytes())
+        values = yaml.safe_load(yaml_text(config))
         if isinstance(values, dict) and values.get("data_dir") == "data":
             before[config] = _digest(config.read_bytes())
             values["data_dir"] = str(own.data_dir)

@@ -9,6 +9,7 @@ from typing import Any
 
 from aetl import trust
 from aetl.files import file_digest
+from aetl.foreign import yaml_text
 from aetl.multirun.manifest import (
     ENDED,
     TASK,
@@ -200,6 +201,7 @@ def _refuse_strange_logging(file: Path) -> None:
     from omegaconf import OmegaConf
 
     try:
+        yaml_text(file)
         node: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
         job, logging = dict(node["hydra"]["job"]), node["hydra"]["job_logging"]
     except Exception as error:

@@ -22,6 +22,7 @@ from jaxtyping import Num
 from aetl.comparison.rows import Row
 from aetl.comparison.run import Run
 from aetl.comparison.statistics import Interval, interval
+from aetl.foreign import refuse_endless
 from aetl.report.markup import Cell, Html, breakable, join, live_table, section, tag
 from aetl.report.panel import NO_VALUE, Panel, budget_text
 
@@ -271,6 +272,7 @@ def _pictures(order: Sequence[str], variants: Variants, columns: Sequence[Measur
 def _strip(folder: Path) -> tuple[np.ndarray, np.ndarray] | None:
     """A run's first source images and what is made of them uncorrupted; None without pictures."""
     try:
+        refuse_endless(folder / "reconstructions.npz")
         with np.load(folder / "reconstructions.npz", allow_pickle=False) as file:
             chosen = np.flatnonzero(file["domain"] == 0)[:TILES]
             if file["x"].ndim != 4:

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int, Num
 
 from aetl.comparison.by_class import BINS, calibration_error, reliability
 from aetl.files import atomic, refuse_link
+from aetl.foreign import refuse_endless
 from aetl.report.canvas import (
     COLORS,
     DRAWN,
@@ -114,6 +115,7 @@ def _prediction_figure(arrays: Mapping[str, np.ndarray], classes: Sequence[str])
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
+    refuse_endless(path)
     with np.load(path, allow_pickle=False) as file:
         return {name: file[name] for name in file.files}
 

@@ -15,6 +15,7 @@ from aetl.comparison.by_class import class_scores
 from aetl.comparison.described import described
 from aetl.comparison.run import Run, read_run, run_of
 from aetl.files import write_text
+from aetl.foreign import refuse_endless
 from aetl.report.canvas import svg
 from aetl.report.figures import of_task, run_figures, save_figures
 from aetl.report.markup import (
@@ -218,6 +219,7 @@ def _classes(run: Run) -> Html | None:
         return None
     names = [str(name) for name in run.record.get("classes") or ()]
     try:
+        refuse_endless(run.folder / "predictions.npz")
         with np.load(run.folder / "predictions.npz", allow_pickle=False) as file:
             y, own, twin = (file[name] for name in ("y", "prediction", "twin_prediction"))
         if not names or not np.issubdtype(y.dtype, np.integer):
@@ -312,6 +314,7 @@ def _settings(run: Run) -> Iterable[Html | None]:
     choices = {k: v for k, v in (record.get("choices") or {}).items() if v is not None}
     yield facts({name: v for name, v in choices.items() if not name.startswith("hydra")})
     try:
+        refuse_endless(run.folder / "config.yaml")
         text = (run.folder / "config.yaml").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.files import read_tensors
+from aetl.foreign import refuse_endless
 from aetl.rng import seed_global
 from aetl.transfer.network import Network, Representation
 from aetl.types import UserError
@@ -47,6 +48,7 @@ def weights_file(path: Path) -> Path:
         raise UserError(
             f"checkpoint={path}: there is no such file, nor a run with checkpoints/autoencoder.pt"
         )
+    refuse_endless(file)
     return file
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +79,12 @@ def test_a_file_that_is_no_checkpoint_is_refused(
     file.write_bytes(b"not a checkpoint")
     assert main([*TINY, f"output_dir={tmp_path}/out", f"checkpoint={file}"]) == 2
     assert "not a checkpoint" in capfd.readouterr().err
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "w.pt")
+    assert main([*TINY, f"output_dir={tmp_path}/out", f"checkpoint={tmp_path}/w.pt"]) == 2
+    assert f"{tmp_path}/w.pt: is a pipe or a device, and no file" in capfd.readouterr().err
 
 
 def test_a_checkpoint_in_which_nothing_matches_is_refused(

@@ -79,7 +79,32 @@ def links(run: Path) -> None:
         (run / name).symlink_to(outside / "precious")
 
 
+def bomb(run: Path) -> None:
+    """Ten references to ten references ...: nine lines that stand for a thousand million."""
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    text = "\n  ".join(["project:", *lines]) + "\n"
+    with (run / "config.yaml").open("a") as file:
+        file.write(text.replace("project:", "bomb:"))
+
+
+def pipes(run: Path) -> None:
+    """Whoever reads them waits for ever."""
+    for name in ("config.yaml", "model.json", "predictions.npz", "checkpoints/autoencoder.pt",
+                 "checkpoints/network.safetensors", "examples.safetensors"):  # fmt: skip
+        (run / name).unlink()
+        os.mkfifo(run / name)
+
+
+def piped_record(run: Path) -> None:
+    (run / "run.json").unlink()
+    os.mkfifo(run / "run.json")
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
+    "a config that repeats itself": bomb,
+    "pipes for files": pipes,
+    "a pipe for its record": piped_record,
     "numpy.load of pickles": numpy_load,
     "os.system": lambda run: targets(run, "task", {"_target_": "os.system", "command": "touch x"}),
     "a function of aetl's that writes": lambda run: targets(

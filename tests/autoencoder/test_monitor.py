@@ -101,6 +101,8 @@ def test_features_along_one_line_are_called_collapsed() -> None:
         "dimensional collapse: the features have effective rank 1.0 of 40",
     )
     assert said(torch.randn(50, 1)).warnings == ()
+    assert said(torch.zeros(50, 1)).warnings == ()  # one dimension cannot collapse to fewer
+    assert said(torch.zeros(50, 2)).warnings != ()
     assert said(torch.full((5, 4), torch.nan)).warnings == ("the features are not finite",)
 
 

@@ -26,6 +26,18 @@ def test_loss_is_the_log_probability_of_each_values_level() -> None:
     torch.testing.assert_close(value, -expected.flatten(1).sum(1))
 
 
+def test_two_levels_are_a_bernoulli_and_one_is_none() -> None:
+    logits = normal(4, 2, 6)
+    x = torch.randint(2, (4, 6), generator=torch.Generator().manual_seed(0)).double()
+    expected = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits[:, 1] - logits[:, 0], x, reduction="none"
+    )
+    value = Categorical(weight=1.0, levels=2)(logits.flatten(1), x)
+    torch.testing.assert_close(value, expected.sum(1))
+    with pytest.raises(UserError, match="levels=1: must be at least 2"):
+        Categorical(weight=1.0, levels=1)
+
+
 def test_mean_is_the_expectation_on_the_datas_scale() -> None:
     logits = normal(2, LEVELS, 3, 4, 2)
     at = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64)

@@ -20,7 +20,7 @@ STOP = (
 )
 REFUSED = [
     (["autoencoder=vea"], "autoencoder=vea: no such option; did you mean 'vae'?"),
-    (["autoencodr=vae"], "autoencodr: unknown key; did you mean 'autoencoder'?"),
+    (["autoencodr=vae"], "autoencodr: unknown key; did you mean autoencoder=vae?"),
     (["optimizer.lr=fast"], "optimizer.lr='fast': expected"),
     (["+autoencoder.latnt=3"], "latnt: unknown key; did you mean 'bottleneck.latent_dim'?"),
     (["optimizer.lrr=1"], "optimizer.lrr: unknown key; did you mean 'lr'?"),

@@ -292,7 +292,7 @@ def test_a_page_may_be_the_family_of_the_correction(tmp_path: Path) -> None:
 def test_an_arm_that_trained_longer_than_its_twin_is_marked(tmp_path: Path) -> None:
     for arm, steps in (("parameter/finetune", 640), ("instance/mixup", 1260)):
         for seed in range(3):
-            cost = {"steps": steps, "twin_steps": 640}
+            cost = {"parameters_trained": 9, "seconds": 1.0, "steps": steps, "twin_steps": 640}
             run_with(tmp_path / f"{arm}-{seed}".replace("/", "-"), *answers(seed, lift=0.5),
                      seed=seed, transfer=arm, cost=cost)  # fmt: skip
     found = {row.transfer: row.longer for row in table(tmp_path)}

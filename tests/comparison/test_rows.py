@@ -185,8 +185,8 @@ def test_different_settings_are_never_averaged_and_name_what_differs(tmp_path: P
 
 def test_what_a_preset_repeats_of_its_parts_is_named_once(tmp_path: Path) -> None:
     for dim in (8, 16):
-        part = {"bottleneck": {"latent_dim": dim}}
-        write_run(tmp_path / str(dim), part | {"autoencoder": part}, settings=f"d{dim}")
+        part, copy = ({"bottleneck": {"latent_dim": dim}} for _ in range(2))
+        write_run(tmp_path / str(dim), part | {"autoencoder": copy}, settings=f"d{dim}")
     assert [row.transfer for row in table(tmp_path)] == [
         "parameter/finetune (bottleneck.latent_dim=16)",
         "parameter/finetune (bottleneck.latent_dim=8)",

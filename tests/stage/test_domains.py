@@ -493,6 +493,12 @@ def test_labels_that_no_test_example_has_or_all_are_told(tmp_path: Path) -> None
     assert "every test example has 1 of 3 labels (2)" in told[1]
 
 
+def test_labels_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    arrays = {"y": np.zeros(120, int)}
+    with pytest.raises(DoesNotFit, match="every label is '0'"):
+        pair(tmp_path, arrays, arrays, "duplicates=keep")
+
+
 @pytest.mark.parametrize(
     "arrays, overrides, text",
     [
@@ -501,7 +507,7 @@ def test_labels_that_no_test_example_has_or_all_are_told(tmp_path: Path) -> None
         ({"x": V}, ["backbone=conv"], "takes field or image data, and this data is vector"),
         ({"x": V}, ["corruption=patch_masking", "autoencoder=denoising"], "PatchMasking.*takes f"),
         ({}, ["backbone=conv1d"], "takes series or vector data, and this data is image"),
-        ({"y": np.zeros(120, int)}, ["metric=auroc"], "metric=auroc: is undefined"),
+        ({"y": np.arange(120) // 119}, ["metric=auroc"], "metric=auroc: is undefined"),
         ({"x": V, "y": V[:, 0]}, ["task=regression", "metric=r2", "target.test_fraction=0.001"],
          "metric=r2: is undefined.*no pair of different targets among the 1 test"),
     ],

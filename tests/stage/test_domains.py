@@ -24,7 +24,7 @@ from aetl.stage.fits import refuse_misfit
 from aetl.stage.read_once import write_array
 from aetl.store.store import Store
 from aetl.task.classification import Classification
-from aetl.types import Batch, UserError
+from aetl.types import Batch, DoesNotFit, UserError
 from tests.tiny import MLP, WATCH, Watch, World, tiny_config
 
 

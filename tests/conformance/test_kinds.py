@@ -118,6 +118,7 @@ def test_a_kind_and_a_task_go_through_the_whole_spine(
 @pytest.mark.parametrize("name", CASES)
 def test_two_processes_learn_what_one_does(name: str, tmp_path: Path) -> None:
     double = ["trainer.precision=64-true", "optimizer=sgd", "optimizer.lr=0.001"]
+    double += ["trainer.gradient_clip_val=1.0"]  # counts are large
     arguments = [*command(name, tmp_path), *double]
     two = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
     for folder, more in (("one", []), ("two", two)):

@@ -97,7 +97,7 @@ class Processes:
         self.context = context
 
     def start(self, what: Work, name: str) -> Process:
-        here, there = self.context.Pipe(duplex=False)
+        here, there = self.context.Pipe()
         process = self.context.Process(target=work, args=(what, there), name=name)  # type: ignore[attr-defined]
         process.start()
         there.close()
@@ -118,6 +118,7 @@ class Process:
 
     def tell(self) -> None:
         with suppress(OSError):  # it has ended in the meantime
+            self._outcome.send("stop")  # for one that begins, and does not hear the signal yet
             os.kill(self.process.pid, signal.SIGINT)
 
     def kill(self) -> None:

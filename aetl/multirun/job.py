@@ -87,7 +87,10 @@ def work(job: Work, launcher: Connection) -> None:
     die_with_parent(lambda: os.killpg(0, signal.SIGKILL))
     _be_killed_first()
     redirect(job.folder / "job.log", job.number_of_try)
-    outcome = _outcome_there(job)
+    if launcher.poll():  # the launcher asked us to stop before we could hear its signal
+        outcome = Outcome("interrupted", error="stopped by SIGINT")
+    else:
+        outcome = _outcome_there(job)
     sys.stdout.flush()
     sys.stderr.flush()
     with suppress(OSError):  # the launcher may be gone

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
 
 from aetl.multirun.backend import Processes
+from aetl.multirun.job import EXIT_CODES, Outcome, Surroundings, Work, work
 from aetl.multirun.manifest import JobEntry, Manifest, counts, names_of
 from aetl.multirun.pool import Pool, spread
 from aetl.multirun.progress import Lines, Live, duration, line_of
@@ -127,3 +129,17 @@ def test_a_manifest_survives_the_way_to_the_disk(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path, ["aetl", "-m"], "/", ["/x"], "m:f", None, 2, "now", jobs=jobs)
     manifest.save()
     assert Manifest.load(tmp_path) == manifest
+
+
+def test_a_job_that_is_asked_to_stop_before_it_hears_signals_does_nothing(tmp_path: Path) -> None:
+    """As one that was being started when Ctrl-C came: its signal is lost."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    here.send("stop")
+    task = "tests.multirun.test_pool:no_task"
+    what = Work(task, tmp_path, 1, 1, (), Surroundings({}, str(tmp_path), ["aetl"]))
+    process = context.Process(target=work, args=(what, there))
+    process.start()
+    process.join(60)
+    assert process.exitcode == EXIT_CODES["interrupted"]
+    assert here.recv() == Outcome("interrupted", error="stopped by SIGINT")

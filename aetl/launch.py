@@ -82,10 +82,8 @@ def _follow(me: Launched) -> int:
     from aetl.ranks import CHILD_OF
 
     folder = me.followed()
-    os.environ |= me.environment() | {
-        CHILD_OF: str(folder),
-        STDERR: str(redirect_to_log(folder, me.rank)),
-    }
+    me.enter()
+    os.environ |= {CHILD_OF: str(folder), STDERR: str(redirect_to_log(folder, me.rank))}
     trust.believe([trust.ALL])  # what its first rank does already
     register_resolvers()
     run(saved_job(folder, folder))

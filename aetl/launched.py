@@ -3,7 +3,7 @@
 Each of them was given the same command line. Rank 0 alone does what it says; it tells the others
 its folder (by a ``TCPStore`` at the launcher's address), and they do the run that is saved there,
 as the ranks do that a run starts itself. Nobody can look after a process of another node, so each
-rank's heart beats into the store.
+rank writes a heartbeat into the store.
 """
 
 from __future__ import annotations
@@ -52,9 +52,11 @@ class Launched:
     def nodes(self) -> int:
         return self.world // self.local_world
 
-    def environment(self) -> dict[str, str]:
-        """What torch and Lightning go by."""
-        return {
+    def enter(self) -> None:
+        """Set what torch and Lightning go by. Without ``SLURM_NTASKS`` Lightning takes srun's ranks
+        as it takes others, and does not requeue the job by itself."""
+        os.environ.pop("SLURM_NTASKS", None)
+        os.environ |= {
             "RANK": str(self.rank),
             "LOCAL_RANK": str(self.local_rank),
             "NODE_RANK": str(self.node),
@@ -178,16 +180,18 @@ def _by_srun(given: Mapping[str, str]) -> Launched:
     if world % nodes:
         raise NotAsLaunched(f"srun: {world} tasks on {nodes} nodes; each must have as many")
     first = given.get("SLURM_STEP_NODELIST") or given.get("SLURM_NODELIST", "127.0.0.1")
-    # Lightning's: the first of the nodes, a port from the number of the job; or what is set.
+    # As Lightning has it, whose class refuses --ntasks: the first of the nodes, and a port from the
+    # number of the job.
     address = given.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(first)
+    port = given.get("MASTER_PORT") or 15000 + int(given.get("SLURM_JOB_ID", "0")[-4:])
     return Launched(
         "srun", int(given["SLURM_PROCID"]), world, int(given["SLURM_LOCALID"]), world // nodes,
-        int(given["SLURM_NODEID"]), address, SLURMEnvironment().main_port,
+        int(given["SLURM_NODEID"]), address, int(port),
     )  # fmt: skip
 
 
-class Hearts:
-    """The beats of the ranks' hearts: rank 0 listens to all, the others to rank 0.
+class Heartbeats:
+    """The heartbeats of the ranks: rank 0 listens to all, the others to rank 0.
 
     A rank is lost when its beat stays away for so many seconds, or the store does (which is then
     rank 0's own). In a thread of its own, since a call to a store that is stopped does not return.
@@ -202,7 +206,7 @@ class Hearts:
         self.renew()
         # A connection of its own: the main thread's waits long, and a call waits for it.
         self._store = me.connected(patience)
-        self._thread = threading.Thread(target=self._listen, name="hearts", daemon=True)
+        self._thread = threading.Thread(target=self._listen, name="heartbeats", daemon=True)
         self._thread.start()
 
     def renew(self) -> None:

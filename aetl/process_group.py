@@ -36,7 +36,7 @@ from annotated_types import Gt
 from aetl import ranks
 from aetl.ending import ASKING, Failure
 from aetl.files import read_json
-from aetl.launched import Hearts, Launched, devices_of, launched
+from aetl.launched import Heartbeats, Launched, devices_of, launched
 from aetl.trust import python
 from aetl.types import UserError
 
@@ -85,10 +85,11 @@ def process_group(
         return
     if not ranks.is_child():
         _forget_ranks()  # of an earlier job in this process, or of a launcher above it
-        own = _rank_environment(0, devices, _free_port()) if me is None else me.environment()
-        os.environ |= own
         (folder / FAILURE).unlink(missing_ok=True)
-        if me is not None:
+        if me is None:
+            os.environ |= _rank_environment(0, devices, _free_port())
+        else:
+            me.enter()
             me.announce(folder)
     watch = _Watch(folder, patience, last_words, me)
     on_gpu = trainer.accelerator in ("gpu", "cuda") or (
@@ -125,14 +126,14 @@ class Group:
 class _Watch(Group):
     """Keeps watch in a thread of its own, over the children in rank 0, over rank 0 in a child.
 
-    Where a launcher has started them all, which may be on several nodes, over their hearts.
+    Where a launcher has started them all, which may be on several nodes, over their heartbeats.
     """
 
     def __init__(
         self, folder: Path, patience: Patience, last_words: LastWords, me: Launched | None
     ) -> None:
         super().__init__(folder, patience)
-        self._hearts = None if me is None else Hearts(me, 2 * patience.grace)
+        self._heartbeats = None if me is None else Heartbeats(me, 2 * patience.grace)
         self.rank = int(os.environ["RANK"])
         self.children: dict[int, subprocess.Popen[bytes]] = {}
         self._last_words = last_words
@@ -147,7 +148,7 @@ class _Watch(Group):
     def begin(self, devices: int) -> None:
         self._parent = int(os.environ.get(PARENT, 0))
         self._hear_signals()
-        if self.rank == 0 and self._hearts is None:
+        if self.rank == 0 and self._heartbeats is None:
             for rank in range(1, devices):
                 self.children[rank] = _start(rank, devices, self.folder)
         self._thread.start()
@@ -159,10 +160,10 @@ class _Watch(Group):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(max(0.0, deadline - time.monotonic()))
             _kill(child)
-        if self._hearts is not None:
-            self._hearts.stop()
+        if self._heartbeats is not None:
+            self._heartbeats.stop()
             if not self._leaving:
-                self._hearts.wait_for_all()
+                self._heartbeats.wait_for_all()
         self._over.set()
         self._thread.join()
         self._hear_no_more()
@@ -198,7 +199,7 @@ class _Watch(Group):
         return first.error()
 
     def _wait_for_a_cause(self) -> None:
-        more = 0.0 if self._hearts is None else self._hearts.patience  # until one is lost
+        more = 0.0 if self._heartbeats is None else self._heartbeats.patience  # until one is lost
         end = time.monotonic() + SECONDS_FOR_A_CAUSE + more
         while self._failure() is None and time.monotonic() < end:
             time.sleep(TICK)
@@ -233,12 +234,12 @@ class _Watch(Group):
             now = time.monotonic()
             if now - last > 8 * TICK:  # this process was stopped itself, and perhaps all were
                 self._stopped_since.clear()
-                if self._hearts is not None:
-                    self._hearts.renew()
+                if self._heartbeats is not None:
+                    self._heartbeats.renew()
             last = now
             self._listen()
-            if self._hearts is not None:
-                self._listen_to_hearts(self._hearts)
+            if self._heartbeats is not None:
+                self._listen_to_heartbeats(self._heartbeats)
             elif self.rank == 0:
                 self._look_after_children(now)
             else:
@@ -254,11 +255,11 @@ class _Watch(Group):
             if number in ENDING:
                 self._claim(Failure.asked(self.rank, number))
 
-    def _listen_to_hearts(self, hearts: Hearts) -> None:
-        lost = hearts.lost
+    def _listen_to_heartbeats(self, beats: Heartbeats) -> None:
+        lost = beats.lost
         if lost is None:
             return
-        said = f"gave no sign of life for {hearts.patience:g} s (see {self._log(lost)})"
+        said = f"gave no sign of life for {beats.patience:g} s (see {self._log(lost)})"
         if lost:
             self._claim(Failure.lost(lost, said))
         else:

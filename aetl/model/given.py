@@ -118,8 +118,8 @@ def given(data: Any, preprocessing: Preprocessing, layout: Layout = "auto") -> G
 
     A path of an image, a table (of texts, too), a recording, a text, a folder of them, a ``.ts``,
     or an ``.npz`` of arrays; several paths of images; an array or a tensor of examples, or one
-    mapping them by name; ``Examples``. ``UserError``
-    for what is none of these, or does not fit the model.
+    mapping them by name; ``Examples``. ``UserError`` for what is none of these, or does not fit
+    the model.
     """
     if isinstance(data, Given):
         return data

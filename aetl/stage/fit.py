@@ -587,7 +587,8 @@ def _built(
 ) -> pl.Trainer:  # fmt: skip
     epochs = epochs_of(module.total_steps, module.batches_per_epoch, module.accumulate)
     more: dict[str, Any] = {}
-    if module.trains_in_turns and getattr(trainer, "keywords", {}).get("strategy") == "ddp":
+    strategy = getattr(trainer, "keywords", {}).get("strategy")
+    if module.trains_in_turns and ranks.world() > 1 and strategy in ("auto", "ddp"):
         more["strategy"] = "ddp_find_unused_parameters_true"
     return trainer(
         **more,

@@ -35,7 +35,7 @@ from aetl.multirun.job import (
 )
 from aetl.trust import paths, search
 
-OUTCOME, PROCESS, WORK = "outcome.json", "process.json", "work.json"
+OUTCOME, PROCESS, WORK, STOP = "outcome.json", "process.json", "work.json", "stop"
 
 RANK_VARIABLES = ("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "MASTER_ADDR",
                   "MASTER_PORT", "AETL_RANK_OF")  # fmt: skip
@@ -92,6 +92,8 @@ def do(job: Work) -> Outcome:
     search(paths())
     sys.argv = list(job.surroundings.argv)
     write_json(job.folder / PROCESS, {"host": socket.gethostname(), "pid": os.getpid()})
+    if (job.folder / STOP).exists():  # asked before there was a process to be sent a signal
+        return Outcome("interrupted", error="stopped by SIGINT")
     with own_temporary_files():
         outcome = outcome_of(job)
     sys.stdout.flush()
@@ -158,6 +160,8 @@ class Apart:
         return End(outcome, EXIT_CODES.get(outcome.state, 0))
 
     def tell(self) -> None:
+        with suppress(OSError):
+            (self.folder / STOP).touch()
         self.send(signal.SIGINT)
 
     def kill(self) -> None:
@@ -173,7 +177,7 @@ class Apart:
 
 def forget(folder: Path) -> None:
     """Before a new try: what the last one left."""
-    for name in (OUTCOME, PROCESS):
+    for name in (OUTCOME, PROCESS, STOP):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from aetl.multirun.apart import Apart, forget, run, write_work
 from aetl.multirun.backend import Processes
 from aetl.multirun.job import EXIT_CODES, Outcome, Surroundings, Work, work
 from aetl.multirun.manifest import JobEntry, Manifest, counts, names_of
@@ -143,3 +144,24 @@ def test_a_job_that_is_asked_to_stop_before_it_hears_signals_does_nothing(tmp_pa
     process.join(60)
     assert process.exitcode == EXIT_CODES["interrupted"]
     assert here.recv() == Outcome("interrupted", error="stopped by SIGINT")
+
+
+class Coming(Apart):
+    """A job of another launcher, whose process is not there yet."""
+
+    def alive(self) -> bool:
+        return True
+
+
+def test_a_job_that_is_asked_to_stop_before_its_process_is_there_does_nothing(
+    tmp_path: Path,
+) -> None:
+    Coming(tmp_path).tell()
+    what = Work("tests.multirun.test_pool:no_task", tmp_path, 1, 1, (), Surroundings.here())
+    process = multiprocessing.get_context("fork").Process(target=run, args=(write_work(what),))
+    process.start()
+    process.join(60)
+    assert Coming(tmp_path).end().outcome == Outcome("interrupted", error="stopped by SIGINT")
+    forget(tmp_path)
+    assert not Coming(tmp_path).ended()
+    assert [path.name for path in tmp_path.glob("stop")] == []

@@ -64,7 +64,7 @@ def _without_seeds_of_heads(node: Any, name: str = "") -> Any:
     }
 
 
-QUIET = ("aetl.stage.fit.", "aetl.stage.progress.")
+QUIET = ("aetl.stage.fit.", "aetl.stage.progress.", "aetl.stage.reconstructions.")
 
 
 def callbacks_that_count(node: Mapping[str, Any], stage: str | None = None) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from aetl.stage.evaluate import evaluate, metrics_of
 from aetl.stage.fits import refuse_misfit
 from aetl.stage.labels import labels_seen
 from aetl.stage.pretrain import pretrain, pretraining_digest
+from aetl.stage.reconstructions import bring_pictures, taken
 from aetl.stage.transfer import transfer
 from aetl.tracking.base import TABLED, About
 from aetl.tracking.record import Job, Record
@@ -69,6 +70,8 @@ def run(job: Job) -> dict[str, Any]:
                 pretrained = pretrain(cfg, learnt, store, folder, digest, listen)
                 record.stage_done("pretrain", pretrained.entry)
                 track.stage_done("pretrain", pretrained.entry)
+                if record.writes and taken(cfg):
+                    track.pictures("pretrain", bring_pictures(pretrained.entry, folder))
                 for line in pretrained.warnings if record.writes else ():
                     log.warning("%s", line)
             arms = {}

@@ -14,13 +14,21 @@ def main(arguments: list[str]) -> int:
     parser = Parser("aetl generate", description=main.__doc__)
     parser.add_argument("run", type=Path, metavar="RUN", help="a run's folder")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
+    parser.add_argument(
+        "--encoder", metavar="raw|own|RUN",
+        help="tell FID and KID of the samples by the features of this encoder: the values "
+        "themselves, this run's autoencoder, or that of another run",
+    )  # fmt: skip
     add_options(parser)
     options = parser.parse_args(arguments)
     believe_options(options)
     job = saved_job(options.run, options.run)
     from aetl.report.page import write_run_page
     from aetl.stage.generate import generate
+    from aetl.stage.sampled import told_of
 
-    generate(job.cfg, options.run, options.seed)
+    judged = generate(job.cfg, options.run, options.seed, options.encoder)
+    for name, found in judged.get("distances", {}).items():
+        print(f"{name}: FID {found['fid']:.4g}, KID {found['kid']:.4g} ({told_of(judged)})")
     print(write_run_page(options.run))
     return 0

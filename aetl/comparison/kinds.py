@@ -44,6 +44,7 @@ KINDS: dict[str, Kind] = {
     "bits_per_dim": {"value": float, "bound": str, "data": str, ...: object},
     "cost": {"parameters_trained": int, "seconds": float, ...: object},
     "latent": [int],
+    "sampled": {"encoder": str, "features": int, "number": int},
 }  # fmt: skip
 """The kinds of a record's values, each of which may be null as well."""
 

@@ -244,7 +244,7 @@ def series_beside(
         for ax in axes.flat:
             ax.tick_params(labelsize=8)
         axes[-1, _BESIDE // 2].set_xlabel("moment")
-        _legend_above(figure, axes[0, 0], height)
+        legend_above(figure, axes[0, 0], height)
         edges = {"bottom": 0.5 / height, "top": 1 - 0.35 / height}
         figure.subplots_adjust(left=0.09, right=0.99, wspace=0.2, hspace=0.25, **edges)
     return figure
@@ -280,18 +280,18 @@ def vectors_beside(
             ax.tick_params(axis="y", length=0)
         axes[0, 0].set_yticks(y, names)
         axes[0, 0].set_ylim(len(kept) - 0.5, -0.5)
-        _legend_above(figure, axes[0, 0], height)
+        legend_above(figure, axes[0, 0], height)
         edges = {"bottom": 0.35 / height, "top": 1 - 0.6 / height}
         figure.subplots_adjust(left=left / width, right=1 - 0.1 / width, wspace=0.1, **edges)
     return figure
 
 
-def _legend_above(figure: Figure, ax: Axes, height: float) -> None:
+def legend_above(figure: Figure, ax: Axes, height: float, ncols: int = 2) -> None:
     handles, labels = ax.get_legend_handles_labels()
     place: dict[str, Any] = {
         "loc": "upper right",
         "bbox_to_anchor": (1, 1 - 0.02 / height),
-        "ncols": 2,
+        "ncols": ncols,
     }
     figure.legend(handles, labels, borderaxespad=0.2, **place)
 

@@ -14,8 +14,9 @@ import numpy as np
 from aetl.comparison.by_class import class_scores
 from aetl.comparison.described import described
 from aetl.comparison.run import Run, read_run, run_of
-from aetl.files import write_text
+from aetl.files import read_json, write_text
 from aetl.foreign import refuse_endless
+from aetl.report import by_step
 from aetl.report.canvas import svg
 from aetl.report.figures import of_task, run_figures, save_figures
 from aetl.report.markup import (
@@ -49,6 +50,7 @@ _RECEIPT = {
 _CAPTIONS = {
     "learning_curves": "Training and validation; dashed, its twin without pretraining.",
     "reconstructions": "Inputs of each domain and what the pretrained autoencoder makes of them.",
+    "reconstructions_by_step": by_step.CAPTION,
     "samples": (
         "Drawn from the prior, where the loss names one, and from a mixture of normal "
         "distributions fitted to the latents of the training data."
@@ -87,6 +89,8 @@ def write_run_page(folder: Path, record: dict[str, Any] | None = None) -> Path:
     classes = [str(name) for name in run.record.get("classes") or ()]
     task = str(run.record.get("task") or "")
     drawn = run_figures(folder, run.metric, classes, task)
+    if (steps := by_step.drawn(folder)) is not None:
+        drawn["reconstructions_by_step"] = steps
     save_figures(folder, drawn)
     own = of_task(task)
     captions = _CAPTIONS | ({} if own is None else own.CAPTIONS)
@@ -106,11 +110,13 @@ def _content(run: Run, figures: Mapping[str, Html | None]) -> Iterable[Html | No
     yield _numbers(run)
     yield section("All metrics", _metrics(run))
     yield section("Learning curves", figures.get("learning_curves"))
-    yield section("Reconstructions", figures.get("reconstructions"), _errors(run))
+    made = (figures.get(name) for name in ("reconstructions", "reconstructions_by_step"))
+    yield section("Reconstructions", *made, _errors(run))
     names = ("samples", "samples_by_class", "interpolations", "traversals")
     drawings = [tag("div", figures[name]) for name in names if figures.get(name)]
-    yield section("Generated", tag("div", *drawings, class_="columns") if drawings else None)
-    placed = {"learning_curves", "reconstructions", *names}
+    shown = tag("div", *drawings, class_="columns") if drawings else None
+    yield section("Generated", shown, _distances(run))
+    placed = {"learning_curves", "reconstructions", "reconstructions_by_step", *names}
     pair = [
         section(name[0].upper() + name[1:].replace("_", " "), drawn)
         for name, drawn in figures.items()
@@ -266,6 +272,31 @@ def _errors(run: Run) -> Html | None:
         )
         told.append(f"On held-out source data: {', '.join(named)}.")
     return tag("p", " ".join(told), class_="note")
+
+
+def _distances(run: Run) -> Html | None:
+    """By what samples are judged, and how far those of `aetl generate` are from the data."""
+    told = []
+    if judged := run.record.get("sampled"):
+        told.append(f"fid and kid are of {_of_draws(judged)}.")
+    try:
+        refuse_endless(run.folder / "generated.json")
+        found = read_json(run.folder / "generated.json")
+        several = (
+            f"{name}: FID {_shown(one['fid'], '.4g')}, KID {_shown(one['kid'], '.4g')}"
+            for name, one in found["distances"].items()
+        )
+        told.append(f"Of the pretrained autoencoder, {'; '.join(several)} ({_of_draws(found)}).")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        pass  # nobody asked for them, or they cannot be read
+    return tag("p", " ".join(told), class_="note") if told else None
+
+
+def _of_draws(judged: Mapping[str, Any]) -> str:
+    return (
+        f"{judged['number']} draws of the prior beside as many examples, in {judged['features']} "
+        f"features (encoder: {judged['encoder']})"
+    )
 
 
 def _cost(run: Run) -> dict[str, object]:

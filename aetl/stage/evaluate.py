@@ -36,10 +36,13 @@ from aetl.stage.pretrain import (
     pretrained_autoencoder,
     trained_objective,
 )
+from aetl.stage.reconstructions import of_all_classes
 from aetl.stage.retention import retention
+from aetl.stage.sampled import sampled
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import Task, numpy
+from aetl.task.density import DRAWN
 from aetl.tracking.history import read_history
 from aetl.types import Prediction, UserError
 
@@ -62,26 +65,34 @@ def ropes_of(cfg: DictConfig) -> dict[str, float | None]:
     return {name: asked.get(name, metric.rope) for name, metric in metrics_of(cfg).items()}
 
 
-def predictions(arm: Entry) -> tuple[Prediction, np.ndarray]:
+Parts = Mapping[str, np.ndarray]
+"""Of a prediction, beside what the arm has saved."""
+
+
+def predictions(arm: Entry, more: Parts | None = None) -> tuple[Prediction, np.ndarray]:
     """An arm's predictions for the target's test examples, and their targets."""
     with np.load(arm.path / "predictions.npz", allow_pickle=False) as saved:
-        return Prediction.of(saved), saved["y"]
+        found = Prediction.of(saved)
+        return dataclasses.replace(found, parts={**found.parts, **(more or {})}), saved["y"]
 
 
-def scores(metrics: dict[str, Metric], arm: Entry) -> dict[str, float]:
+def scores(metrics: dict[str, Metric], arm: Entry, more: Parts | None = None) -> dict[str, float]:
     """The scores of an arm's predictions on the target's test examples."""
-    return {name: metric(*predictions(arm)) for name, metric in metrics.items()}
+    return {name: metric(*predictions(arm, more)) for name, metric in metrics.items()}
 
 
 def example_values(
-    metrics: Mapping[str, Metric], arms: Mapping[str, Entry], layout: Layout
+    metrics: Mapping[str, Metric],
+    arms: Mapping[str, Entry],
+    layout: Layout,
+    more: Mapping[str, Parts] | None = None,
 ) -> dict[str, np.ndarray]:
     """What ``examples.safetensors`` holds: predictions and values of arm and twin."""
     arrays = {"identity": layout.identity}
     if layout.group is not None:
         arrays["group"] = np.unique(layout.group, return_inverse=True)[1]
-    for which, entry in (("arm", arms["transfer"]), ("twin", arms["twin"])):
-        prediction, y = predictions(entry)
+    for which, stage in (("arm", "transfer"), ("twin", "twin")):
+        prediction, y = predictions(arms[stage], (more or {}).get(stage))
         arrays[f"prediction.{which}"] = prediction.value
         for name, metric in metrics.items():
             arrays[f"value.{name}.{which}"] = parts(metric, prediction, y, layout)
@@ -107,6 +118,8 @@ def oracle(metrics: dict[str, Metric], arm: Entry, chosen: Mapping[str, float]) 
     states = [Prediction.of({name: every[i] for name, every in given.items()}) for i in steps]
     found = {}
     for name, metric in metrics.items():
+        if metric.part == DRAWN:  # candidates draw nothing
+            continue
         reached = [metric(state, y) for state in states]
         best = max(reached) if metric.higher_is_better else min(reached)
         found[name] = chosen[name] + best - reached[index]
@@ -122,7 +135,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """The results for the record; ``predictions.npz`` and the pictures' data go to the folder."""
     metrics, task = metrics_of(cfg), instantiate(cfg.task)
-    arm, twin = scores(metrics, arms["transfer"]), scores(metrics, arms["twin"])
+    autoencoder = _pretrained(cfg, domains, pretrained)
+    draws, judged = sampled(cfg, metrics, domains, autoencoder, arms)
+    arm, twin = (scores(metrics, arms[name], draws.get(name, {})) for name in ("transfer", "twin"))
     with np.load(arms["transfer"].path / "predictions.npz") as own:
         arrays = dict(own)
     with np.load(arms["twin"].path / "predictions.npz") as other:
@@ -137,17 +152,6 @@ def evaluate(
         _save(folder / "shown.npz", shown)
     if task.generates and len(test.shape) == 3:
         _generated(cfg, domains, arms["transfer"], folder)
-    autoencoder = (
-        pretrained_autoencoder(
-            cfg,
-            domains.source.pool.shape,
-            pretrained.state,
-            len(domains.source.pool.classes),
-            domains.source.pool.entries,
-        )
-        if pretrained
-        else None
-    )
     receipt = read_json(arms["transfer"].path / "receipt.json")
     layout = Layout(domains.target.test.identity, domains.target.test.group)
     of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
@@ -164,7 +168,7 @@ def evaluate(
         "task": task.kind,
         "metric": next(iter(metrics)),
         "rope": ropes_of(cfg),
-        "examples": write_examples(folder, example_values(metrics, arms, layout)),
+        "examples": write_examples(folder, example_values(metrics, arms, layout, draws)),
         "higher_is_better": {name: metric.higher_is_better for name, metric in metrics.items()},
         "scores": arm,
         "twin": twin,
@@ -184,10 +188,22 @@ def evaluate(
         "selection": _selection(arms["transfer"]),
         "head": {name: told for name in arms if (told := _head(arms[name])["head"])},
         "classes": list(domains.target.pool.classes),
+        **({"sampled": judged} if judged else {}),
         **learnt,
         "warnings": [*learnt["warnings"], *of_heads],
         "retention": _retention(cfg, domains, pretrained, autoencoder, arms["transfer"], receipt),
     }
+
+
+def _pretrained(
+    cfg: DictConfig, domains: Domains, pretrained: Pretrained | None
+) -> Autoencoder | None:
+    if pretrained is None:
+        return None
+    pool = domains.source.pool
+    return pretrained_autoencoder(
+        cfg, pool.shape, pretrained.state, len(pool.classes), pool.entries
+    )
 
 
 def _generated(cfg: DictConfig, domains: Domains, arm: Entry, folder: Path) -> None:
@@ -322,7 +338,7 @@ def picture(
         y = y if y.dim() == 1 else torch.full((len(x),), -1)  # several labels are no colour
         latents.append((autoencoder.features(x).flatten(1), y, number))
         if x.is_floating_point() and x.dim() in (2, 3, 4):
-            few = x[_of_all_classes(y)]
+            few = x[of_all_classes(y, SHOWN)]
             shown.append(_reconstructions(autoencoder, objective, few, cfg.seed) | {
                 "domain": np.full(len(few), number)
             })  # fmt: skip
@@ -356,16 +372,6 @@ def picture(
         "parameters": sum(p.numel() for p in autoencoder.parameters()),
         "latent": list(autoencoder.latent_shape),
     }
-
-
-def _of_all_classes(y: torch.Tensor) -> torch.Tensor:
-    """``SHOWN`` rows, the first of each class before the second of any."""
-    labels = y.tolist()
-    turn = [labels[:row].count(label) for row, label in enumerate(labels)]
-    order = sorted(range(len(labels)), key=lambda row: (turn[row], labels[row], row))
-    if y.is_floating_point():
-        order = list(range(len(labels)))
-    return torch.tensor(order[:SHOWN])
 
 
 def _reconstructions(

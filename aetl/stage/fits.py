@@ -20,6 +20,7 @@ from aetl.metric.base import Metric
 from aetl.stage.arm import refuse_other_labels, strategies_of
 from aetl.stage.domains import Domain, Domains
 from aetl.stage.pretrain import objective_of
+from aetl.stage.sampled import refuse_unsampled
 from aetl.task.base import Task, numpy
 from aetl.transfer.base import TransferStrategy
 from aetl.types import DoesNotFit, UserError
@@ -56,6 +57,7 @@ def refuse_misfit(cfg: DictConfig, domains: Domains, learnt: Domain) -> None:
     if task.decodes:
         entries = domains.target.pool.entries
         task.fits_loss(objective_of(cfg, entries), domains.target.test)
+    refuse_unsampled(cfg, domains)
     y = numpy(domains.target.with_targets(task).test.y)
     for name, node in cfg.metric.items():
         if node:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 import tempfile
-from collections.abc import Callable
 from math import ceil, prod
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,25 @@ from jaxtyping import Float
 from omegaconf import DictConfig
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
-from torch.nn.functional import normalize, one_hot
+from torch.nn.functional import normalize
 
 from aetl.autoencoder.base import Autoencoder
 from aetl.data.base import Examples
-from aetl.files import atomic
-from aetl.loss.base import LossTerm, Prior
+from aetl.files import atomic, write_json
 from aetl.loss.objective import Objective
 from aetl.rng import Rng, key_seed
 from aetl.stage.checkpoint import read_weights
 from aetl.stage.domains import Domain, load_domains, pretraining_domain
 from aetl.stage.pretrain import objective_of, pretrained_autoencoder
+from aetl.stage.sampled import (
+    Encoder,
+    distances,
+    encoder_of,
+    prior_of,
+    refuse_without_decoder,
+    sampler_of,
+    samples,
+)
 from aetl.store.store import Store
 from aetl.task.base import numpy
 from aetl.types import UserError
@@ -60,17 +67,13 @@ class Generator:
             raise UserError(
                 f"generate: this run's data are vectors ({autoencoder.shape}), no images"
             )
-        if kind.reconstruct is not Autoencoder.reconstruct:
-            raise UserError(
-                f"generate: {kind.__name__} has no decoder from latents to images: it fills in "
-                "what is hidden beside what is seen"
-            )
+        refuse_without_decoder(kind, "generate")
         self.autoencoder, self.objective, self.rng = autoencoder.eval(), objective, rng
         train, held_out = source.split.train, source.split.validation
         self.data = source.pool.subset(train[:: max(1, ceil(len(train) / FITTED))])
         self.held_out = source.pool.subset(held_out if len(held_out) else train)
         self.latents = self._latents(self.data)
-        self.prior = _prior(objective)
+        self.prior = prior_of(objective)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything that this autoencoder can give, as arrays of rows of images by name."""
@@ -92,19 +95,12 @@ class Generator:
         latent = z.to(self.latents).view(-1, *self.autoencoder.latent_shape)
         return self.objective.mean(self.autoencoder.decode(latent))
 
-    @torch.no_grad()
-    def from_prior(self) -> Float[Tensor, "N C H W"] | None:
+    def from_prior(self, number: int = ACROSS * DOWN) -> Float[Tensor, "N C H W"] | None:
         """Of the variant's own prior or the one that the loss names; None where there is none."""
-        own = self._own_sampler()
-        if own is not None:
-            return self._decoded(own(ACROSS * DOWN, self.rng.fork("prior")))
-        if self.prior is None:
-            return None
-        like = self.latents.new_empty(ACROSS * DOWN, *self.autoencoder.latent_shape)
-        return self.images(_drawn(self.prior, self.autoencoder, like, self.rng.fork("prior")))
+        return samples(self.autoencoder, self.objective, number, self.rng.fork("prior"))
 
-    def from_mixture(self) -> Float[Tensor, "N C H W"]:
-        z = _mixture_samples(self.latents, COMPONENTS, ACROSS * DOWN, self.rng.fork("mixture"))
+    def from_mixture(self, number: int = ACROSS * DOWN) -> Float[Tensor, "N C H W"]:
+        z = _mixture_samples(self.latents, COMPONENTS, number, self.rng.fork("mixture"))
         return self.images(self._placed(z))
 
     @torch.no_grad()
@@ -113,7 +109,7 @@ class Generator:
         classes = len(self.data.classes)
         if not classes or bool((self.data.y < 0).any()):
             return None
-        own = self._own_sampler()
+        own = sampler_of(self.autoencoder)
         if own is not None and "y" in inspect.signature(own).parameters:
             y = torch.arange(classes).repeat_interleave(ACROSS)
             return self._decoded(own(len(y), self.rng.fork("class"), y))
@@ -125,6 +121,20 @@ class Generator:
             rng = self.rng.fork("class", label)
             found.append(_mixture_samples(z, COMPONENTS // 2, ACROSS, rng))
         return self.images(self._placed(torch.cat(found)))
+
+    def judged(self, encoder: Encoder) -> dict[str, Any]:
+        """FID and KID of draws of the prior, where there is one, and of the mixture, each beside as
+        many held-out examples, for the record."""
+        number = min(FITTED, len(self.held_out))
+        features = encoder.of_examples(self.held_out.subset(torch.arange(number)))
+        draws = {"prior": self.from_prior(number), "mixture": self.from_mixture(number)}
+        found = {
+            name: distances(features, encoder.of_draws(x.view(number, *self.autoencoder.shape)))
+            for name, x in draws.items()
+            if x is not None
+        }
+        told = {"encoder": encoder.name, "features": features.shape[1], "number": number}
+        return told | {"distances": found}
 
     def interpolations(self) -> Float[Tensor, "N C H W"]:
         """From one held-out example to another, in equal steps; the ends are reconstructions."""
@@ -146,9 +156,6 @@ class Generator:
             moved[row, :, dimension] = self.latents[:, dimension].mean() + steps * std[dimension]
         return dimensions, self.images(self._placed(moved.flatten(0, 1)))
 
-    def _own_sampler(self) -> Callable[..., Tensor] | None:
-        return getattr(self.autoencoder, "prior_sample", None)
-
     def _decoded(self, drawn: Float[Tensor, "N Z"]) -> Float[Tensor, "N C H W"]:
         """A variant's own draws, which may hold more than the latent: its class, say."""
         return self.objective.mean(self.autoencoder.decode(drawn))
@@ -166,31 +173,6 @@ class Generator:
             for i in range(0, len(examples), size)
         ]
         return torch.cat(parts)
-
-
-def _prior(objective: Objective) -> Prior | None:
-    found = {term.prior for term in objective.terms.values() if isinstance(term, LossTerm)} - {None}
-    return found.pop() if len(found) == 1 else None
-
-
-def _drawn(
-    prior: Prior, autoencoder: Autoencoder, like: Float[Tensor, "N ..."], rng: Rng
-) -> Float[Tensor, "N Z"]:
-    normal = rng.normal(like).flatten(1)
-    if prior == "normal":
-        return normal
-    if prior == "sphere":
-        return normalize(normal, dim=1)
-    logits = _shape_of_logits(autoencoder)
-    uniform = rng.normal(normal.view(len(normal), *logits))
-    return one_hot(uniform.argmax(2), logits[1]).flatten(1)
-
-
-def _shape_of_logits(autoencoder: Autoencoder) -> tuple[int, int]:
-    """Variables and classes of a categorical code."""
-    with torch.no_grad():
-        code: Any = autoencoder(torch.zeros(1, *autoencoder.shape)).code
-    return int(code.logits.shape[1]), int(code.logits.shape[2])
 
 
 def _mixture_samples(
@@ -215,8 +197,14 @@ def _rows(x: Float[Tensor, "N C H W"]) -> Float[np.ndarray, "R A C H W"]:
     return images.reshape(-1, ACROSS, *images.shape[1:])
 
 
-def generate(cfg: DictConfig, folder: Path, seed: int) -> None:
-    """Write ``generated.npz`` into a run's folder: rows of images, and the latents traversed."""
+def generate(
+    cfg: DictConfig, folder: Path, seed: int, encoder: str | None = None
+) -> dict[str, Any]:
+    """Write ``generated.npz`` into a run's folder: rows of images, and the latents traversed.
+
+    With an ``encoder`` (see ``sampled.encoder_of``)
+    ``generated.json`` holds how far the samples are from held-out examples, which is returned.
+    """
     if not (folder / "checkpoints" / "autoencoder.pt").exists():
         raise UserError(f"{folder}: this run has no pretrained autoencoder to generate with")
     with tempfile.TemporaryDirectory(prefix="aetl-generate-") as temporary:
@@ -226,6 +214,17 @@ def generate(cfg: DictConfig, folder: Path, seed: int) -> None:
     entries = source.pool.entries
     autoencoder = pretrained_autoencoder(cfg, source.pool.shape, state, classes, entries)
     rng = Rng.of(seed, "generate")
-    arrays = Generator(autoencoder, objective_of(cfg, entries), source, rng).arrays()
+    generator = Generator(autoencoder, objective_of(cfg, entries), source, rng)
+    judged = {}
+    if encoder is not None:
+        shape = source.pool.shape
+        by = encoder_of(cfg, encoder, autoencoder, shape, entries, classes, key="--encoder")
+        judged = generator.judged(by)
+    arrays = generator.arrays()
     with atomic(folder / "generated.npz") as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+    if judged:
+        write_json(folder / "generated.json", judged)
+    else:  # of other draws
+        (folder / "generated.json").unlink(missing_ok=True)
+    return judged

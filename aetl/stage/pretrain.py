@@ -96,6 +96,7 @@ class Pretraining(Training):
         self.validation_loader: Loader | None = None
         self.held_out: Tensor | None = None
         self.labelled: Callable[[int], Probed] | None = None
+        self.source: Domain | None = None
 
     def losses(
         self, batch: Batch, rng: Rng, batch_index: int, progress: float
@@ -352,6 +353,7 @@ def _compute(
         total_steps=settings.total_steps(len(loaders[0]), cfg.trainer.accumulate_grad_batches),
     )
     module.validation_loader, module.labelled = loaders[1], partial(labelled_parts, probed)
+    module.source = probed
     module.held_out = source.pool.inputs(source.split.validation[:EXAMPLES])
     if isinstance(autoencoder, ClosedForm):
         rows = fit_closed_form(autoencoder, module, source, (loaders[0], loaders[1]), listener)

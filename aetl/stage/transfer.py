@@ -96,8 +96,10 @@ def transfer_key(
     uses = uses_of(strategies) | selector.uses
     if "target_labels" in uses:  # so arms without labels share all budgets
         key["labelled"] = domains.target.split.labelled.tolist()
+    task = get_object(plain["task"]["_target_"])
+    key["task"] = {k: v for k, v in plain["task"].items() if k not in task.judged_by}
     decodes = any(strategy.reconstructs or strategy.uses_codec for strategy in strategies.values())
-    if decodes or get_object(plain["task"]["_target_"]).decodes:
+    if decodes or task.decodes:
         key["loss"] = plain["loss"]
     if uses & {"source_inputs", "source_labels"}:
         key["source"] = domains.source.fingerprint

@@ -30,6 +30,8 @@ class Task(ABC):
     supervised: ClassVar[bool] = True
     """Whether an arm learns from labels. Where not, the budget counts examples of any kind, and no
     arm is given a label: the test set alone has them, for the score."""
+    judged_by: ClassVar[frozenset[str]] = frozenset()
+    """Keys of the config by which a trained arm is judged, and nothing is made."""
     candidates_on: ClassVar[int] = 1000
     """At most so many test inputs are answered at each candidate state of a training."""
     generates: ClassVar[bool] = False

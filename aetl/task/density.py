@@ -16,11 +16,17 @@ from aetl.data.base import Examples, identity_of
 from aetl.loss.bound import LEVELS
 from aetl.loss.marginal import likelihood_of, negative_log_likelihood
 from aetl.loss.objective import Objective
-from aetl.ranges import Draws
+from aetl.ranges import Draws, Text
 from aetl.rng import uniform_by_key
 from aetl.task.base import Kind, numpy
 from aetl.task.unlabelled import Unlabelled, unknown
 from aetl.types import NUMBERS, DoesNotFit, ExampleKind, Prediction
+
+FEATURES, DRAWN = "features", "drawn"
+"""Parts of a prediction that a trained network gives and no candidate: what the encoder makes of a
+test example, and of a draw of the prior."""
+RAW, OWN = "raw", "own"
+"""The values themselves, and the autoencoder that the run has pretrained."""
 
 
 class Density(Unlabelled):
@@ -30,16 +36,19 @@ class Density(Unlabelled):
     black and white (``binarise=fixed`` or ``epoch`` of the data sets). A density of images is one
     of ``(k + u) / 256`` with the grey value k and uniform noise u, and 8 bits for each value are
     added: a bound on the code length of the grey values (Theis et al., 2016, arXiv:1511.01844).
+
+    ``encoder`` says by whose features samples are judged (metrics ``fid``, ``kid``).
     """
 
     kind: ClassVar[Kind] = "density"
     decodes: ClassVar[bool] = True
     takes: ClassVar[frozenset[ExampleKind]] = NUMBERS
+    judged_by: ClassVar[frozenset[str]] = frozenset({"encoder"})
     generates: ClassVar[bool] = True
     candidates_on: ClassVar[int] = 100
 
-    def __init__(self, *, samples: Draws) -> None:
-        self.samples = samples
+    def __init__(self, *, samples: Draws, encoder: Text) -> None:
+        self.samples, self.encoder = samples, encoder
 
     @classmethod
     def asks(cls, node: Mapping[str, Any]) -> frozenset[str]:
@@ -59,7 +68,7 @@ class Density(Unlabelled):
             )
 
     def gives(self, examples: Examples) -> frozenset[str]:
-        return frozenset({"bits_per_dim"})
+        return frozenset({"bits_per_dim", DRAWN})
 
     def judge(
         self, autoencoder: Autoencoder, objective: Objective, examples: Examples, like: Tensor

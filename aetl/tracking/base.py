@@ -65,6 +65,9 @@ class Tracker(ABC):
     def stage_done(self, stage: str, entry: Entry) -> None:  # noqa: B027 (most have no use for it)
         """A stage's result is in the store now, or was there already."""
 
+    def pictures(self, stage: str, found: Sequence[tuple[int, Path]]) -> None:  # noqa: B027
+        """Pictures that were taken while a stage trained, each with its step."""
+
     @abstractmethod
     def finish(self, results: Results, status: Status) -> None:
         """The results and pictures, and how the run ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,20 @@ class TensorBoard(Tracker):
         for row in rows:
             self._writer.add_scalar(f"{row.stage}/{row.split}/{row.name}", row.value, row.step)
 
+    def pictures(self, stage: str, found: Sequence[tuple[int, Path]]) -> None:
+        for step, path in found:
+            self._add(f"{stage}/reconstructions", path, step)
+
     def finish(self, results: Results, status: Status) -> None:
         if self._writer is None:
             return
         for name, value in results.summary.items():
             self._writer.add_scalar(name, value)
         for name, path in results.figures.items():
-            with Image.open(path) as image:
-                pixels = np.asarray(image.convert("RGB"))
-            self._writer.add_image(f"figures/{name}", pixels, dataformats="HWC")
+            self._add(f"figures/{name}", path)
         self._writer.close()
+
+    def _add(self, name: str, path: Path, step: int | None = None) -> None:
+        with Image.open(path) as image:
+            pixels = np.asarray(image.convert("RGB"))
+        self._writer.add_image(name, pixels, step, dataformats="HWC")

@@ -79,6 +79,11 @@ class Track:
         write_history(self.about.folder / "metrics.csv", self.rows)
         self._each("stage_done", stage, entry)
 
+    def pictures(self, stage: str, found: Sequence[tuple[int, Path]]) -> None:
+        """Pass on what was taken while a stage trained."""
+        if found:
+            self._each("pictures", stage, found)
+
     def result(
         self,
         record: Mapping[str, Any],

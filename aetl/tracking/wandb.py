@@ -143,6 +143,15 @@ class Wandb(Tracker):
         if stage in ARTIFACTS and self.artifacts and not self._run.offline:
             self._ask(self._use if entry.reused else self._upload, stage, entry)
 
+    def pictures(self, stage: str, found: Sequence[tuple[int, Path]]) -> None:
+        import wandb
+
+        name = f"{stage}/reconstructions"
+        if self._run.resumed and name in self._run.summary:
+            return
+        for step, path in found:
+            self._run.log({f"{stage}/step": step, name: wandb.Image(str(path))})
+
     def _ask(self, question: Callable[..., None], *arguments: Any) -> None:
         """Do what waits for an answer of the server. Once it gives none it is not asked again: each
         question costs its time-out, and all that matters is in the folder."""

@@ -12,8 +12,9 @@ from scipy.stats import kstest
 from sklearn.mixture import GaussianMixture
 
 from aetl.rng import Rng
-from aetl.stage.generate import ACROSS, DOWN, Generator, _drawn, _mixture_samples, generate
+from aetl.stage.generate import ACROSS, DOWN, Generator, _mixture_samples, generate
 from aetl.stage.pretrain import build_autoencoder, objective_of
+from aetl.stage.sampled import drawn
 from aetl.types import UserError
 from tests.tiny import MLP, World
 
@@ -31,13 +32,13 @@ def vae(tmp_path_factory: pytest.TempPathFactory) -> World:
 def test_a_standard_normal_prior_is_drawn_from(vae: World) -> None:
     model = generator(vae)
     assert model.prior == "normal"
-    z = _drawn("normal", model.autoencoder, torch.empty(4000, 4), Rng.of(1))
+    z = drawn("normal", model.autoencoder, torch.empty(4000, 4), Rng.of(1))
     assert kstest(z.flatten().numpy(), "norm").pvalue > 0.01
     assert model.from_prior() is not None
 
 
 def test_the_uniform_prior_of_the_sphere_lies_on_it_without_a_direction(vae: World) -> None:
-    z = _drawn("sphere", generator(vae).autoencoder, torch.empty(20_000, 3), Rng.of(1))
+    z = drawn("sphere", generator(vae).autoencoder, torch.empty(20_000, 3), Rng.of(1))
     torch.testing.assert_close(z.norm(dim=1), torch.ones(20_000))
     # Archimedes: a coordinate of a uniform point on the sphere is uniform on [-1, 1].
     assert kstest(z[:, 0].numpy(), "uniform", args=(-1, 2)).pvalue > 0.01
@@ -47,7 +48,7 @@ def test_the_categorical_prior_is_one_class_of_each_variable_all_alike(tmp_path:
     sizes = ("bottleneck.variables=3", "bottleneck.classes=4", "backbone.hidden=[8]")
     model = generator(World(tmp_path, "autoencoder=categorical_vae", *sizes))
     assert model.prior == "categorical"
-    z = _drawn("categorical", model.autoencoder, torch.empty(6000, 12), Rng.of(1))
+    z = drawn("categorical", model.autoencoder, torch.empty(6000, 12), Rng.of(1))
     shares = z.view(6000, 3, 4)
     assert torch.equal(shares.sum(2), torch.ones(6000, 3, dtype=shares.dtype))
     torch.testing.assert_close(shares.double().mean(0), torch.full((3, 4), 0.25).double(),

@@ -93,13 +93,13 @@ def test_densities_of_images_are_code_lengths_of_their_grey_values(tmp_path: Pat
     world = World(tmp_path, *MLP, *overrides)
     autoencoder = build_autoencoder(world.cfg, world.domains.target.test.shape).eval()
     objective, few = objective_of(world.cfg), world.domains.target.test.subset(np.arange(5))
-    found = Density(samples=3).judge(autoencoder, objective, few, torch.zeros(()))
+    found = Density(samples=3, encoder="raw").judge(autoencoder, objective, few, torch.zeros(()))
     plain = negative_log_likelihood(autoencoder, objective, dequantised(few.x), 3).numpy()
     np.testing.assert_allclose(found.value, plain + 64 * log(256), rtol=1e-6)
     np.testing.assert_allclose(found.parts["bits_per_dim"], plain / (64 * log(2)) + 8, rtol=1e-6)
     bernoulli = objective_of(tiny_config(tmp_path, "autoencoder=vae"))
     with pytest.raises(DoesNotFit, match="binarise=fixed"):
-        Density(samples=3).fits_loss(bernoulli, few)
+        Density(samples=3, encoder="raw").fits_loss(bernoulli, few)
 
 
 def test_neighbours_are_ranked_by_distance_and_judged_for_every_class() -> None:

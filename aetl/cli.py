@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from aetl.command import verbs
 from aetl.printable import one_line
-from aetl.terminal import open_streams, watched
+from aetl.terminal import let_go, open_streams, watched
 from aetl.trust import paths, search
 from aetl.version import __version__
 
@@ -57,6 +57,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [a for a in arguments if a != "--debug"]
+    from aetl.ending import signals_as_exceptions, told
+
+    try:
+        with signals_as_exceptions():
+            code = _command(arguments)
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        if debug and isinstance(error, Exception):
+            raise
+        line, code = told(error)
+        print(f"aetl: {one_line(line)}", file=sys.stderr)
+        return code
+    finally:
+        let_go()
+
+
+def _command(arguments: list[str]) -> int:
     if arguments and arguments[0] in ("--version", "-V", "version"):
         print(f"aetl {__version__}")
         return 0
@@ -68,25 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FileNotFoundError:
         print("aetl: the current folder is gone: cd to another one", file=sys.stderr)
         return 2
-    from aetl.ending import signals_as_exceptions, told
-
     search(paths())
-    try:
-        with signals_as_exceptions():
-            return _command(arguments)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (Exception, KeyboardInterrupt) as error:
-        if debug and isinstance(error, Exception):
-            raise
-        line, code = told(error)
-        with contextlib.suppress(OSError):  # the terminal may be closed
-            print(f"aetl: {one_line(line)}", file=sys.stderr)
-        return code
-
-
-def _command(arguments: list[str]) -> int:
     if arguments and arguments[0] in verbs():
         command = importlib.import_module(f"aetl.command.{arguments[0]}")
         return int(command.main(arguments[1:]))

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 from aetl.place import folder_of, writable
 from aetl.ranges import STAGES_SET, NonNegative, Seed, Text, Threads, described, foreign
 from aetl.trust import conf_dir as conf_dir
-from aetl.trust import load_config
+from aetl.trust import load_config, reach
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -370,6 +370,7 @@ def locate(path: str, target: str) -> Any:
     if not isinstance(target, str):
         raise ConfigError(f"{path}._target_={target}: expected the name of a class")
     module, _, name = target.rpartition(".")
+    reach(target)
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, ValueError, AttributeError) as error:

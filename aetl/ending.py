@@ -7,6 +7,7 @@ exceptions of the main thread, so that everything on the way out is left in orde
 from __future__ import annotations
 
 import errno
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 _PLACES = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR,
-           errno.ENAMETOOLONG, errno.EOPNOTSUPP)  # fmt: skip
+           errno.ENAMETOOLONG, errno.EOPNOTSUPP, errno.EIO, errno.ESTALE)  # fmt: skip
 """What a place says that cannot be read or written."""
 _CONTINUES = "the same command continues from its last checkpoint"
 _ANEW = "the same command begins anew (store.reuse=false)"
@@ -97,6 +98,31 @@ def _mistake(error: BaseException) -> str | None:
         return f"{error.filename or 'writing'}: {error.strerror}; nothing half-written was kept"
     if isinstance(error, OSError) and error.errno in _PLACES and error.filename:
         return f"{error.filename2 or error.filename}: {error.strerror}"
+    return _exhausted(error)
+
+
+_NO_MEMORY = re.compile(
+    "out of memory|(?:cannot|can.?t) allocate memory|failed to map segment|bad_alloc", re.I
+)
+
+
+def _exhausted(error: BaseException) -> str | None:
+    """The line for what this machine, or this user of it, has no more of."""
+    number = getattr(error, "errno", None)
+    if (
+        isinstance(error, MemoryError)
+        or number == errno.ENOMEM
+        or (isinstance(error, RuntimeError | ImportError) and _NO_MEMORY.search(str(error)))
+    ):
+        whose = "GPU's memory" if "CUDA" in str(error) else "memory"
+        return (
+            f"the {whose} is full; a smaller batch_size, network or data set needs less, and so do "
+            "fewer jobs at once (hydra.launcher.jobs)"
+        )
+    if number in (errno.EMFILE, errno.ENFILE):
+        return "too many files are open; raise the limit (ulimit -n), or have fewer jobs at once"
+    if number == errno.EAGAIN or "can't start new thread" in str(error):
+        return "no further process or thread is allowed (ulimit -u); have fewer jobs at once"
     return None
 
 

@@ -27,7 +27,7 @@ from aetl.config import check as check_config
 from aetl.mistakes import explain, typed
 from aetl.place import nearest_folder
 from aetl.report.notebook import frame_of
-from aetl.trust import believe, search
+from aetl.trust import believe, search_here
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -228,7 +228,7 @@ def _dirs(config_dir: Dirs) -> list[str]:
 def _told(config_dir: Dirs) -> Iterator[None]:
     """With the user's own classes on the path; what hydra finds wrong becomes one line."""
     believe([], _dirs(config_dir))
-    search([os.getcwd()])
+    search_here()
     try:
         yield
     except Exception as error:

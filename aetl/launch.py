@@ -44,7 +44,7 @@ def _run_hydra(arguments: list[str]) -> int:
     options, overrides = split_options(arguments)
     arguments = [*options, *typed(overrides)]  # hydra wants its options first
     trust.believe(named, _config_dirs(arguments))
-    trust.search([os.getcwd()])
+    trust.search_here()
     register_resolvers()
     multirun = "-m" in arguments or "--multirun" in arguments
     if multirun:

@@ -6,10 +6,12 @@ a terminal would obey is shown and not sent to it. A style is given by ``styled`
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from aetl.printable import Shown, one_line, printable
@@ -32,12 +34,52 @@ def watched() -> bool:
 
 
 def open_streams() -> None:
-    """Let standard output and error show what their encoding lacks in another way."""
+    """Standard streams to which everything can be said.
+
+    What their encoding lacks is shown in another way. One that was closed leads into nothing: else
+    the next file that is opened has its number, and gets what is printed. A training does not end
+    because nobody reads its progress any more (a pipe whose reader is gone, a closed terminal).
+    """
+    _complete()
+    if sys.stderr is sys.__stderr__:
+        raw = io.BufferedWriter(_Unheard(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="aetl")
     if logging.lastResort is not None:  # what prints warnings where nobody has set up a log
         logging.lastResort.setFormatter(Shown())
+
+
+def let_go() -> None:
+    """Of what was printed and cannot be written: at its end Python would try again, and fail."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Unheard(io.FileIO):
+    """A stream that takes what it cannot write."""
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content) or 0
+        except OSError:
+            return len(content)
+
+
+def _complete() -> None:
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it gets the lowest number
+        if getattr(sys, name) is None:
+            stream = os.fdopen(number, "w" if number else "r", closefd=False)
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def console(

@@ -10,7 +10,9 @@ and nothing more unless this user has named it, too::
 
 Processes that we start are told by the environment (``AETL_TRUST``, ``AETL_PATH``), in which a user
 may also set once and for all what is trusted. Users' own paths stand at the end of the search path:
-a ``statistics.py`` beside a config hides no module that others need.
+a ``statistics.py`` beside a config hides no module that others need. The current folder is searched
+only once something is named that lies there: whoever stands in a folder of somebody else's does not
+run its ``hydra_plugins``, or what has the name of an optional package.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
-TRUSTED, PATHS = "AETL_TRUST", "AETL_PATH"
+TRUSTED, PATHS, HERE = "AETL_TRUST", "AETL_PATH", "AETL_HERE"
 ALL = "all"
 _LOOKED_UP = re.compile(r"\$\{[^}]*:")
 """A resolver's call, as of a variable of the environment; another key of the config is none."""
@@ -72,9 +75,28 @@ def search(folders: Iterable[str]) -> None:
     sys.path += [path for path in paths if path not in sys.path]
 
 
+def search_here() -> None:
+    """Find what lies in the current folder, too, if it is named: see ``reach``."""
+    os.environ[HERE] = os.getcwd()
+
+
+def reach(name: str) -> None:
+    """Search the current folder from now on, if a name that nobody else has is there."""
+    here, top = os.environ.get(HERE), name.partition(".")[0]
+    if not here or not top or top in sys.modules or importlib.util.find_spec(top) is not None:
+        return
+    if PathFinder.find_spec(top, [here]) is not None:
+        search([here])
+
+
 def paths() -> list[str]:
     """Where users' own modules are looked for, beside Python's own places."""
     return _listed(PATHS)
+
+
+def places() -> list[str]:
+    """``paths``, and the folder that modules which are named may lie in."""
+    return list(dict.fromkeys([*paths(), *filter(None, [os.environ.get(HERE)])]))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -91,7 +113,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def believe_options(options: argparse.Namespace) -> None:
     believe(options.trust, options.config_dir)
-    search([os.getcwd()])
+    search_here()
 
 
 def trusts_all() -> bool:
@@ -116,6 +138,9 @@ def load_config(file: Path) -> DictConfig:
         raise Unreadable(f"{file}: is no config (no keys)")
     if not trusts_all():
         refuse_strange(file, values)
+    for key, value in _leaves(values):
+        if key.rpartition(".")[2] == "_target_":
+            reach(str(value))
     return config
 
 

@@ -101,3 +101,4 @@ def own_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AETL_OUTPUT_DIR", str(tmp_path / "outputs"))
     monkeypatch.setenv("AETL_TRUST", "")
     monkeypatch.setenv("AETL_PATH", "")
+    monkeypatch.setenv("AETL_HERE", "")

@@ -61,7 +61,7 @@ def _verify(folder: Path) -> int:
     damaged = 0
     for entry in entries:
         wrong = fault(entry.path, again=True)
-        if wrong is not None:
+        if wrong is not None and entry.path.exists():  # a run or a prune may have taken it away
             damaged += 1
             print(f"{entry.path}/{wrong}")
     aside = sorted(folder.glob("*-*.damaged-*")) if folder.is_dir() else []

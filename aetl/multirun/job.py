@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from aetl.config import with_new_nodes
 from aetl.ending import recorded, signal_of, signals_as_exceptions
 from aetl.multirun.intermediate import forget
+from aetl.trust import reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,6 +194,7 @@ def load_config(folder: Path) -> DictConfig:
 def task_of(reference: str) -> Callable[[Any], Any]:
     """The function that ``module:function`` names."""
     module, _, name = reference.partition(":")
+    reach(module)
     function: Callable[[Any], Any] = getattr(importlib.import_module(module), name)
     return function
 

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from aetl.config import ConfigError
 from aetl.files import append, is_altered, read_json, sealed, write_json, write_text
+from aetl.foreign import refuse_endless
 from aetl.secret import has_secrets, masked_hydra, masked_words
 
 State = Literal["waiting", "running", "done", "pruned", "refused", "failed", "interrupted"]
@@ -29,6 +30,7 @@ ENDED: tuple[State, ...] = ("done", "pruned", "refused")
 of a grid are combinations that cannot be."""
 
 
+VERSION = 1
 JOURNAL = "manifest.jsonl"
 TASK = "aetl.launch:_task"
 """What a job of a sweep does: a function by name, since a process that starts later finds it so."""
@@ -84,7 +86,7 @@ class Manifest:
     check: str | None = None  # of the file that was written or read last
 
     def save(self) -> None:
-        values = {"version": 1} | asdict(self)
+        values = {"version": VERSION} | asdict(self)
         del values["folder"], values["check"]
         written = sealed(values)
         write_json(self.folder / "manifest.json", written, private=self.has_secrets)
@@ -118,25 +120,46 @@ class Manifest:
                     f"{folder}: the sweep ended before its jobs were checked"
                 ) from None
             raise SweepRefused(f"{path}: cannot be read as JSON") from None
+        if not isinstance(values, dict):
+            raise SweepRefused(f"{path}: is not the manifest of a sweep")
         if is_altered(values):
             raise SweepRefused(
                 f"{path}: is not what the sweep wrote (damaged, or edited); restore it, or start "
                 "the sweep again in another folder (what it has computed is in the store)"
             )
-        values.pop("version", None)
-        jobs = {job["number"]: job for job in values.pop("jobs")}
-        jobs |= {job["number"]: job for job in _noted(folder / JOURNAL, values.get("check"))}
-        entries = [JobEntry(**jobs[number]) for number in sorted(jobs)]
-        return Manifest(folder=folder, jobs=entries, **values)
+        if (version := values.pop("version", VERSION)) != VERSION:
+            raise SweepRefused(f"{path}: has version {version}, this aetl reads {VERSION}")
+        if isinstance(values.get("jobs"), list):  # the last word of each job counts
+            values["jobs"] += _noted(folder / JOURNAL, values.get("check"))
+        manifest = _of_kinds(path, values | {"folder": folder})
+        jobs = {job.number: job for job in manifest.jobs}
+        manifest.jobs = [jobs[number] for number in sorted(jobs)]
+        return manifest
 
     def job_folder(self, job: JobEntry) -> Path:
         return self.folder / job.folder
 
 
-def _noted(file: Path, check: str | None) -> Iterator[dict[str, Any]]:
+def _of_kinds(file: Path, values: Any) -> Manifest:
+    """A manifest whose values are of the kinds that they should be, or ``SweepRefused``."""
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        return TypeAdapter(Manifest).validate_python(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        line = first["msg"][:1].lower() + first["msg"][1:]
+        raise SweepRefused(
+            f"{file}: is not the manifest of a sweep of this aetl ({where}: {line})"
+        ) from None
+
+
+def _noted(file: Path, check: str | None) -> Iterator[Any]:
     """What a journal adds to the manifest of this digest; a last line that was cut off is none."""
     if not file.exists():
         return
+    refuse_endless(file)
     for line in file.read_bytes().splitlines(keepends=True):
         if not line.endswith(b"\n"):
             return
@@ -149,8 +172,8 @@ def _noted(file: Path, check: str | None) -> Iterator[dict[str, Any]]:
                 f"{file}: is not what the sweep wrote (damaged, or edited); remove it (what its "
                 "jobs have computed is in the store)"
             )
-        if values["after"] == check:
-            yield values["job"]
+        if values.get("after") == check:
+            yield values.get("job")
 
 
 def counts(jobs: Iterable[JobEntry]) -> dict[State, int]:

@@ -122,7 +122,7 @@ class ProcessLauncher(Launcher):
             folder=folder,
             command=list(sys.argv),
             cwd=os.getcwd(),
-            paths=trust.paths(),
+            paths=trust.places(),
             task=TASK,
             jobs_at_once=self.jobs,
             retries=self.retries,

@@ -53,6 +53,8 @@ def fault(folder: Path, *, again: bool = False) -> str | None:
     if not is_sealed(record):
         old = isinstance(record, dict) and "files" not in record
         return f"{RECORD}: " + ("is of an older aetl, without digests" if old else _NOT_AS_WRITTEN)
+    if not {"stage", "digest", "files"} <= record.keys() or not isinstance(record["files"], dict):
+        return f"{RECORD}: {_NOT_AS_WRITTEN}"
     if f"{record['stage']}-{record['digest']}" != folder.name:
         return f"{RECORD}: is that of another entry ({record['stage']}-{record['digest']})"
     seen = {} if again else _seen(folder)
@@ -88,9 +90,11 @@ def _wrong(
 
 def _files(folder: Path) -> Iterator[Path]:
     """Hidden ones are what a killed process was writing, or notes."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith(".") and path.name != RECORD:
-            yield path
+    for base, _, names in sorted(os.walk(folder)):
+        for name in sorted(names):
+            path = Path(base, name)
+            if path.is_file() and not name.startswith(".") and name != RECORD:
+                yield path
 
 
 def _stat(path: Path) -> list[int]:

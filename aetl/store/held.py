@@ -6,6 +6,7 @@ computed again when it is asked for again.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -35,7 +36,7 @@ class Held:
 def held(folder: Path) -> list[Held]:
     """What a store's folder holds, the longest unused first."""
     entries = (path for path in folder.iterdir() if path.is_dir() and _stage(path))
-    return sorted(map(_look, entries), key=lambda entry: entry.used)
+    return sorted(filter(None, map(_look, entries)), key=lambda entry: entry.used)
 
 
 def prune(entries: Iterable[Held]) -> list[Held]:
@@ -80,15 +81,26 @@ def _lock(entry: Path) -> Iterator[Path]:
         yield path
 
 
-def _look(path: Path) -> Held:
-    files = [found.stat() for found in path.rglob("*") if found.is_file()]
-    record = path / RECORD
-    done = record.exists()
-    # A finished entry's record is touched at each use; of one that was begun its last write counts.
-    used = record.stat().st_mtime if done else max((f.st_mtime for f in files), default=0.0)
-    return Held(
-        path, _stage(path), done, sum(f.st_size for f in files), used or path.stat().st_mtime
-    )
+def _look(path: Path) -> Held | None:
+    """Nothing where the entry went while it was looked at."""
+    files = list(_stats(path))
+    used = max((found.st_mtime for found in files), default=0.0)
+    with suppress(FileNotFoundError):
+        begun = path.stat().st_mtime
+        done = (path / RECORD).exists()
+        # A finished entry's record is touched at each use; of one that was begun the last write
+        # counts.
+        used = (path / RECORD).stat().st_mtime if done else used or begun
+        return Held(path, _stage(path), done, sum(found.st_size for found in files), used)
+    return None
+
+
+def _stats(path: Path) -> Iterator[os.stat_result]:
+    """Of the files of an entry, which its process may be writing or removing."""
+    for base, _, names in os.walk(path):
+        for name in names:
+            with suppress(FileNotFoundError):
+                yield os.stat(os.path.join(base, name))
 
 
 def _stage(path: Path) -> str:

@@ -90,7 +90,7 @@ class Record:
             "started": _now(),
             "pid": os.getpid(),
             "seconds": {},
-            "paths": trust.paths(),
+            "paths": trust.places(),
             **environment(),
             "own_code": own_code(settings),
             "error": None,
@@ -125,7 +125,17 @@ class Record:
         seconds = self.values["seconds"] | values.pop("seconds", {})
         self.values |= values | {"seconds": seconds}
         if self.writes:
+            self._refuse_moved()
             write_json(self.folder / "run.json", sealed(self.values))
+
+    def _refuse_moved(self) -> None:
+        """``UserError`` where the folder has another name by now, or none: else a second one would
+        be made in its place, with a part of the run."""
+        if not (self.folder / "run.json").exists():
+            raise UserError(
+                f"{self.folder}: was moved or removed while the run worked in it; the same command "
+                "goes on from what is in the store"
+            )
 
     def stage_done(self, stage: str, entry: Entry | None) -> None:
         """Note where a stage's result lies and how long it took; keep a copy of its weights."""
@@ -150,7 +160,7 @@ class Record:
     ) -> None:
         try:
             self._end(status_of(error), None if error is None else recorded(error))
-        except OSError:
+        except (OSError, UserError):
             if error is None:
                 raise
 
@@ -163,10 +173,13 @@ class Record:
         total = time.monotonic() - self._start
         if self.writes and status == "done":
             self.values["digests"] = _digests(self.folder)
-        self.update(status=status, error=error, ended=_now(), seconds={"total": total})
-        if self.writes:
-            (self.folder / ALIVE).unlink(missing_ok=True)
-            self._alive.close()
+        try:
+            self.update(status=status, error=error, ended=_now(), seconds={"total": total})
+            if self.writes:
+                (self.folder / ALIVE).unlink(missing_ok=True)
+        finally:  # where the record could not be written it says "running": then it was killed
+            if self.writes:
+                self._alive.close()
 
 
 def _own(cfg: DictConfig) -> DictConfig:

@@ -1,6 +1,8 @@
 import json
 import os
+import shutil
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from filelock import FileLock
 from aetl.command import store
 from aetl.config import ConfigError
 from aetl.files import copy
+from aetl.store import held as held_module
 from aetl.store.held import held, prune, prune_locks
 from aetl.store.store import RECORD, Entry, Store
 
@@ -192,3 +195,19 @@ def test_a_folder_that_is_not_there_is_refused_and_an_empty_default_is_fine(
     assert "nothing is stored" in capsys.readouterr().out
     assert store.main(["prune"]) == 0
     assert "removed 0 entries of 0" in capsys.readouterr().out
+
+
+def test_an_entry_that_goes_while_it_is_looked_at_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = tmp_path / "pretrain-0123456789abcdef"
+    entry.mkdir()
+    (entry / "entry.json").write_text("{}")
+    real = held_module._stats
+
+    def as_it_goes(path: Path) -> Iterator[os.stat_result]:
+        yield from real(path)
+        shutil.rmtree(path)
+
+    monkeypatch.setattr(held_module, "_stats", as_it_goes)
+    assert held_module.held(tmp_path) == []

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from aetl.cli import main
 from aetl.files import append
 from aetl.multirun.manifest import JOURNAL, JobEntry, Manifest, SweepRefused
 
@@ -100,3 +104,43 @@ def test_a_note_of_a_large_sweep_is_as_long_as_one_of_a_small_sweep(tmp_path: Pa
         lengths.append((tmp_path / str(jobs) / JOURNAL).stat().st_size)
         assert (tmp_path / str(jobs) / "manifest.json").stat().st_mtime_ns == whole
     assert lengths[0] == lengths[1]
+
+
+WHOLE = {"command": [], "cwd": "/", "paths": [], "task": "m:f", "jobs_at_once": None, "retries": 0,
+         "started": ""}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ([], "is not the manifest of a sweep"),
+        (None, "is not the manifest of a sweep"),
+        ({}, "of a sweep of this aetl (command: field required)"),
+        ({"version": 99, "jobs": []}, "has version 99, this aetl reads 1"),
+        (WHOLE | {"jobs": 3}, "(jobs: input should be a valid list)"),
+        (WHOLE | {"jobs": [3]}, "(jobs.0: "),
+        (WHOLE | {"jobs": [{"number": 0}]}, "(jobs.0.name: field required)"),
+        (WHOLE | {"jobs": [asdict(entry(0)) | {"state": "lost"}]}, "(jobs.0.state: "),
+        (WHOLE | {"jobs": [asdict(entry(0)) | {"overrides": 3}]}, "(jobs.0.overrides: "),
+    ],
+)
+def test_a_manifest_of_other_kinds_or_of_another_version_is_one_line(
+    values: Any, line: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "manifest.json").write_text(json.dumps(values))
+    for command in (["sweep", "status"], ["sweep", "resume"]):
+        assert main([*command, str(tmp_path)]) == 2
+        said = capfd.readouterr().err
+        assert said.startswith(f"aetl: {tmp_path}/manifest.json: ")
+        assert line in said
+        assert len(said.splitlines()) == 1
+
+
+def test_the_last_word_of_a_job_counts_however_often_it_was_said(tmp_path: Path) -> None:
+    manifest = begun(tmp_path)
+    for state in ("running", "done"):
+        manifest.jobs[1].state = state  # type: ignore[assignment]
+        manifest.note(manifest.jobs[1])
+    lines = (tmp_path / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(lines + lines)
+    assert states(tmp_path) == ["waiting", "done", "waiting"]

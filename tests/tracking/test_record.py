@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -116,3 +117,15 @@ def test_what_is_no_run_is_said_in_a_line(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read as JSON"):
         read_record(tmp_path)
+
+
+@pytest.mark.parametrize("how", ["moved", "removed"])
+def test_a_folder_that_is_gone_while_the_run_works_is_told_and_not_made_again(
+    how: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    with pytest.raises(UserError, match="run: was moved or removed"), Record(job(folder)):
+        folder.rename(tmp_path / "other") if how == "moved" else shutil.rmtree(folder)
+    assert not folder.exists()
+    if how == "moved":
+        assert read_record(tmp_path / "other")["status"] == "killed"

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 from aetl.printable import Shown, one_line, printable
 
@@ -41,9 +41,10 @@ def open_streams() -> None:
     because nobody reads its progress any more (a pipe whose reader is gone, a closed terminal).
     """
     _complete()
-    if sys.stderr is sys.__stderr__:
-        raw = io.BufferedWriter(_Unheard(sys.stderr.fileno(), "w", closefd=False))
-        sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, line_buffering=True)
+    before: TextIO = sys.stderr
+    if before is sys.__stderr__:
+        raw = io.BufferedWriter(_Unheard(2, "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(raw, before.encoding, line_buffering=True)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="aetl")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Annotated
 
 import torch
@@ -43,6 +44,7 @@ class FiniteScalar(Bottleneck):
             raise UserError(f"bottleneck.levels={list(levels)}: each must be at least 3")
         self.tokens = Tokens(in_shape, tokens=tokens, dim=len(levels))
         self.latent_shape = self.tokens.latent_shape
+        self.codes = prod(levels)
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
 
     def forward(self, h: Float[Tensor, "B ..."], rng: Rng | None) -> QuantizedCode:
@@ -55,8 +57,7 @@ class FiniteScalar(Bottleneck):
         scale = self.levels // 2
         index = self._index(bounded.round().long() + scale)
         after = rounded / scale
-        codes = int(self.levels.prod())
-        return QuantizedCode(self.tokens.latent(after), bounded / scale, after, index, codes)
+        return QuantizedCode(self.tokens.latent(after), bounded / scale, after, index, self.codes)
 
     def _index(self, digits: Int[Tensor, "B T Z"]) -> Int[Tensor, "B T"]:
         """The position in the grid, the first number of a token counting least."""

@@ -82,7 +82,7 @@ def _along(
     root = torch.sqrt(4.0 * concentration.square() + m**2)
     b = m / (2.0 * concentration + root)  # without the cancellation of (root - 2 kappa) / m
     a = (m + 2.0 * concentration + root) / 4.0
-    d = 4.0 * a * b / (1.0 + b) - m * torch.log(torch.tensor(float(m)).to(a))
+    d = 4.0 * a * b / (1.0 + b) - m * torch.log(a.new_full((), float(m)))
     like = direction[:, :1].expand(-1, PROPOSALS).detach()
     beta = _symmetric_beta(m, like, rng)
     w = (1.0 - (1.0 + b) * beta) / (1.0 - (1.0 - b) * beta)

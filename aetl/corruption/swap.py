@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from aetl.corruption.base import Corruption
@@ -31,7 +32,7 @@ class Swap(Corruption):
 
     def __call__(self, x: Float[Tensor, "B D"], rng: Rng) -> Float[Tensor, "B D"]:
         everyone, own = joint_batch(x)
-        first = torch.tensor(self.entries.first(x.shape[1]), device=x.device)
+        first = first_of(self.entries, x.shape[1], x.device)
         hidden = rng.fork("which").uniform(x)[:, first] < strength(self.fraction, rng)
         others = len(everyone) - 1
         if not others:
@@ -39,3 +40,9 @@ class Swap(Corruption):
         step = (rng.fork("row").uniform(x) * others).long().clamp_max(others - 1)[:, first]
         place = torch.arange(len(everyone), device=x.device)[own, None]
         return torch.where(hidden, everyone.gather(0, (place + 1 + step) % len(everyone)), x)
+
+
+@cache
+def first_of(entries: Entries, width: int, device: torch.device) -> Int[Tensor, " D"]:
+    """``entries.first``, on the device once."""
+    return torch.tensor(entries.first(width), device=device)

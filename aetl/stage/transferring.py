@@ -124,6 +124,7 @@ class Transferring(Training):
         modules = {f: s.module(network, task, views[f]) for f, s in strategies.items()}
         self.beside = nn.ModuleDict({name: m for name, m in modules.items() if m is not None})
         self.initial = {name: t.clone() for name, t in tensors(network).items()}
+        self.units = float(network.scale)
         self.groups = groups_of(network, strategies, task.decodes)
         self.selection: Selection | None = None
         self.objective: Objective | None = None
@@ -174,7 +175,7 @@ class Transferring(Training):
     def _each(self, name: str, stream: Stream, joint: int, rng: Rng, mask: Tensor | None) -> Tensor:
         """The task's loss of each example; of one that the decoder answers, pretraining's."""
         if not self.task.decodes:
-            return self.task.loss(stream.output, stream.y, float(self.network.scale))
+            return self.task.loss(stream.output, stream.y, self.units)
         assert self.objective is not None
         drawn = Rng((*rng.key, "objective", name), ranks.rank(), ranks.world(), joint)
         size = len(self.streams.loaders[name].rows)
@@ -227,6 +228,7 @@ class Transferring(Training):
         # As the trainer's precision has made the network.
         now = tensors(self.network)
         self.initial = {name: t.to(now[name].dtype) for name, t in self.initial.items()}
+        self.units = float(self.network.scale)  # here, since to look at it waits for the device
 
     def begin_batch(self) -> None:
         if any(callable(group.scale) for group in self.groups):

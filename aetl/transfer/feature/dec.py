@@ -50,9 +50,8 @@ class Dec(TransferStrategy):
 
     def penalty(self, step: Step, module: nn.Module | None) -> Tensor:
         target = cast(Target, module)
-        if int(target.steps) % self.update == 0:
+        if target.at_step() % self.update == 0:
             target.renew(step.network)
-        target.steps += 1
         stream = step.streams["labelled"]
         return sharpening(stream.output, target.assigned(stream.x), target.share)
 
@@ -83,6 +82,17 @@ class Target(nn.Module):
         self.register_buffer("x", x, persistent=False)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("share", torch.full((clusters,), 1.0 / clusters))
+        self._at: int | None = None
+
+    def at_step(self) -> int:
+        """The steps done before this one, which it counts.
+
+        The buffer is looked at once, also of a training that goes on: a look waits for the device.
+        """
+        before = int(self.steps) if self._at is None else self._at
+        self.steps += 1
+        self._at = before + 1
+        return before
 
     @torch.no_grad()
     def renew(self, network: Network) -> None:

@@ -60,6 +60,7 @@ PARTS = {
     "optimizer": "torch.optim.Optimizer",
     "scheduler": "aetl.stage.schedule.Schedule",
     "trainer": "pytorch_lightning.Trainer",
+    "engine": "aetl.stage.engine.Engine",
 }
 """The nodes of which every run has one, and what each builds."""
 SLOTS = {

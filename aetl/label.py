@@ -49,6 +49,8 @@ def settings_digest(plain: Mapping[str, Any]) -> str:
         kept[domain] = {k: v for k, v in plain[domain].items() if k not in ignored}
     if counted := callbacks_that_count(plain.get("callback") or {}):
         kept["callback"] = counted
+    if "engine" in kept:
+        kept["engine"] = engine_that_counts(kept["engine"])
     text = json.dumps(_without_seeds_of_heads(kept), sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -76,6 +78,11 @@ def callbacks_that_count(node: Mapping[str, Any], stage: str | None = None) -> d
         and not callback["_target_"].startswith(QUIET)
         and (stage is None or takes_part(callback, stage))
     }
+
+
+def engine_that_counts(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it may change a result, if by rounding alone."""
+    return {key: value for key, value in node.items() if key not in ("checkpointing", "data_share")}
 
 
 def _budget(target: Mapping[str, Any]) -> int | str:

@@ -9,11 +9,23 @@ word that the refusal ends with.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from annotated_types import Ge, GroupedMetadata, Gt, Interval, Le, Len, Lt, MaxLen, MinLen
+from annotated_types import (
+    Ge,
+    GroupedMetadata,
+    Gt,
+    Interval,
+    Le,
+    Len,
+    Lt,
+    MaxLen,
+    MinLen,
+    Predicate,
+)
 from typing_extensions import Doc
 
 Natural = Annotated[int, Interval(ge=0, le=10**9)]
@@ -43,12 +55,19 @@ Text = Annotated[str, MinLen(1)]
 _CORES = max(64, os.cpu_count() or 1)
 Threads = Annotated[int, Interval(ge=1, le=_CORES)]
 
+Duration = Annotated[
+    str,
+    Predicate(re.compile(r"\d+:\d\d:\d\d:\d\d").fullmatch),
+    Doc("days:hours:minutes:seconds"),
+]
 _Betas = Annotated[list[Probability], Len(2, 2)]
 _Span = Annotated[list[NonNegative], Len(2, 2)]
 _Limit = Natural | Fraction | None
 
 OPTIMIZER: dict[str, Any] = {
     "lr": NonNegative,
+    "fused": bool | Literal["auto"] | None,
+    "foreach": bool | None,
     "weight_decay": NonNegative,
     "momentum": Probability,
     "dampening": Fraction,
@@ -75,6 +94,7 @@ TRAINER: dict[str, Any] = {
     "limit_test_batches": _Limit,
     "limit_predict_batches": _Limit,
     "overfit_batches": Natural | Fraction,
+    "max_time": Duration | None,
     "val_check_interval": Count | Share | None,
     "check_val_every_n_epoch": Count | None,
     "log_every_n_steps": Natural | None,

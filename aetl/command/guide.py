@@ -9,7 +9,8 @@ from aetl.config import ConfigError, nearest
 from aetl.terminal import print_markdown, print_table, table_of
 
 FOLDER = Path(__file__).parent.parent / "guide"
-ORDER = ("start", "words", "data", "transfer", "autoencoder", "verdict", "sweep", "model", "faults")
+ORDER = ("start", "words", "data", "transfer", "autoencoder", "verdict", "sweep", "model", "engine",
+         "faults")  # fmt: skip
 """In which a newcomer would read them; others follow by name."""
 
 

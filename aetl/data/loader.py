@@ -1,4 +1,4 @@
-"""Batches from examples in memory, in an order that follows from the epoch alone."""
+"""Batches of examples, in an order that follows from the epoch alone."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -9,10 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from aetl.data.ahead import ahead
 from aetl.data.base import Examples, Index, present_in, to_unit
 from aetl.data.binarise import drawn_again
 from aetl.rng import Rng
 from aetl.types import Batch
+
+Rows = tuple[Tensor, ...]
 
 
 class Loader:
@@ -27,6 +30,8 @@ class Loader:
     The caller moves on by ``set_epoch``; ``skip`` leaves out that many batches at the next start,
     for a resume in the middle. With ``rank`` and ``world`` a batch is the part ``rank::world`` of
     the joint batch of ``joint_size(i)`` examples; the part may be empty.
+
+    Batches are where the examples are, unless ``keep_on`` or ``bring_to`` said otherwise.
     """
 
     def __init__(
@@ -41,16 +46,17 @@ class Loader:
         drop_last: bool = False,
         min_batches: int = 1,
         smallest: int = 1,
-        device: torch.device | str | None = None,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch_size={batch_size}: must be at least 1")
         self.rows: Int[Tensor, " n"] = torch.as_tensor(np.asarray(index), dtype=torch.int64)
         if weight is not None and len(weight) != len(self.rows):
             raise ValueError(f"{len(weight)} weights for {len(self.rows)} rows")
-        self._x, self._has_holes = examples.x.to(device), examples.has_holes
+        self._x, self._has_holes = examples.x, examples.has_holes
         self._redrawn, self._entries = examples.redrawn, examples.entries
-        self._y = examples.y.to(device)
+        self._y = examples.y
+        self._home = self._x, self._y
+        self._far: torch.device | None = None
         self._weight = torch.ones(len(self.rows)) if weight is None else weight.float()
         self._rng = rng
         self.batch_size = batch_size
@@ -64,6 +70,24 @@ class Loader:
         self._per_pass = full + bool(rest and not (full and (drop_last or rest < smallest)))
         self._passes = math.ceil(min_batches / self._per_pass) if self._per_pass else 0
         self._passes = max(self._passes, 1)
+
+    @property
+    def stored(self) -> Tensor:
+        """The inputs of all examples, as they are stored."""
+        return self._x
+
+    def keep_on(self, x: Tensor) -> None:
+        """Gather from this copy of ``stored``, on whatever device it is."""
+        self._x, self._y = x, self._y.to(x.device)
+
+    def bring_to(self, device: torch.device) -> None:
+        """Gather where the examples are, and copy each batch to the device; the next ones are read
+        while one is worked on."""
+        self._far = device
+
+    def go_home(self) -> None:
+        """Batches are where the examples are, as at first."""
+        (self._x, self._y), self._far = self._home, None
 
     def __len__(self) -> int:
         """Batches in an epoch (``skip`` does not count)."""
@@ -98,6 +122,20 @@ class Loader:
         yield from self._batches(self.epoch, start)
 
     def _batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        rows = self._rows(epoch, start)
+        if self._far is not None:
+            rows = ahead(tuple(map(pinned, part)) for part in rows)
+        for i, part in enumerate(rows, start):
+            batch = self._seen(*part)
+            if self._redrawn:
+                turn, place = divmod(i, self._per_pass)
+                key = (*self._rng.key, "binarise", epoch * self._passes + turn, place)
+                rng = Rng(key, self.rank, self.world, self.joint_size(i))
+                batch = batch._replace(x=drawn_again(batch.x, rng))
+            yield batch
+
+    def _rows(self, epoch: int, start: int) -> Iterator[Rows]:
+        """Of each batch the examples as they are stored, their labels, indices and weights."""
         index, weight = self.rows, self._weight
         for i in range(start, len(self)):
             turn, place = divmod(i, self._per_pass)
@@ -108,12 +146,13 @@ class Loader:
                 weight = self._weight[order].to(self._x.device)
             joint = slice(*self._joint(place))
             part = slice(self.rank, None, self.world)
-            batch = self._batch(index[joint][part], weight[joint][part])
-            if self._redrawn:
-                key = (*self._rng.key, "binarise", epoch * self._passes + turn, place)
-                rng = Rng(key, self.rank, self.world, self.joint_size(i))
-                batch = batch._replace(x=drawn_again(batch.x, rng))
-            yield batch
+            own = index[joint][part]
+            yield (
+                self._x.index_select(0, own),
+                self._y.index_select(0, own),
+                own,
+                weight[joint][part],
+            )
 
     def _order(self, turn: int) -> Int[Tensor, " n"]:
         """Positions in ``rows``, in the order of the pass of that number since the start."""
@@ -121,11 +160,22 @@ class Loader:
             return torch.arange(len(self.rows))
         return self._rng.fork("order", turn).permutation(len(self.rows))
 
-    def _batch(self, index: Int[Tensor, " b"], weight: Float[Tensor, " b"]) -> Batch:
-        x = to_unit(self._x.index_select(0, index))
+    def _seen(self, x: Tensor, y: Tensor, index: Tensor, weight: Tensor) -> Batch:
+        """As a network sees it."""
+        if self._far is not None:
+            x, y, index, weight = (
+                part.to(self._far, non_blocking=True) for part in (x, y, index, weight)
+            )
+        x = to_unit(x)
         mask = present_in(x, self._entries, has_holes=self._has_holes)
         x = x.nan_to_num(0) if self._has_holes else x
-        return Batch(x, self._y.index_select(0, index), index, weight, mask)
+        return Batch(x, y, index, weight, mask)
+
+
+def pinned(rows: Tensor) -> Tensor:
+    """Where a GPU copies from without waiting, if there is one; of sparse rows all values."""
+    rows = rows.to_dense() if rows.is_sparse else rows
+    return rows.pin_memory() if torch.cuda.is_available() else rows
 
 
 def smallest_batch(modules: Iterable[nn.Module]) -> int:

@@ -29,8 +29,8 @@ from aetl.multirun.manifest import JobEntry
 from aetl.secret import secrets_in
 
 SHARED = (
-    "source", "autoencoder", "loss", "pretrain", "optimizer", "scheduler", "trainer", "threads",
-    "split_seed", "seed",
+    "source", "autoencoder", "loss", "pretrain", "optimizer", "scheduler", "trainer", "engine",
+    "threads", "split_seed", "seed",
 )  # fmt: skip
 """Jobs that agree in these can share one pretraining. Only the order of starts follows from it."""
 

@@ -39,6 +39,7 @@ from aetl.stage.pretrain import (
 from aetl.stage.reconstructions import of_all_classes
 from aetl.stage.retention import retention
 from aetl.stage.sampled import sampled
+from aetl.stage.time_limit import out_of_time
 from aetl.stage.transferability import transferability
 from aetl.store.store import Entry
 from aetl.task.base import Task, numpy
@@ -154,13 +155,14 @@ def evaluate(
         _generated(cfg, domains, arms["transfer"], folder)
     receipt = read_json(arms["transfer"].path / "receipt.json")
     layout = Layout(domains.target.test.identity, domains.target.test.group)
-    of_heads = [line for entry in arms.values() for line in _head(entry)["warnings"]]
+    said = [line for entry in arms.values() for line in _head(entry)["warnings"]]
     if task.supervised and not len(domains.target.split.labelled):
         plain = resolved(cfg)
         twin_of = strategies_of({"control": plain["twin"]})
-        of_heads += unlike(strategies_of(plain["transfer"]), twin_of, task)
-    of_heads += _unreached(cfg, autoencoder)
-    for line in of_heads:
+        said += unlike(strategies_of(plain["transfer"]), twin_of, task)
+    said += _unreached(cfg, autoencoder)
+    said += out_of_time({"pretrain": pretrained.entry if pretrained else None, **arms})
+    for line in said:
         log.warning("%s", line)
     as_pretrained = domains.in_columns_of_source
     learnt = _of_pretraining(cfg, as_pretrained, pretrained, autoencoder, folder)
@@ -190,7 +192,7 @@ def evaluate(
         "classes": list(domains.target.pool.classes),
         **({"sampled": judged} if judged else {}),
         **learnt,
-        "warnings": [*learnt["warnings"], *of_heads],
+        "warnings": [*learnt["warnings"], *said],
         "retention": _retention(cfg, domains, pretrained, autoencoder, arms["transfer"], receipt),
     }
 

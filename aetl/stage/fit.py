@@ -20,6 +20,7 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.loops.utilities import _block_parallel_sync_behavior
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
@@ -37,9 +38,11 @@ from aetl.stage.callbacks import (
     renew_norms,
     renew_schedulers,
 )
+from aetl.stage.engine import Engine, fused
 from aetl.stage.joint_norms import joint_norms
 from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain, limits_epochs
 from aetl.stage.schedule import Schedule
+from aetl.stage.time_limit import note_out_of_time
 from aetl.store import sealed
 from aetl.tracking.history import History, Listener
 from aetl.types import DoesNotFit, UserError
@@ -306,6 +309,8 @@ class Training(pl.LightningModule):
         return self.losses(batch, rng, batch_idx, self.progress)
 
     def configure_optimizers(self) -> Any:
+        mixed = isinstance(self.trainer.precision_plugin, MixedPrecision)
+        self._optimizer = fused(self._optimizer, self.device, clips_mixed=mixed and bool(self.clip))
         optimizer = self._optimizer(self.parameter_groups(), lr=self.fit_settings.lr)
         self._adversary = self._configured_adversary()
         factor = self._schedule
@@ -509,6 +514,7 @@ def run_fit(
     validation: Any | None,
     *,
     trainer: Callable[..., pl.Trainer],
+    engine: Engine,
     callbacks: Iterable[pl.Callback],
     folder: Path,
     listener: Listener,
@@ -540,7 +546,15 @@ def run_fit(
     # Lightning does it too, but after it has put the checkpoint's weights into the old ones.
     built.precision_plugin.convert_module(module)
     module.plain = isinstance(batches, Packs) and is_plain(built)
-    with warnings.catch_warnings(), sealed.plain(), joint_norms(module):
+    loaders = [
+        *getattr(train, "loaders", {"": train}).values(),
+        *([validation] if validation else []),
+    ]
+    device = built.strategy.root_device
+    with (
+        warnings.catch_warnings(), sealed.plain(), joint_norms(module),
+        engine.running(module, loaders, device, module.total_steps),
+    ):  # fmt: skip
         warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch")
         try:
             built.fit(module, batches, validation, ckpt_path=checkpoint, weights_only=True)
@@ -551,6 +565,7 @@ def run_fit(
             raise
         except MisconfigurationException as error:
             raise UserError(f"callback or trainer: {_first_line(error)}") from None
+    note_out_of_time(built, module.total_steps, folder)
     ranks.agree(None)
     if ranks.rank() == 0:
         sealed.remove(folder / "last.ckpt")

@@ -165,6 +165,7 @@ def _train_once(arm: Arm, member: int) -> Trained:
     rows = run_fit(
         module, streams, None,
         trainer=instantiate(cfg.trainer, **sized(cfg.trainer)),
+        engine=instantiate(cfg.engine),
         callbacks=callbacks_of(cfg, module.stage),
         folder=arm.path, listener=arm.listener,
     ).rows  # fmt: skip

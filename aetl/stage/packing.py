@@ -7,7 +7,7 @@ step after the other. How many is chosen by what they cost, and changes no bit o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,7 +19,9 @@ from aetl import ranks
 SECONDS = 0.1
 """About so long does a pack take: signals, callbacks and the eye wait for it."""
 MOST = 128
-"""Optimiser steps in a pack, at most: its batches are in memory together."""
+"""Optimiser steps in a pack, at most."""
+MEMORY = 2**28
+"""Bytes of the batches in a pack, at most (one step takes what it takes)."""
 GROWTH = 8
 """A pack is at most so many times the one before: the first steps are no measure."""
 
@@ -60,8 +62,9 @@ class Pace:
 class Packs:
     """The batches of an epoch of ``loader`` in packs.
 
-    A pack ends where an optimiser step does, at every ``every`` steps (a checkpoint may be due) and
-    after ``last`` of them. Its length is unknown beforehand, so it has none.
+    A pack ends where an optimiser step does: at every ``every`` steps (a checkpoint may be due),
+    after ``last`` of them, and where its batches take ``MEMORY``. Its length is unknown beforehand,
+    so it has none.
     """
 
     def __init__(
@@ -75,7 +78,9 @@ class Packs:
         batches: list[Any] = []
         steps = 0
         index, number = self.loader.skip, len(self.loader)
+        most = 0
         for batch in self.loader:
+            most = most or max(1, MEMORY // max(1, size_of(batch)))
             batches.append(batch)
             index += 1
             if index % self.accumulate and index != number:
@@ -83,13 +88,23 @@ class Packs:
             self._step += 1
             steps += 1
             done = self._step >= self.last
-            if steps >= self.pace.size or not self._step % self.every or done or index == number:
+            full = steps >= self.pace.size or len(batches) >= most
+            if full or not self._step % self.every or done or index == number:
                 yield Pack(batches)
                 batches, steps = [], 0
             if done:
                 if index != number:
                     yield Pack([])  # not trained on: without it this would be an epoch's end
                 return
+
+
+def size_of(batch: Any) -> int:
+    """Its bytes, of all batches that are in it."""
+    if isinstance(batch, torch.Tensor):
+        return batch.nbytes
+    if isinstance(batch, Mapping):
+        batch = tuple(batch.values())
+    return sum(map(size_of, batch)) if isinstance(batch, tuple) else 0
 
 
 HOOKS = tuple(

@@ -23,7 +23,7 @@ from aetl.autoencoder.monitor import EXAMPLES, vitals
 from aetl.config import resolved
 from aetl.data.loader import Loader, smallest_batch
 from aetl.files import file_digest, write_torch
-from aetl.label import callbacks_that_count
+from aetl.label import callbacks_that_count, engine_that_counts
 from aetl.launched import sized
 from aetl.loss.objective import Objective
 from aetl.ranges import Count, Natural, NonNegative
@@ -251,7 +251,9 @@ def pretraining_key(cfg: DictConfig, source: Domain) -> dict[str, Any]:
     )
     domain = {"fingerprint": source.fingerprint, "train": _digest_of_index(source)}
     callbacks = callbacks_that_count(plain["callback"], "pretrain")
-    key = {name: plain[name] for name in names} | {"callback": callbacks, "source": domain}
+    engine = engine_that_counts(plain["engine"])
+    key = {name: plain[name] for name in names}
+    key |= {"engine": engine, "callback": callbacks, "source": domain}
     return key | _start_key(cfg)
 
 
@@ -363,6 +365,7 @@ def _compute(
             loaders[0],
             loaders[1] if len(loaders[1]) else None,
             trainer=instantiate(cfg.trainer, **sized(cfg.trainer)),
+            engine=instantiate(cfg.engine),
             callbacks=callbacks_of(cfg, module.stage),
             folder=path,
             listener=listener,

@@ -19,7 +19,7 @@ from aetl import ranks
 from aetl.config import resolved
 from aetl.data.base import Examples
 from aetl.files import atomic, write_json
-from aetl.label import callbacks_that_count
+from aetl.label import callbacks_that_count, engine_that_counts
 from aetl.loss.objective import Objective
 from aetl.selector.base import Selector
 from aetl.stage.arm import (
@@ -85,6 +85,7 @@ def transfer_key(
     names = ["representation", "task", "selector", "finetune", "optimizer", "scheduler", "trainer",
              "threads", "seed", "autoencoder"]  # fmt: skip
     key = {name: plain[name] for name in names} | {
+        "engine": engine_that_counts(plain["engine"]),
         "callback": callbacks_that_count(plain["callback"], "transfer"),
         "transfer": node,
         "pretrained": pretrained,

@@ -11,7 +11,7 @@ MAKING := .venv/.making
 unexport PYTHONDONTWRITEBYTECODE
 
 .DELETE_ON_ERROR:
-.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray check demo docs pages bench clean
+.PHONY: help install test test-all test-matrix test-faults test-tracking test-slurm test-ray test-gpu check demo docs pages bench bench-gpu clean
 
 help:
 	@echo 'make install    .venv with aetl (editable), its tools, and the tested versions'
@@ -22,11 +22,13 @@ help:
 	@echo 'make test-tracking the real W&B client, sent to a stand-in server (3 minutes)'
 	@echo 'make test-slurm a multirun over a real Slurm on loopback (root installs it where it is missing)'
 	@echo 'make test-ray   the launcher for Ray, in an environment beside .venv'
+	@echo 'make test-gpu   what a GPU alone can show; a line where there is none (10 minutes)'
 	@echo 'make check      ruff, mypy, import-linter'
 	@echo 'make demo       a multirun on digits, its comparison and its report'
 	@echo 'make docs       a site of README, guides and all config groups, in build/docs/site'
 	@echo 'make pages      pages of small real runs, looked at and pressed in a headless browser, in build/pages'
 	@echo 'make bench      a table of steps, stages and jobs beside loops by hand (8 minutes)'
+	@echo 'make bench-gpu  steps on a GPU beside loops by hand and stock Lightning; a line where there is none (10 minutes)'
 	@echo 'make clean      removes caches and builds; keeps .venv and outputs/'
 	@echo 'PYTHON=python3.12 chooses the interpreter of a new .venv.'
 
@@ -84,6 +86,20 @@ test-ray: $(STAMP)
 	@$(BIN)/python -m pip --python .venv-ray/bin/python install -qq --disable-pip-version-check 'ray>=2.40' || \
 	    echo 'Ray cannot be installed here.'
 	.venv-ray/bin/python -m pytest -q -rs -m slow tests/multirun/test_clusters.py -k ray
+
+# Where a machine with a GPU has no network, PYTHON with all that is needed serves as it is.
+define on_gpu
+@if $(PYTHON) -c 'import aetl.pipeline, beartype, pytest_timeout' 2>/dev/null; \
+    then python=$(PYTHON); else $(MAKE) -s install && python=$(BIN)/python; fi && \
+    if $$python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; \
+    then $$python $(1); else echo '$@: torch finds no GPU here, so nothing was done'; fi
+endef
+
+test-gpu:
+	$(call on_gpu,-m pytest -q -rs -m gpu tests/gpu)
+
+bench-gpu:
+	$(call on_gpu,-W ignore -m tests.bench.gpu)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

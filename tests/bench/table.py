@@ -81,13 +81,16 @@ class Training:
         return torch.randint(0, 256, size, generator=generator, dtype=torch.uint8)
 
     def ours(self) -> float:
+        domain, cfg = self.domain(), self.cfg
+        with tempfile.TemporaryDirectory() as folder:
+            return seconds(lambda: _compute(cfg, domain, {}, Path(folder), ignore))
+
+    def domain(self) -> Domain:
         x, none = self.images(), np.zeros(0, np.int64)
         y, identity = torch.zeros(len(x), dtype=torch.int64), np.arange(len(x), dtype=np.uint64)
         data = Examples(x, y, ("0",), identity)
         split = Split(np.arange(len(x)), none, none, none)
-        domain, cfg = Domain(data, data.subset(np.arange(10)), split, {}, data.shape), self.cfg
-        with tempfile.TemporaryDirectory() as folder:
-            return seconds(lambda: _compute(cfg, domain, {}, Path(folder), ignore))
+        return Domain(data, data.subset(np.arange(10)), split, {}, data.shape)
 
     def loss(self, model: Any, x: Tensor) -> Tensor:
         if not isinstance(model.bottleneck, Normal):

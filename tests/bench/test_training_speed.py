@@ -7,6 +7,8 @@ import dataclasses
 import pytest
 import torch
 
+from tests.bench import gpu
+from tests.bench.gpu import PRECISIONS
 from tests.bench.table import TRAININGS, fine_tuning, table
 
 
@@ -27,3 +29,22 @@ def test_what_is_timed_runs(name: str) -> None:
 def test_the_fine_tuning_that_is_timed_runs() -> None:
     ours, by_hand = fine_tuning(2)
     assert min(ours(), by_hand()) > 0.0
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_what_is_timed_on_a_gpu_runs_on_a_cpu(precision: str) -> None:
+    case = gpu.cases_of(["tiny MLP"], torch.device("cpu"), steps=22)[PRECISIONS.index(precision)]
+    assert case.precision == precision
+    (row,) = gpu.table([case], rounds=1)
+    assert min(row.ours, row.by_hand, row.lightning or 0.0) > 0.0
+
+
+def test_without_a_gpu_a_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["gpu"])
+    assert gpu.main() == 0
+    assert capsys.readouterr().err.strip() == (
+        "bench-gpu: torch finds no GPU here, so nothing was measured"
+    )

@@ -60,9 +60,8 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total[dist.get_rank()]
+        total: Tensor = _Sum.apply(gradients[0])[dist.get_rank()]
+        return total
 
 
 class _Sum(torch.autograd.Function):
@@ -74,6 +73,5 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        total = gradients[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        total: Tensor = _Sum.apply(gradients[0])  # which has a derivative of its own
         return total

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,20 +42,20 @@ class _Joint(_BatchNorm):
             result: Tensor = super().forward(input)
             return result
         self._check_input_dim(input)  # type: ignore[no-untyped-call]
-        rest = [d for d in range(input.dim()) if d != 1]
-        shape = [1, -1, *[1] * (input.dim() - 2)]
-        count = joint_sum(input.new_tensor(float(input.numel() // input.shape[1])))
-        if count <= 1:
+        count, mean, squares = _joint_moments(input)
+        if input.numel() <= input.shape[1] and count <= 1:
             raise ValueError(
                 "Expected more than 1 value per channel when training, "
                 f"got {int(count)} in the joint batch of all processes"
             )
-        mean = joint_sum(input.sum(rest)) / count
-        centred = input - mean.view(shape)
-        variance = joint_sum(centred.square().sum(rest)) / count
-        self._follow(mean.detach(), variance.detach() * count / (count - 1))
-        scaled = centred * torch.rsqrt(variance + self.eps).view(shape)
-        return scaled * self.weight.view(shape) + self.bias.view(shape) if self.affine else scaled
+        self._follow(mean, squares / (count - 1))
+        weight, bias = self.weight, self.bias
+        if not self.affine:
+            weight, bias = torch.ones_like(mean), torch.zeros_like(mean)
+        normed: Tensor = _Normed.apply(
+            input, weight, bias, mean, squares / count, count, float(self.eps)
+        )
+        return normed
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
@@ -66,3 +69,84 @@ class _Joint(_BatchNorm):
             rate = 1.0 / float(self.num_batches_tracked)
         self.running_mean.lerp_(mean.to(self.running_mean), rate)
         self.running_var.lerp_(variance.to(self.running_var), rate)
+
+
+@torch.no_grad()
+def _joint_moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The joint batch's values per channel, their mean and their summed squares about it [C].
+
+    Each rank's own are put together as by Chan, Golub and LeVeque (1979), so the ranks talk once.
+    """
+    values = input.float() if input.dtype in (torch.float16, torch.bfloat16) else input
+    number = values.numel() // values.shape[1]
+    mean = values.flatten(2).sum(2).sum(0) if values.dim() > 2 else values.sum(0)
+    mean = mean / max(number, 1)
+    centred = (values - mean.view(_shape(values))).square_()
+    squares = centred.flatten(2).sum(2).sum(0) if values.dim() > 2 else centred.sum(0)
+    own = torch.stack([torch.full_like(mean, number), mean, squares])
+    parts = [torch.empty_like(own) for _ in range(ranks.world())]
+    dist.all_gather(parts, own)
+    numbers, means, found = torch.stack(parts).unbind(1)
+    count = numbers.sum(0)
+    mean = (numbers * means).sum(0) / count
+    squares = (found + numbers * (means - mean).square()).sum(0)
+    return count[0], mean, squares
+
+
+def _shape(values: Tensor) -> list[int]:
+    return [1, -1, *[1] * (values.dim() - 2)]
+
+
+class _Normed(torch.autograd.Function):
+    """``weight (x - mean) / sqrt(variance + eps) + bias`` with the joint batch's moments, and the
+    gradient that every rank's loss has through them."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor,
+        mean: Tensor, variance: Tensor, count: Tensor, eps: float,
+    ) -> Tensor:  # fmt: skip
+        ctx.save_for_backward(x, weight, bias, mean, variance, count)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, variance, count = ctx.saved_tensors
+        needed = ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled():  # this gradient will have one of its own
+            asked = [one for one, need in zip((x, weight, bias), needed, strict=True) if need]
+            found = iter(torch.autograd.grad(
+                _step_by_step(x, weight, bias, ctx.eps), asked, gradients[0], create_graph=True
+            ))  # fmt: skip
+            return (*(next(found) if need else None for need in needed), *[None] * 4)
+        own, of_weight, of_bias = x, torch.zeros_like(weight), torch.zeros_like(bias)
+        if len(x):
+            own, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+                gradients[0].contiguous(), x, weight, mean, variance, None, None, False, ctx.eps,
+                [True, True, True],
+            )  # fmt: skip
+        if needed[0]:
+            # What the joint moments add, of all ranks' examples.
+            joint = torch.stack([of_weight, of_bias])
+            dist.all_reduce(joint)
+            scale = torch.rsqrt(variance + ctx.eps)
+            slope, shift = -weight * scale / count * torch.stack([joint[0] * scale, joint[1]])
+            shape = _shape(x)
+            centred = x - mean.view(shape)
+            own = torch.addcmul(own, centred, slope.view(shape)).add_(shift.view(shape)).to(x.dtype)
+        return (*(
+            one if need else None
+            for one, need in zip((own, of_weight, of_bias), needed, strict=True)
+        ), *[None] * 4)  # fmt: skip
+
+
+def _step_by_step(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
+    """The same of operations that have derivatives of any order."""
+    rest = [d for d in range(x.dim()) if d != 1]
+    shape = _shape(x)
+    count = joint_sum(x.new_tensor(float(x.numel() // x.shape[1])))
+    centred = x - (joint_sum(x.sum(rest)) / count).view(shape)
+    variance = joint_sum(centred.square().sum(rest)) / count
+    scaled = centred * torch.rsqrt(variance + eps).view(shape)
+    return scaled * weight.view(shape) + bias.view(shape)

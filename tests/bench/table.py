@@ -137,6 +137,7 @@ class Training:
                 os.environ[NVML] = ours
 
     def by_pythae(self) -> float:
+        from pythae.data.datasets import BaseDataset
         from pythae.models import AE, AEConfig
         from pythae.models.base.base_utils import ModelOutput
         from pythae.models.nn import BaseDecoder, BaseEncoder
@@ -161,6 +162,7 @@ class Training:
                 return ModelOutput(reconstruction=self.inner.decode(z))
 
         x = self.images().float() / 255
+        data = BaseDataset(x, torch.zeros(len(x)))
         epochs = self.steps * self.batch // len(x)
         config = AEConfig(input_dim=self.shape, latent_dim=8)
         with tempfile.TemporaryDirectory() as folder:
@@ -168,7 +170,7 @@ class Training:
                 output_dir=folder, num_epochs=epochs, per_device_train_batch_size=self.batch,
                 no_cuda=True,
             )  # fmt: skip
-            trainer = BaseTrainer(AE(config, Encoder(), Decoder()), x, training_config=settings)
+            trainer = BaseTrainer(AE(config, Encoder(), Decoder()), data, training_config=settings)
             return seconds(trainer.train)
 
 

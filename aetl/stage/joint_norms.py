@@ -49,9 +49,8 @@ class _Joint(_BatchNorm):
                 f"got {int(count)} in the joint batch of all processes"
             )
         self._follow(mean, squares / (count - 1))
-        weight, bias = self.weight, self.bias
-        if not self.affine:
-            weight, bias = torch.ones_like(mean), torch.zeros_like(mean)
+        weight: Tensor = self.weight if self.affine else torch.ones_like(mean)
+        bias: Tensor = self.bias if self.affine else torch.zeros_like(mean)
         normed: Tensor = _Normed.apply(
             input, weight, bias, mean, squares / count, count, float(self.eps)
         )

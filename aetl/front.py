@@ -180,7 +180,22 @@ def check(overrides: Sequence[str] = (), *, config_dir: Dirs = None) -> None:
         nearest_folder(Path(cfg.store.dir), "store.dir")
     with tempfile.TemporaryDirectory(prefix="aetl-check-") as temporary:
         own = [f"output_dir={temporary}", f"store.dir={temporary}/store"]
-        run([*overrides, *ONE_STEP, *own], config_dir=config_dir, folder=f"{temporary}/run")
+        with _silent("aetl.stage.evaluate"):  # what a model is like after one step says nothing
+            run([*overrides, *ONE_STEP, *own], config_dir=config_dir, folder=f"{temporary}/run")
+
+
+@contextlib.contextmanager
+def _silent(name: str) -> Iterator[None]:
+    """Without the warnings of one module."""
+    import logging
+
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def runs(*paths: Paths) -> Runs:

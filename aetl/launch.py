@@ -101,23 +101,30 @@ def _conclude_sweeps() -> None:
     """
     import logging
 
-    from aetl.comparison.rows import rows
-    from aetl.comparison.run import find_runs
     from aetl.multirun.plugin import ProcessLauncher
-    from aetl.report.formats import compare, verdict_lines
-    from aetl.report.sweep_page import draw_runs, write_sweep_page
-    from aetl.tracking.verdicts import log_verdicts
 
     logging.getLogger().setLevel(logging.WARNING)
     ProcessLauncher.give_back()
     for folder in ProcessLauncher.ended:
-        if runs := find_runs([folder]).done:
-            compare([folder])
-            table = rows(runs)
-            draw_runs(table)
-            page = write_sweep_page([folder])
-            log_verdicts(folder, [run.folder for run in runs], verdict_lines(table), page)
-            print(page)
+        conclude(folder)
+
+
+def conclude(folder: Path) -> None:
+    """The comparison of a sweep, its page with the pictures of some runs, and its verdicts for
+    W&B; nothing where no job has a result."""
+    from aetl.comparison.rows import rows
+    from aetl.comparison.run import find_runs
+    from aetl.report.formats import compare, verdict_lines
+    from aetl.report.sweep_page import draw_runs, write_sweep_page
+    from aetl.tracking.verdicts import log_verdicts
+
+    if runs := find_runs([folder]).done:
+        compare([folder])
+        table = rows(runs)
+        draw_runs(table)
+        page = write_sweep_page([folder])
+        log_verdicts(folder, [run.folder for run in runs], verdict_lines(table), page)
+        print(page)
 
 
 def _task(cfg: DictConfig) -> float | list[float]:

@@ -9,6 +9,7 @@ from aetl.arguments import Parser
 from aetl.comparison.best import Best, best
 from aetl.comparison.run import find_runs
 from aetl.config import ConfigError
+from aetl.report.panel import budget_text, counted_in
 
 
 def main(arguments: list[str]) -> int:
@@ -31,12 +32,13 @@ def main(arguments: list[str]) -> int:
 
 def told(one: Best) -> str:
     """What was chosen, by what, from how many, and how to use it."""
-    left_out = f" ({one.left_out} without held-out labels were left out)" if one.left_out else ""
+    counted = counted_in([one.run])
+    left_out = f" ({one.left_out} without held-out {counted} were left out)" if one.left_out else ""
     seeds = "1 seed" if one.seeds == 1 else f"{one.seeds} seeds"
     return (
-        f"{one.target}, budget {one.budget}: {one.transfer} from {one.source}, "
-        f"{one.autoencoder} ({one.loss})\n"
-        f"  {one.metric} {one.held_out:.4f} on {one.labels} held-out labels, mean of {seeds}; "
+        f"{one.target}, {budget_text(one.budget, counted)}: {one.transfer}\n"
+        f"  source {one.source}, autoencoder {one.autoencoder} ({one.loss})\n"
+        f"  {one.metric} {one.held_out:.4f} on {one.labels} held-out {counted}, mean of {seeds}; "
         f"of {one.arms} arms{left_out}\n"
         f"  aetl predict {one.run.folder} PATH -o predictions.csv"
     )

@@ -44,7 +44,16 @@ def main(argv: Sequence[str]) -> int:
         from aetl.launch import run_hydra
 
         return search_on(options.folder, only_failed, options.jobs, trials, run_hydra, options.cwd)
-    return rerun(options.folder, only_failed, options.jobs, options.cwd)
+    from aetl.launch import conclude
+    from aetl.multirun.run import SweepFailed
+
+    try:
+        code = rerun(options.folder, only_failed, options.jobs, options.cwd)
+    except SweepFailed:
+        conclude(options.folder)
+        raise
+    conclude(options.folder)  # as at the end of the multirun itself
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -168,8 +168,11 @@ def left_outside(model: Model) -> list[str]:
     if takes.kind != "image":
         return []
     steps = [f"decode to {takes.read_shape[0]} channels"]
+    ways = {"pad": "padded with their rim", "crop": "cropped in the middle", "stretch": "stretched"}
+    way = ways[takes.form.fit]
     for shape in dict.fromkeys((takes.read_shape, takes.shape)):
-        steps.append(f"resize to {shape[1]} x {shape[2]}, bilinear, antialiased")
+        steps.append(f"resize to {shape[1]} x {shape[2]}, {way}, bilinear, antialiased")
+        way = ways["stretch"]  # from one size to the other
     if takes.shape[0] != takes.read_shape[0]:
         steps.append(f"bring to {takes.shape[0]} channels")
     return steps

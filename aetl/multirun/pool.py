@@ -191,8 +191,10 @@ class Pool:
             else:
                 running.tell()
         if not again:
-            text = f"stopping: {len(self._running)} jobs save their state; Ctrl-C again kills them"
-            print(f"\n{text}", file=sys.stderr, flush=True)
+            jobs = len(self._running)
+            who = "1 job saves its state" if jobs == 1 else f"{jobs} jobs save their state"
+            again_too = f"Ctrl-C again kills {'it' if jobs == 1 else 'them'}"
+            print(f"\nstopping: {who}; {again_too}", file=sys.stderr, flush=True)
 
 
 def spread(jobs: Sequence[JobEntry]) -> list[JobEntry]:

@@ -75,7 +75,7 @@ class Live:
 
         self.total, self.done, self.failed = total, 0, 0
         self._running: dict[int, str] = {}
-        self._start = time.monotonic()
+        self._start = self._last = time.monotonic()
         self._console = console(stderr=True)
         self._live = RichLive(
             get_renderable=self._line, console=self._console, refresh_per_second=2, transient=True
@@ -89,6 +89,7 @@ class Live:
         self._running.pop(job.number, None)
         self.done += job.state in (*ENDED, "failed")
         self.failed += job.state == "failed"
+        self._last = time.monotonic()
         if job.state != "done":
             self.say(line_of(job))
 
@@ -102,17 +103,20 @@ class Live:
         line = styled(
             (f"{self.done}/{self.total}", "bold"),
             (f"  {self.failed} failed", "red" if self.failed else "dim"),
-            (f"  eta {self._eta()}  ", "cyan"),
+            (f"  eta {self._eta(time.monotonic())}  ", "cyan"),
             (" · ".join(self._running.values()), "dim"),
         )
         line.overflow, line.no_wrap = "ellipsis", True
         return line
 
-    def _eta(self) -> str:
+    def _eta(self, now: float) -> str:
+        """Counted down since the last job ended; never less than what has not begun will take."""
         if self.done == 0:
             return "?"
-        elapsed = time.monotonic() - self._start
-        return duration(elapsed / self.done * (self.total - self.done))
+        each = (self._last - self._start) / self.done
+        left = self.total - self.done
+        seconds = max(each * left - (now - self._last), each * (left - len(self._running)))
+        return duration(round(seconds))
 
 
 def line_of(job: JobEntry) -> str:
@@ -133,7 +137,7 @@ def line_of(job: JobEntry) -> str:
 def duration(seconds: float) -> str:
     """``3.2 s``, ``4 min``, ``1 h 20 min``."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 

@@ -122,7 +122,7 @@ def _readings(panel: Panel, rows: Sequence[Row]) -> list[Measure]:
                 continue
             found.append(
                 Measure(
-                    title=f"{short}, {budget_text(budget)}",
+                    title=f"{short}, {budget_text(budget, panel.counted)}",
                     higher_is_better=panel.higher_is_better,
                     values={name(r): Interval(r.mean, r.ci_low, r.ci_high) for r in here},
                     notes={name(r): _twin_note(panel, r) for r in here},
@@ -297,7 +297,7 @@ def _group(
 
 def _strip_cell(name: str, told: str, images: np.ndarray, look: str | None) -> Html:
     source = f"data:image/png;base64,{_png(images)}"
-    picture = Html(f'<img src="{source}" alt="" loading="lazy">')
+    picture = Html(f'<img src="{source}" alt="">')
     small = tag("small", f" error {told}") if told else None
     return tag("figure", tag("figcaption", name, small), picture, class_=look)
 

@@ -134,7 +134,8 @@ def render_csv(table: Sequence[Row], details: bool = False) -> str:
 
 
 def verdict_lines(table: Sequence[Row]) -> list[dict[str, Any]]:
-    """Of each arm its name, outcome and verdict in words and symbol, and the CSV's numbers."""
+    """Of each arm its name, outcome and verdict in words and symbol, and the CSV's numbers (of
+    ``scratch_examples`` where budgets are no labels)."""
     names = {panel_row: panel.arms[panel_row.arm] for panel in panels(table)
              for panel_row in panel.rows}  # fmt: skip
     pairs = len({(row.source, row.target, row.metric) for row in table}) > 1
@@ -142,8 +143,10 @@ def verdict_lines(table: Sequence[Row]) -> list[dict[str, Any]]:
     for detail in (detail for detail in details_of(table) if not detail.row.is_baseline):
         row = detail.row
         where = f"{row.source} → {row.target}, {row.metric}, " if pairs else ""
-        name = f"{where}{names[row]}, {budget_text(row.budget, counted_in(row.runs))}"
-        behind = detail.values()
+        counted = counted_in(row.runs)
+        name = f"{where}{names[row]}, {budget_text(row.budget, counted)}"
+        # Keys of JSON and CSV stay what they are; these are read by people alone.
+        behind = {key.replace("labels", counted): v for key, v in detail.values().items()}
         scores = {f"score_{key}": value for key, value in behind.pop("transferability").items()}
         lines.append(
             {"name": name, "outcome": row.outcome} | row.values(CSV_KEYS) | _ingredients(row)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from aetl.comparison.gain import BOTH
 from aetl.comparison.grouped import GroupRow, Groups
 from aetl.comparison.statistics import Interval
-from aetl.report.markup import Cell, document, live_table, section, tag
+from aetl.report.markup import Cell, bullets, document, live_table, section, tag
 from aetl.report.panel import SYMBOLS
 from aetl.report.spreadsheet import csv_of
 from aetl.report.table import tex, verdict_text
@@ -91,10 +91,11 @@ def group_page(found: Groups) -> str:
         f"Mean and 95 % interval over seeds, of gains over {_over(rows)}; all that is no column is "
         "averaged within a seed."
     )
-    note += "".join(f" Note: {one}." for one in found.notes)
     title = f"Scores by {', '.join(keys)}"
     header = tag("header", tag("p", "aetl compare", class_="eyebrow"), tag("h1", title))
-    return document(title, header, section("Groups", table, note=note), script=True)
+    return document(
+        title, header, section("Groups", table, bullets(found.notes), note=note), script=True
+    )
 
 
 def _over(rows: Sequence[GroupRow]) -> str:

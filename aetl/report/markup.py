@@ -62,6 +62,11 @@ def figure(drawing: Html | None, caption: str) -> Html | None:
     return tag("figure", scrolled(drawing), tag("figcaption", caption))
 
 
+def bullets(lines: Sequence[str]) -> Html | None:
+    """What has to be known before a table is believed, a line each."""
+    return tag("ul", *(tag("li", line) for line in lines), class_="told") if lines else None
+
+
 def chips(pairs: Iterable[tuple[str, object]]) -> Html:
     items = (tag("li", tag("span", name), " ", value) for name, value in pairs)
     return tag("ul", *items, class_="chips")

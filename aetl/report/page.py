@@ -33,9 +33,8 @@ from aetl.report.markup import (
     section,
     tag,
 )
-from aetl.report.panel import budget_text, signed
+from aetl.report.panel import budget_text, counted_in, signed
 from aetl.secret import masked_yaml
-from aetl.types import SUPERVISED
 
 PAGE = "report.html"
 
@@ -143,7 +142,7 @@ def _header(run: Run) -> Html:
         ("transfer", run.transfer),
         ("autoencoder", run.autoencoder),
         ("loss", run.loss),
-        ("budget", _budget(run)),
+        ("budget", budget_text(run.budget, counted_in([run]))),
         ("selector", run.selector),
         ("seed", run.seed),
     ]
@@ -155,13 +154,6 @@ def _header(run: Run) -> Html:
     title = tag("h1", f"{run.source} → {run.target}")
     eyebrow = tag("p", "aetl run", class_="eyebrow")
     return tag("header", eyebrow, title, chips(pairs), error, *_warnings(run))
-
-
-def _budget(run: Run) -> str:
-    """Of labels, or of examples where an arm is given no label."""
-    text = budget_text(run.budget)
-    labelled = run.record.get("task", "classification") in SUPERVISED
-    return text if labelled else text.replace("label", "example")
 
 
 def _warnings(run: Run) -> Iterable[Html]:
@@ -305,9 +297,7 @@ def _cost(run: Run) -> dict[str, object]:
     cost, kept = (record.get(name) or {} for name in ("cost", "retention"))
     oracle = (record.get("oracle") or {}).get(run.metric)
     found: dict[str, object] = {
-        "labels" if record.get("task", "classification") in SUPERVISED else "examples": record.get(
-            "labels"
-        ),
+        counted_in([run]): record.get("labels"),
         "parameters trained": f"{cost['parameters_trained']:,}" if cost else None,
         "seconds of the transfer": f"{cost['seconds']:.1f}" if cost else None,
         "oracle": None

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from aetl.comparison.rows import Arm, Row, arm_labels, budget_order, names_of_arms
 from aetl.comparison.run import Run
@@ -95,7 +97,17 @@ class Panel:
     def mean(self, row: Row) -> str:
         """``0.812 ±0.010``, † where a control does better, ⚠ where its runs warn of something."""
         reach = "" if row.ci_high is None else f" ±{self.score(row.ci_high - row.mean)}"
-        return self.score(row.mean) + reach + ("†" if row.beaten else "") + warning(row)
+        return self.score(row.mean) + reach + ("†" if row.beaten else "") + self.warning(row)
+
+    def warning(self, row: Row) -> str:
+        """The mark of a row whose runs warn of something that not every row's runs warn of, so that
+        it tells rows apart; the remarks tell of what."""
+        return "⚠" if kinds_of_warning(row) - self._shared else ""
+
+    @cached_property
+    def _shared(self) -> set[str]:
+        found = [kinds_of_warning(row) for row in self.rows]
+        return set.intersection(*found) if len(found) > 1 else set()
 
     def gain(self, row: Row) -> str:
         """``+0.031``, ``baseline`` for what gains are over; ‡ where it trained longer."""
@@ -136,9 +148,16 @@ def baseline_text(rows: Iterable[Row]) -> str:
     return " or ".join(sorted({row.baseline.replace("_", " ") for row in rows})) or "scratch"
 
 
-def warning(row: Row) -> str:
-    """The mark of a row whose runs warn of something, which the remarks tell."""
-    return "⚠" if row.warned else ""
+def kind_of_warning(line: str) -> str:
+    """What lines share that differ in their numbers alone."""
+    return _NUMBER.sub("#", line)
+
+
+def kinds_of_warning(row: Row) -> set[str]:
+    return {kind_of_warning(line) for line in row.warned}
+
+
+_NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?")
 
 
 def symbol(row: Row) -> str:
@@ -169,7 +188,7 @@ def symbols(outcomes: Iterable[str]) -> dict[str, str]:
     return {outcome: mark for outcome, mark in SYMBOLS.items() if outcome in found}
 
 
-def budget_text(budget: int | str, counted: str = "labels") -> str:
+def budget_text(budget: int | str, counted: str) -> str:
     """``10 labels``, ``all labels``; other words (``10 per class``) as they are."""
     if budget == 1:
         return f"1 {counted.removesuffix('s')}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from aetl.comparison.rows import Row
 from aetl.comparison.run import Run
 from aetl.comparison.sources import changed
 from aetl.files import read_json
-from aetl.report.panel import panels, signed
+from aetl.report.panel import kind_of_warning, panels, signed
 
 
 def remarks(table: Sequence[Row]) -> list[str]:
@@ -129,7 +128,7 @@ def _warned(table: Sequence[Row]) -> Iterator[str]:
     kinds: dict[str, list[tuple[Row, str]]] = {}
     for row in table:
         for line in row.warned:
-            kinds.setdefault(_NUMBER.sub("#", line), []).append((row, line))
+            kinds.setdefault(kind_of_warning(line), []).append((row, line))
     for found in list(kinds.values())[:_MOST_WARNINGS]:
         rows = list({id(row): row for row, _ in found}.values())
         runs, of = sum(row.warned[line] for row, line in found), sum(len(row.runs) for row in rows)
@@ -140,7 +139,6 @@ def _warned(table: Sequence[Row]) -> Iterator[str]:
         yield f"⚠ {len(kinds) - _MOST_WARNINGS} further warnings: aetl show RUN"
 
 
-_NUMBER = re.compile(r"\d[\d.,]*(?:e[+-]?\d+)?")
 _MOST_WARNINGS = 8
 
 

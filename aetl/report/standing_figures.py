@@ -12,7 +12,7 @@ from aetl.comparison.aggregate import Aggregate
 from aetl.comparison.rows import Row, arm_labels, budget_order, transfer_order
 from aetl.comparison.standing import Standing
 from aetl.report.canvas import COLORS, INK, LINE, Labels, axes_grid, style, wrapped
-from aetl.report.panel import budget_text, signed
+from aetl.report.panel import budget_text, counted_in, signed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ def gain_map(table: Sequence[Row]) -> Figure | None:
     """
     rows = [row for row in table if row.gain_mean is not None and not row.is_baseline]
     pairs = list(dict.fromkeys((row.source, row.target) for row in rows))
-    labels = arm_labels(rows)
+    labels, counted = arm_labels(rows), counted_in(run for row in rows for run in row.runs)
     arms = sorted({row.arm for row in rows}, key=lambda arm: (transfer_order(arm[0]), arm))
     budgets = sorted({row.budget for row in rows}, key=budget_order)
     if len(pairs) < 2 or len(arms) > _MAPS or len(pairs) > _MAPS:
@@ -52,7 +52,7 @@ def gain_map(table: Sequence[Row]) -> Figure | None:
             budget = budgets[number]
             found = [[cells.get((budget, arm, pair)) for pair in pairs] for arm in arms]
             _map(ax, found, largest)
-            ax.set_title(budget_text(budget))
+            ax.set_title(budget_text(budget, counted))
             lowest = number + columns >= len(budgets)
             ax.set_xticks(range(len(pairs)), names if lowest else [], rotation=90)
             ax.set_yticks(range(len(arms)), [] if number % columns else lines)

@@ -71,7 +71,8 @@ def budget_curves(panel: Panel) -> Figure | None:
         low.set_xticks(budgets, [f"{labels:,}" for labels in budgets])
         low.minorticks_off()
         low.set_xlim(budgets[0] * 0.9, budgets[-1] * 1.12)
-        low.set_xlabel("labelled target examples")
+        labelled = "labelled " if panel.counted == "labels" else ""
+        low.set_xlabel(f"{labelled}target examples")
         edges = {"bottom": 0.55 / height, "top": 1 - 0.1 / height}
         figure.subplots_adjust(left=0.1, right=0.62, hspace=0.06, **edges)
         _end_labels(top, ends)

@@ -24,6 +24,7 @@ from aetl.report.markup import (
     Cell,
     Html,
     breakable,
+    bullets,
     chips,
     document,
     figure,
@@ -46,7 +47,6 @@ from aetl.report.panel import (
     signed,
     symbol,
     symbols,
-    warning,
 )
 from aetl.report.remarks import interval_text, remarks
 from aetl.report.search_figures import importance_bars, parallel_coordinates
@@ -167,7 +167,8 @@ def _content(found: Found, table: Sequence[Row], home: Path) -> Iterable[Html | 
     for number, panel in enumerate(cut[:_DRAWN_PANELS]):
         yield from autoencoders.sections(panel)
         yield _panel(panel, number)
-    yield section("All rows", _comparison(cut), note=_how_to_read(table))
+    how = _HOW_TO_READ.format(twin=_twin(table), over=interval_text(table))
+    yield section("All rows", _comparison(cut), bullets(remarks(table)), note=how)
     yield from details_page.sections(table)
     yield section("Runs", _runs(table, home), note=_PICTURES)
     yield section("Without a result", _unfinished(found, home))
@@ -281,11 +282,6 @@ def _places(standing: Standing, number: int) -> Html:
     return live_table(f"ranks-{number}", columns, body)
 
 
-def _how_to_read(table: Sequence[Row]) -> str:
-    text = _HOW_TO_READ.format(twin=_twin(table), over=interval_text(table))
-    return " ".join([text, *(f"Note: {remark}." for remark in remarks(table))])
-
-
 def _question(table: Sequence[Row]) -> str:
     several = len({row.autoencoder for row in table if not row.is_control}) > 1
     return "Which autoencoder, and does transfer help?" if several else "Does transfer help?"
@@ -334,7 +330,7 @@ def _counted(cut: Sequence[Panel]) -> str:
 def _cells(panel: Panel, row: Row) -> list[Cell]:
     reach = None if row.ci_high is None else row.ci_high - row.mean
     gain = "" if row.gain_mean is None or row.is_baseline else row.gain_mean
-    arm = join([breakable(row.transfer), _dagger(panel, row), _warning(row)])
+    arm = join([breakable(row.transfer), _dagger(panel, row), _warning(panel, row)])
     return [
         Cell(arm, row.transfer),
         Cell("" if row.is_baseline else _badge(row), "" if row.is_baseline else row.verdict),
@@ -362,9 +358,10 @@ def _dagger(panel: Panel, row: Row) -> Html | None:
     return tag("span", "†", title=said) if row.beaten else None
 
 
-def _warning(row: Row) -> Html | None:
+def _warning(panel: Panel, row: Row) -> Html | None:
     """The mark of a row whose runs warn of something, which says of what."""
-    return tag("span", warning(row), title=row.warnings) if row.warned else None
+    mark = panel.warning(row)
+    return tag("span", mark, title=row.warnings) if mark else None
 
 
 def _strongest(panel: Panel, row: Row) -> str:
@@ -377,13 +374,15 @@ def _panel(panel: Panel, number: int) -> Html | None:
     """Arms x budgets as a table, as curves and as gains."""
     legible = len(panel.arms) <= _DRAWN_ARMS
     curves, forest = (draw(panel) if legible else None for draw in (budget_curves, gain_forest))
+    over = _drawing(curves, f"scores over budgets {number}", _CURVES)
+    gains = _drawing(forest, f"gains {number}", _FOREST)
     return section(
         panel.title,
         tag("p", panel.subtitle(), class_="note"),
-        tag("div", _matrix(panel), _drawing(curves, f"scores over budgets {number}", _CURVES),
-            class_="side"),
+        # Whichever picture there is stands beside the table; a second one goes below.
+        tag("div", _matrix(panel), *([over] if over else [gains]), class_="side"),
         _ends(panel),
-        _drawing(forest, f"gains {number}", _FOREST),
+        gains if over else None,
     )  # fmt: skip
 
 
@@ -403,7 +402,8 @@ def _ends(panel: Panel) -> Html | None:
 
 
 def _matrix(panel: Panel) -> Html:
-    head = [tag("th", text, scope="col") for text in ("arm", *map(budget_text, panel.budgets))]
+    budgets = (budget_text(budget, panel.counted) for budget in panel.budgets)
+    head = [tag("th", text, scope="col") for text in ("arm", *budgets)]
     body: list[Html | None] = [
         tag(
             "tr",
@@ -500,7 +500,7 @@ def _link(folder: Path, home: Path) -> object:
 def _thumbnails(run: Run, home: Path) -> Html | None:
     images = [_thumbnail(run.folder / "figures" / f"{name}.png") for name in _THUMBNAILS]
     found = [
-        tag("a", Html(f'<img src="data:image/png;base64,{data}" alt="{name}" loading="lazy">'),
+        tag("a", Html(f'<img src="data:image/png;base64,{data}" alt="{name}">'),
             href=quote(f"{os.path.relpath(run.folder, home)}/figures/{name}.png"))
         for name, data in zip(_THUMBNAILS, images, strict=True)
         if data

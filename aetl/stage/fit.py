@@ -128,6 +128,11 @@ class Training(pl.LightningModule):
             new.__dict__[part] = copy.deepcopy(self.__dict__[part], memo)
         return new
 
+    @property
+    def title(self) -> str:
+        """What a person sees that is trained."""
+        return self.stage
+
     def losses(self, batch: Any, rng: Rng, batch_index: int, progress: float) -> dict[str, Tensor]:
         """The values of a batch by name; ``loss`` is what is minimised."""
         raise NotImplementedError

@@ -82,7 +82,7 @@ class Progress(ProgressBar):
 
 def line_of(module: Any, step: int, first: int, seconds: float, loss: float | None) -> str:
     """The line of a stage that has done ``step`` steps, the first ``first`` of them before."""
-    parts = [f"{module.stage} {step}/{module.total_steps}"]
+    parts = [f"{module.title} {step}/{module.total_steps}"]
     if loss is not None:
         parts.append(f"loss {loss:.4g}")
     speed = (step - first) / seconds if seconds > 0 else 0.0

@@ -15,6 +15,7 @@ from aetl import ranks
 from aetl.data.base import Examples
 from aetl.data.loader import Loader, smallest_batch
 from aetl.joint_batch import joint_batch
+from aetl.label import strategy_name
 from aetl.loss.objective import Objective
 from aetl.rng import Rng
 from aetl.stage.arm import Strategies
@@ -109,6 +110,13 @@ class Transferring(Training):
     """Minimises the task's loss on labelled targets and weighted sources, plus penalties."""
 
     stage = "transfer"
+
+    @property
+    def title(self) -> str:
+        """With the arm, since its twin is trained beside it."""
+        kinds = {family: type(strategy) for family, strategy in self.strategies.items()}
+        names = (strategy_name(f, f"{k.__module__}.{k.__qualname__}") for f, k in kinds.items())
+        return f"{self.stage} {'+'.join(names)}"
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 PATIENCE = 60.0
 """Seconds for the server; what it does not get stays in the files."""
 _COUNTED = "verdicts"
-_SUMMARISED = ("gain_", "oracle", "source_", "score_", "scratch_labels", "p_value")
+_SUMMARISED = ("gain_", "oracle", "source_", "score_", "scratch_", "p_value")
 """Numbers of each row that the summary holds beside its verdict; the table holds all."""
 
 

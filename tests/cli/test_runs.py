@@ -56,9 +56,8 @@ def test_in_a_pipe_a_run_says_how_far_it_is(tmp_path: Path) -> None:
     assert process.stdout is not None
     assert process.stderr is not None
     stages = [line.split("  ")[0] for line in process.stderr.read().splitlines()[:7]]
-    assert stages == [
-        "aetl: starting", "pretrain 0/5", "pretrain 5/5", *2 * ["transfer 0/5", "transfer 5/5"],
-    ]  # fmt: skip
+    trained = ("pretrain", "transfer parameter/finetune", "transfer control/scratch")
+    assert stages == ["aetl: starting", *(f"{one} {step}/5" for one in trained for step in (0, 5))]
     assert len(process.stdout.read().splitlines()) == 3
     assert process.wait() == 0
 

@@ -137,7 +137,7 @@ def test_best_goes_by_held_out_labels_and_not_by_test_scores(tmp_path: Path, cap
         record(tmp_path, "feature/mmd", seed, None, test=1.0)
     assert main(["best", str(tmp_path)]) == 0
     said = capsys.readouterr().out
-    assert "t, budget 40: parameter/finetune from s, a (l)" in said
+    assert "t, 40 labels: parameter/finetune\n  source s, autoencoder a (l)\n" in said
     assert "accuracy 0.8050 on 10 held-out labels, mean of 2 seeds; of 2 arms (1 without" in said
     assert f"aetl predict {tmp_path}/parameter-finetune-1 PATH" in said
     assert main(["best", str(tmp_path), "--json"]) == 0

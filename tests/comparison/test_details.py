@@ -17,6 +17,7 @@ from aetl.comparison.details import details
 from aetl.comparison.foretold import bounds, correlations, kendall, permutation_p_value
 from aetl.comparison.rows import CSV_KEYS, JSON_KEYS, rows
 from aetl.comparison.run import find_runs
+from aetl.report.formats import verdict_lines
 from aetl.report.sweep_page import write_sweep_page
 from aetl.report.table import render_table
 from tests.comparison.synthetic import write_run
@@ -198,6 +199,21 @@ def test_details_stand_in_every_format(tmp_path: Path, capsys: pytest.CaptureFix
     line = next(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [*line][: len(CSV_KEYS)] == list(CSV_KEYS)
     assert (line["oracle"], line["score_logme"]) == ("0.9", "0.3")
+
+
+@pytest.mark.parametrize("task, counted", [("classification", "labels"), ("anomaly", "examples")])
+def test_verdicts_for_people_count_what_the_task_counts(
+    tmp_path: Path, task: str, counted: str
+) -> None:
+    for budget in (100, 1000):
+        write_run(tmp_path / str(budget), budget=budget, task=task, **(DONE | {"labels": budget}))
+    lines = verdict_lines(table(tmp_path))
+    assert [line["name"] for line in lines] == [
+        f"parameter/finetune, {budget} {counted}" for budget in (100, 1000)
+    ]
+    assert {f"scratch_{counted}", f"{counted}_saved"} <= lines[0].keys()
+    if counted != "labels":
+        assert not any("label" in key for key in lines[0])
 
 
 def test_details_and_foretold_gains_are_on_the_page(tmp_path: Path) -> None:

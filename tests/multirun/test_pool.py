@@ -112,7 +112,12 @@ def test_the_live_line_counts_failures_and_names_what_runs(
         live.ended(entry(0, state="done"))
         live.ended(entry(1, state="failed", error="ValueError: no luck"))
         live.ended(entry(2, state="waiting", error="ValueError: again"))
-        assert str(live._line()).startswith("2/6  1 failed  eta 40.0 s")
+        assert str(live._line()).startswith("2/6  1 failed  eta 40 s")
+        live.started(entry(3))
+        clock[0] += 7
+        assert "eta 33 s" in str(live._line())
+        clock[0] += 70  # what runs takes longer than the others: the three after it are left
+        assert "eta 30 s" in str(live._line())
     finally:
         live.close()
     assert "ValueError: no luck" in capfd.readouterr().err

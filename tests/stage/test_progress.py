@@ -14,7 +14,7 @@ from tests.tiny import World
 
 
 def test_the_line_tells_stage_step_loss_speed_and_the_time_that_is_left() -> None:
-    module = SimpleNamespace(stage="pretrain", total_steps=600)
+    module = SimpleNamespace(title="pretrain", total_steps=600)
     line = line_of(module, step=300, first=100, seconds=2.0, loss=0.03125)
     assert line == "pretrain 300/600  loss 0.03125  100 steps/s  eta 3 s"
     assert line_of(module, 0, 0, 0.0, None) == "pretrain 0/600"

@@ -58,7 +58,9 @@ def read_csv(
         raise refused(path, encoding)
     if _open_at_end(table):
         _refuse_ragged(path, separator, encoding)
-    frame = pd.DataFrame(dict(enumerate(_series(column) for column in table.columns)))
+    holes = frozenset((*HOLES, *missing))
+    columns = dict(enumerate(_series(column, holes) for column in table.columns))
+    frame = pd.DataFrame(columns, copy=False)
     frame.columns = list(table.column_names)
     return frame
 
@@ -96,8 +98,9 @@ def _values(type_: Any) -> Any:
     return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
-def _series(column: Any) -> Any:
-    """A column as pandas has it; one of holes alone as numbers."""
+def _series(column: Any, holes: frozenset[str]) -> Any:
+    """A column as pandas has it; one of holes alone as numbers. Texts without blanks around them,
+    which nobody means."""
     import pandas as pd
     import pyarrow as pa
 
@@ -108,12 +111,12 @@ def _series(column: Any) -> Any:
     if not pa.types.is_dictionary(column.type):
         return column.to_pandas()
     array = column.unify_dictionaries().combine_chunks()
-    names = np.array(array.dictionary.to_pylist(), object)
-    order = np.argsort(names, kind="stable")
-    rank = np.full(len(names) + 1, -1)  # the last one is for holes
-    rank[order] = np.arange(len(names))
+    names = [text.strip() for text in array.dictionary.to_pylist()]
+    kept = sorted(set(names) - holes)
+    position = {text: place for place, text in enumerate(kept)}
+    rank = np.array([position.get(text, -1) for text in names] + [-1])  # the last is for holes
     codes = rank[array.indices.fill_null(len(names)).to_numpy()]
-    return pd.Categorical.from_codes(codes, names[order])
+    return pd.Categorical.from_codes(codes, np.array(kept, object))
 
 
 def _open_at_end(table: Any) -> bool:

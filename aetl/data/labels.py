@@ -17,6 +17,8 @@ Array = npt.NDArray[Any]
 
 # In float32, the type of targets, this part of their spread may be lost.
 PRECISION = 1e-3
+# So many rows show which texts a column has, mostly.
+FIRST = 1000
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ def _plain(where: str, y: Array | None, n: int) -> Array | None:
     if y.shape != (n,):
         raise UserError(f"{where} is of shape {y.shape}; must be ({n},), one for each row of x")
     if y.dtype.kind == "U":
-        names, place = np.unique(y, return_inverse=True)  # each text once, not each row
+        names, place = different(y)  # each text once, not each row
         return np.array([normal(str(name).strip()) for name in names], np.str_)[place.reshape(-1)]
     return y
 
@@ -146,7 +148,7 @@ def _numbers(where: str, parts: Mapping[str, Array]) -> Labels:
 def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | None) -> Labels:
     if len({y.dtype.kind == "U" for y in parts.values()}) > 1:  # 1 and "1" are one class
         parts = {name: y.astype(np.str_) for name, y in parts.items()}
-    found = {name: np.unique(y, return_inverse=True) for name, y in parts.items()}
+    found = {name: different(y) for name, y in parts.items()}
     names = {name: [str(value) for value in values] for name, (values, _) in found.items()}
     none = _none_among({v for given in names.values() for v in given}, unlabelled)
     first = next(iter(parts))
@@ -154,7 +156,7 @@ def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | Non
     if not classes:
         raise UserError(f"{where}: {first} has no label in any row")
     position = {name: row for row, name in enumerate(classes)}
-    targets, notes = {}, []
+    targets, notes = {}, _told_of_case(classes)
     for name, (_, inverse) in found.items():
         unknown = [v for v in names[name] if v not in position and v not in none]
         if unknown:
@@ -170,6 +172,26 @@ def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | Non
                 "(unlabelled=null makes it a class)"
             )
     return Labels(classes, targets, notes)
+
+
+def different(y: Array) -> tuple[Array, Array]:
+    """``np.unique(y, return_inverse=True)``; of long columns of few texts without sorting them."""
+    if y.dtype.kind == "U" and len(y) > 10 * FIRST:
+        few = np.unique(y[:FIRST])
+        place = np.minimum(np.searchsorted(few, y), len(few) - 1)
+        if np.array_equal(few[place], y):
+            return few, place
+    return np.unique(y, return_inverse=True)
+
+
+def _told_of_case(classes: tuple[str, ...]) -> list[str]:
+    """A line where two names differ in nothing but upper and lower case."""
+    first: dict[str, str] = {}
+    for name in classes:
+        other = first.setdefault(name.casefold(), name)
+        if other != name:
+            return [f"the classes '{other}' and '{name}' differ in upper and lower case alone"]
+    return []
 
 
 def _none_among(names: set[str], unlabelled: int | str | None) -> set[str]:

@@ -12,6 +12,7 @@ from annotated_types import Gt, Interval
 
 from aetl.data.arrays import Array, ArrayKind, Layout, format_of, told_of_values
 from aetl.data.base import Dataset, Examples
+from aetl.data.encoding import other_kind
 from aetl.data.labels import labels_of
 from aetl.data.mapped import BLOCK, LARGE, empty
 from aetl.ranges import Text
@@ -120,7 +121,11 @@ def load_arrays(path: Path) -> dict[str, Array]:
                 for name in archive.files
             }
     except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-        raise UserError(f"{path}: is cut off or not an .npz file ({error})") from error
+        kind = other_kind(path)
+        if kind is not None and "zip" not in kind:
+            raise UserError(f"{path}: is {kind} and no .npz file; save it by savez") from error
+        reason = "it may be a pickle" if "pickled" in str(error) else error
+        raise UserError(f"{path}: is cut off or not an .npz file ({reason})") from error
 
 
 def _large_members(path: Path) -> dict[str, Array]:

@@ -20,6 +20,8 @@ FITTED: frozenset[Method] = frozenset({"standard", "unit", "robust"})
 FLOOR = 1e-6
 # Whitening takes a matrix of columns x columns.
 WHITENED = 4096
+# Rows that are scaled at a time.
+BLOCK = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,8 +87,10 @@ class Scale:
         if self.method == "whiten":
             white: Tensor = ((x.double() - offset) @ factor).float()
             return white
-        scaled: Tensor = (x.double() - offset) / factor
-        return scaled.float()
+        scaled = torch.empty_like(x, dtype=torch.float32)
+        for part, into in zip(torch.split(x, BLOCK), torch.split(scaled, BLOCK), strict=True):
+            into.copy_((part.double() - offset) / factor)  # what is at hand is not fetched again
+        return scaled
 
     def undone(self, x: Float[Tensor, "N ..."]) -> Float[Tensor, "N ..."]:
         """What would be scaled to ``x``, rounded to float32."""

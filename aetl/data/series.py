@@ -1,5 +1,6 @@
 """Own series: arrays, .ts files, a csv in long form; whole, or windows of long recordings."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,6 +183,7 @@ class Series(Dataset):
         said = {name for name in named if name is not None}
         _refuse_cells(path, frame, said)
         if self.time is not None:
+            notes = [*notes, *_told_of_times(path, frame, self.id, self.time)]
             frame = frame.sort_values([self.id, self.time], kind="stable")
         whose = texts(frame[self.id])
         ids, first, place = np.unique(whose, return_index=True, return_inverse=True)
@@ -233,6 +235,29 @@ def _refuse_cells(path: Path, frame: Any, said: set[str]) -> None:
             refuse_infinite(str(path), name, column.to_numpy())
         elif column.dtype.name == "category" and (line := nearly_numbers(column)) is not None:
             raise UserError(f"{path}: {line}")
+
+
+_SORTED = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}.*)?|\d{2}:\d{2}(:\d{2}(\.\d+)?)?")
+"""Times whose texts are in the order of what they mean."""
+
+
+def _told_of_times(path: Path, frame: Any, id_: str, time: str) -> list[str]:
+    """A line where moments have no order; refuses texts whose order is another than theirs."""
+    if frame[time].dtype.name == "category":
+        odd = [t for t in map(str, frame[time].cat.categories) if _SORTED.fullmatch(t) is None]
+        if odd:
+            raise UserError(
+                f"{path}: column {time} holds '{odd[0]}', which is no number and no time like "
+                "2020-01-31 or 2020-01-31 18:05:00, so that rows cannot be put in order"
+            )
+    same = frame.duplicated([id_, time])
+    if not same.any():
+        return []
+    first = int(np.flatnonzero(same)[0])
+    return [
+        f"{int(same.sum())} rows have the same {time} as another one of their series (the first is "
+        f"row {first}); those stay in the order of the file"
+    ]
 
 
 def _constant(path: Path, column: Any, place: Array, first: Array, needed: bool) -> Array | None:

@@ -24,12 +24,26 @@ def stratified_order(y: Tensor, rng: Rng, classes: tuple[str, ...]) -> Int[np.nd
     """
     shuffled = rng.fork("shuffle").permutation(len(y)).numpy()
     stratum = _strata(y, shuffled, classes)
-    order = shuffled[np.argsort(stratum[shuffled], kind="stable")]
     counts = np.bincount(stratum, minlength=1)
+    # Small whole numbers are put in order by counting them.
+    small = stratum.astype(np.int16) if len(counts) < 2**15 else stratum
+    order = shuffled[np.argsort(small[shuffled], kind="stable")]
     fraction = rank_within(stratum[order], counts) / counts[stratum[order]]
     # Ties (the first of each class, or equal classes) are broken at random, not by the class.
     ties = rng.fork("ties").permutation(len(y)).numpy()
-    return order[np.lexsort((ties, fraction))]
+    return order[_sorted_by(fraction, ties)]
+
+
+def _sorted_by(fraction: npt.NDArray[np.float64], ties: Rows) -> Rows:
+    """``lexsort((ties, fraction))`` of fractions that rise within each class: a merge of what is in
+    order already, and then the few that are equal by their ``ties``."""
+    order = np.argsort(fraction, kind="stable")
+    same = np.diff(fraction[order]) == 0
+    if same.any():
+        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+        run = np.insert(np.cumsum(~same), 0, 0)[tied]
+        order[tied] = order[tied[np.lexsort((ties[order[tied]], run))]]
+    return order
 
 
 def _strata(y: Tensor, shuffled: Rows, classes: tuple[str, ...]) -> Rows:

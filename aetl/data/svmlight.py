@@ -19,6 +19,9 @@ from aetl.data.sparse import tensor_of
 from aetl.ranges import Count, Text
 from aetl.types import UserError
 
+MOST = 2**31 - 1
+"""The last column, as the files are read and as sparse tensors count."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SvmLight(Dataset):
@@ -114,6 +117,9 @@ def read_lines(path: Path) -> Lines:
     for number, label, pairs in _lines(path):
         if pairs.size % 2 or (pairs[::2] % 1 != 0).any() or (pairs[::2] < 0).any():
             raise UserError(f"{path}: line {number} is no list of column:value")
+        if pairs.size and pairs[::2].max() > MOST:
+            raise UserError(f"{path}: line {number} names column {pairs[::2].max():.0f}; the last "
+                            f"one that can be is {MOST}")  # fmt: skip
         if not np.isfinite(pairs).all() or not np.isfinite(label):
             raise UserError(f"{path}: line {number} holds NaN or infinity")
         if (np.diff(pairs[::2]) <= 0).any():
@@ -137,7 +143,7 @@ def _read_fast(path: Path) -> Lines | None:
 
     try:
         matrix, labels = load_svmlight_file(str(path), zero_based=True)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if not len(labels) or not np.isfinite(matrix.data).all() or not np.isfinite(labels).all():
         return None
@@ -147,7 +153,7 @@ def _read_fast(path: Path) -> Lines | None:
 
 def _lines(path: Path) -> Iterator[tuple[int, float, np.ndarray]]:
     """The number of each line, its label, and columns and values in turn."""
-    with path.open(encoding="utf-8", errors="replace") as file:
+    with path.open(encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, 1):
             refuse_zeros(path, line, "utf-8", "save it in utf-8 (it may be in {})")
             words = line.partition("#")[0].replace(":", " : ").split()

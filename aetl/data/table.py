@@ -1,6 +1,7 @@
 """Own tables: csv, tsv or parquet, with numbers, categories, holes and groups."""
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,8 @@ the ``categories`` that were there."""
 
 # A column of texts of which more are numbers has a few that should not be there.
 MOSTLY = 0.5
+# Rows that are put together at a time.
+BLOCK = 8192
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +180,9 @@ class Table(Dataset):
             column = frame[name]
             if name in self.types:
                 features[name] = self.types[name]
+            elif (said := _without_meaning(name, column)) is not None:
+                way = f" (+types.{name}=category keeps it)" if name.isidentifier() else ""
+                notes.append(f"column {name} {said} and is left out{way}")
             elif column.dtype.kind in "iufb":
                 features[name] = "number"
             elif column.dtype.kind in "mM":
@@ -187,7 +193,7 @@ class Table(Dataset):
                 number = column.nunique()
                 notes.append(
                     f"column {name} has {number} different texts and is left out "
-                    f"(types.{name}=category keeps the most frequent)"
+                    f"(+types.{name}=category keeps the most frequent)"
                 )
             else:
                 features[name] = "category"
@@ -222,8 +228,8 @@ class Table(Dataset):
                 kept = [names[k] for k in chosen]
                 hashed[name] = pd.Categorical.from_codes(codes, names)
                 raw.append({"name": name, "type": type_, "categories": kept})
-        table = pd.DataFrame(hashed)
-        identity = pd.util.hash_pandas_object(table[sorted(table)], index=False)
+        ordered = {name: hashed[name] for name in sorted(hashed)}
+        identity = pd.util.hash_pandas_object(pd.DataFrame(ordered, copy=False), index=False)
         return raw, x, identity.to_numpy(np.uint64)
 
     def _matched(self, source: Fitted, own: Fitted) -> list[str]:
@@ -271,26 +277,48 @@ def read_frame(
     ``UserError`` with the line for what cannot be parsed.
     """
     try:
-        import pandas as pd
+        import pandas  # noqa: F401
         import pyarrow  # noqa: F401
     except ImportError:
         raise UserError("tables need pandas and pyarrow: pip install 'aetl[table]'") from None
     if not path.is_file():
         raise UserError(f"path={path}: is not a file")
     if path.suffix.lower() in (".parquet", ".pq"):
-        try:
-            frame = pd.read_parquet(path)
-        except Exception as error:  # of pyarrow, in many classes
-            line = (str(error).splitlines() or [""])[0]
-            raise UserError(f"{path}: is cut off or not a parquet file ({line})") from None
+        frame, notes = _read_parquet(path)
         frame = _checked(path, frame.reset_index(drop=True))
-        return frame.assign(**{n: _as_category(frame[n]) for n in frame if _is_text(frame[n])}), []
-    notes: list[str] = []
+        texts = {n: _as_category(frame[n]) for n in frame if _is_text(frame[n])}
+        return frame.assign(**texts), notes
+    notes = []
     if separator is None:
         separator = _separator(path, encoding)
         if separator != "," and path.suffix.lower() != ".tsv":
             notes.append(f"the columns are separated by {separator!r} (separator=... overrules)")
     return _checked(path, read_csv(path, separator, decimal, encoding, missing)), notes
+
+
+def _read_parquet(path: Path) -> tuple["pd.DataFrame", list[str]]:
+    """Columns of numbers, truth, text and times; of others it is told that they are left out."""
+    import pandas as pd
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        schema = parquet.read_schema(path)
+        kinds = pa.types
+        others = (kinds.is_nested, kinds.is_binary, kinds.is_large_binary,
+                  kinds.is_fixed_size_binary)  # fmt: skip
+        odd = [field for field in schema if any(is_one(field.type) for is_one in others)]
+        names = [field.name for field in schema if field not in odd]
+        frame = pd.read_parquet(path, columns=names if odd else None)
+    except Exception as error:  # of pyarrow, in many classes
+        line = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{path}: is cut off or not a parquet file ({line})") from None
+    for field in schema:
+        if field.name in frame and pa.types.is_decimal(field.type):
+            frame[field.name] = frame[field.name].astype(float)
+        elif field.name in frame and pa.types.is_date(field.type):
+            frame[field.name] = pd.to_datetime(frame[field.name], errors="coerce")
+    return frame, [f"column {f.name} holds values of type {f.type} and is left out" for f in odd]
 
 
 def _separator(path: Path, encoding: str) -> str:
@@ -308,9 +336,9 @@ def _checked(path: Path, frame: "pd.DataFrame") -> "pd.DataFrame":
     frame.columns = [
         str(name).strip() or f"Unnamed: {place}" for place, name in enumerate(frame.columns)
     ]
-    double = [name for name in frame.columns if list(frame.columns).count(name) > 1]
-    if double:
-        raise UserError(f"{path}: has two columns called '{double[0]}'")
+    if not frame.columns.is_unique:
+        double = frame.columns[frame.columns.duplicated()][0]
+        raise UserError(f"{path}: has two columns called '{double}'")
     if not len(frame):
         raise UserError(f"{path}: has a header ({shown(frame)}) and no rows")
     return frame
@@ -320,10 +348,21 @@ def no_column(key: str, name: str, where: str | Path, frame: "pd.DataFrame") -> 
     """A column that a key names and the table lacks."""
     close = difflib.get_close_matches(name, list(frame), n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"it has {shown(frame)}"
+    numbers = [column for column in map(str, frame) if _is_number(column)]
+    if 2 * len(numbers) >= len(frame.columns) > 1 and any("." in column for column in numbers):
+        hint = f"its first line ({shown(frame)}) holds numbers and no names; a table needs a header"
     if len(frame.columns) == 1 and name in frame.columns[0]:
         hint = f"its header is one column, '{frame.columns[0]}'; set separator=... to the sign "
         hint += "between its names"
     return UserError(f"{key}={name}: {where} has no such column; {hint}")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_text(column: "pd.Series[Any]") -> bool:
@@ -381,26 +420,64 @@ def _numbers(path: str, column: "pd.Series[Any]") -> "pd.Series[Any]":
     return numbers
 
 
+def _without_meaning(name: str, column: "pd.Series[Any]") -> str | None:
+    """What a column holds from which nothing can be learnt that is meant."""
+    if column.isna().all():
+        return "has no value in any row"
+    if name.startswith("Unnamed: ") and column.dtype.kind in "iu" and (
+        len(column) > 1 and (np.diff(np.asarray(column)) > 0).all()
+    ):  # fmt: skip
+        return "has no name and counts the rows"
+    if column.dtype.name == "category" and len(column.cat.categories):
+        some = [str(text) for text in column.cat.categories[:1000]]
+        if all(_TIME.fullmatch(text) for text in some):
+            return "holds times"
+    return None
+
+
+_TIME = re.compile(
+    r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}([./-])\d{1,2}\2\d{2,4}([ ,T]+\d{1,2}:\d{2}.*)?"
+    r"|\d{4}([./])\d{1,2}\4\d{1,2}.*|\d{1,2}:\d{2}(:\d{2}(\.\d+)?)?"
+)
+_COMMA = r"[+-]?\d*,\d+"
+_THOUSANDS = r"[+-]?\d{1,3}([,' \u00a0]\d{3})+(\.\d+)?|[+-]?\d{1,3}(\.\d{3}){2,}(,\d+)?"
+_MONEY = r"[+-]?[$€£¥] ?[+-]?[\d.,']+|[+-]?[\d.,']+ ?[$€£¥%]"
+
+
 def nearly_numbers(column: "pd.Series[Any]") -> str | None:
-    """What is amiss with a column of texts of which most are numbers: the first that is none, or
-    the point of them all."""
+    """What is amiss with a column of texts of which most are numbers: the first that is none, the
+    point of them all, signs between thousands, of money or of percent."""
     import pandas as pd
 
     counts = column.value_counts()  # parsed once for each text, not once for each row
+    counts = counts[counts > 0]
     named = pd.Series(counts.index.astype(str))
-    odd = pd.to_numeric(named, errors="coerce").isna().to_numpy() & (counts > 0).to_numpy()
+    plain = pd.to_numeric(named, errors="coerce").notna().to_numpy()
+    odd = ~plain
     total, strange = counts.sum(), counts[odd].sum()
-    if total and strange == total:
-        commas = named.str.fullmatch(r"\s*[+-]?\d*,\d+\s*").to_numpy(bool)
-        if counts[commas].sum() > MOSTLY * total:
-            found = str(named[commas].iloc[0])
-            return f"column {column.name} holds '{found}' and the like; set decimal=',' for numbers"
-    if not 0 < strange < MOSTLY * total:
+    if not strange:
+        return None
+    for pattern, said in (
+        (_THOUSANDS, "write numbers without signs between their thousands"),
+        (_COMMA, "set decimal=',' for numbers"),
+        (_MONEY, "write numbers without signs of money or percent"),
+    ):
+        like = named.str.fullmatch(pattern).to_numpy(bool) & odd
+        if like.any() and counts[like | plain].sum() > MOSTLY * total:
+            found = str(named[like].iloc[0])
+            both = pattern == _THOUSANDS and named[like].str.fullmatch(_COMMA).all()
+            said += ", or set decimal=',' if it is one and a fraction" if both else ""
+            return f"column {column.name} holds '{found}' and the like; {said}"
+    numbers = total - strange
+    # Texts like 3+ among few numbers that come again and again are the names of classes.
+    mixed = numbers >= max(10, 0.1 * total) and plain.sum() > MOSTLY * numbers
+    if not (strange < MOSTLY * total or mixed):
         return None
     row = int(np.flatnonzero(column.isin(counts.index[odd]))[0])
     value = column.iloc[row]
     return (
-        f"column {column.name} holds '{value}' in row {row}, and most others are numbers; set "
+        f"column {column.name} holds '{value}' in row {row}, and "
+        f"{'most' if strange < MOSTLY * total else 'many'} others are numbers; set "
         f"missing=['{value}'] if it is a hole"
     )
 
@@ -457,28 +534,48 @@ def apply_columns(part: Examples, fitted: Fitted) -> Examples:
     """The part with the columns that were fitted, by their names; no NaN is left."""
     raw = {c["name"]: (place, c) for place, c in enumerate(part.reading["raw"])}
     names = [name for column in fitted for name in _names(column)]
-    x = np.zeros((len(names), len(part)), np.float32)  # by columns, which are written whole
-    start = 0
+    places = []
     for column in fitted:
         place, own = raw.get(column["name"], (None, column))
-        values = (
-            np.full(len(part), np.nan, np.float32) if place is None else part.x[:, place].numpy()
-        )
+        places.append((place, _moved(column, own)))
+    x = np.empty((len(part), len(names)), np.float32)
+    given = part.x.numpy()
+    for start in range(0, len(part), BLOCK):  # a block of columns becomes one of rows at hand
+        rows = slice(start, start + BLOCK)
+        x[rows] = _columns_of(given[rows], fitted, places, len(names)).T
+    entries = entries_of(fitted)
+    return replace(part, x=torch.from_numpy(x), columns=tuple(names), entries=entries)
+
+
+def _moved(column: Mapping[str, Any], own: Mapping[str, Any]) -> npt.NDArray[np.int64] | None:
+    """For each category of a table's own its place among those that were fitted."""
+    if column["type"] == "number":
+        return None
+    position = {text: k for k, text in enumerate(column["categories"])}
+    other = len(position)
+    return np.array([position.get(text, other) for text in own["categories"]] + [other])
+
+
+def _columns_of(
+    given: npt.NDArray[np.float32], fitted: Fitted, places: Sequence[tuple[int | None, Any]],
+    width: int,
+) -> npt.NDArray[np.float32]:  # fmt: skip
+    """Some rows of the raw columns as the columns [width, n] that a network sees."""
+    number = len(given)
+    x = np.zeros((width, number), np.float32)
+    start = 0
+    for column, (place, moved) in zip(fitted, places, strict=True):
+        values = np.full(number, np.nan, np.float32) if place is None else given[:, place]
         hole = np.isnan(values)
-        if column["type"] == "number":
+        if moved is None:
             x[start] = np.where(hole, np.float32(column["mean"]), values)
             if column["missing"]:
                 x[start + 1] = hole
         else:
-            position = {text: k for k, text in enumerate(column["categories"])}
-            other = len(position)
-            moved = np.array([position.get(text, other) for text in own["categories"]] + [other])
             codes = moved[np.where(hole, len(moved) - 1, np.nan_to_num(values)).astype(int)]
-            x[start + codes, np.arange(len(part))] = 1
+            x[start + codes, np.arange(number)] = 1
         start += len(_names(column))
-    x = np.ascontiguousarray(x.T)
-    entries = entries_of(fitted)
-    return replace(part, x=torch.from_numpy(x), columns=tuple(names), entries=entries)
+    return x
 
 
 def entries_of(fitted: Fitted) -> Entries:

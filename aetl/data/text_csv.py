@@ -75,13 +75,23 @@ class TextCsv(Texts):
                 raise no_column(key, name, path, frame)
         names = {name for name in wanted.values() if name is not None}
         beside = {name for name in columns_of(self.where) if name in frame}
-        columns = {name: texts(frame[name]) for name in sorted(names | beside)}
+        columns = {name: texts(frame[name]) for name in sorted((names | beside) - {self.text})}
+        columns[self.text] = _said(frame[self.text])
         rows = np.arange(len(frame))
         if self.where is not None:
             rows = np.flatnonzero(rows_where(columns, self.where, str(path)))
             columns = {name: values[rows] for name, values in columns.items()}
         self.with_words([f"{path}: row {row}" for row in rows], columns[self.text].tolist())
         return columns, notes
+
+
+def _said(column: Any) -> np.ndarray:
+    """The texts of a column as objects: in an array of texts each takes the longest one's room."""
+    if column.dtype.name != "category":
+        return texts(column).astype(object)
+    names = np.array([*map(str, column.cat.categories), ""], object)
+    said: np.ndarray = names[column.cat.codes]
+    return said
 
 
 def _group(named: np.ndarray | None) -> np.ndarray | None:

@@ -41,6 +41,9 @@ def read_ts(path: Path, encoding: str = "utf-8") -> tuple[list[Signal], npt.NDAr
         if not line or line.startswith("#"):
             continue
         *channels, label = line.split(":") if labelled else (*line.split(":"), "")
+        if "," in label:
+            raise UserError(f"{path}: line {number} has no label after its last colon, and the "
+                            f"header says @{kind} true")  # fmt: skip
         signals.append(_signal(f"{path}: line {number}", channels))
         labels.append(label.strip())
         numbers.append(number)
@@ -84,7 +87,7 @@ def _signal(where: str, channels: list[str]) -> Signal:
 
 def _lines(path: Path, encoding: str) -> list[str]:
     try:
-        text = path.read_text(encoding=encoding)
+        text = path.read_text(encoding=encoding).removeprefix("\ufeff")
         refuse_zeros(path, text, encoding)
         return [line.strip() for line in text.splitlines()]
     except OSError as error:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aetl.data.base import Examples
 from aetl.data.split import Split, make_split
-from aetl.data.stratify import held_groups, stratified_order
+from aetl.data.stratify import _sorted_by, held_groups, stratified_order
 from aetl.rng import Rng
 from aetl.types import UserError
 
@@ -205,3 +205,11 @@ def test_of_groups_that_are_all_too_large_the_smallest_is_held_out() -> None:
     group = np.repeat([0, 1, 2], [40, 30, 30])
     held = held_groups(group, 0.01)
     assert set(group[held]) == {1}
+
+
+@pytest.mark.parametrize("counts", [[50, 50], [7, 7, 7], [31, 17, 1], [200, 100, 50, 3], [9]])
+def test_the_order_is_that_of_fractions_and_of_ties_among_equals(counts: list[int]) -> None:
+    """As NumPy's sort by two keys has it, which takes several times as long."""
+    fraction = np.concatenate([np.arange(n) / n for n in counts])
+    ties = np.random.default_rng(0).permutation(len(fraction))
+    assert np.array_equal(_sorted_by(fraction, ties), np.lexsort((ties, fraction)))

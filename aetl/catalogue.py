@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetl.config import ConfigError, compose, conf_dir, locate, resolved
+from aetl.foreign import parsed_yaml
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -158,9 +159,8 @@ def _losses() -> dict[str, dict[str, type[LossTerm]]]:
 
 def _targets(name: str, files: Mapping[str, Path]) -> Iterator[str]:
     """The classes that an option names itself, or else those of its defaults."""
-    import yaml
 
-    node = yaml.safe_load(files[name].read_text(encoding="utf-8")) or {}
+    node = parsed_yaml(files[name]) or {}
     if "_target_" in node:
         yield node["_target_"]
         return

@@ -6,11 +6,13 @@ them make the same choices of files and differ in values, which hydra puts onto 
 
 from __future__ import annotations
 
+import codecs
 import copy
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import hydra._internal.hydra
@@ -24,6 +26,8 @@ from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict
+
+from aetl.foreign import Unreadable, told_by_line
 
 _PARSED: dict[Any, Any] = {}
 _COMPOSED: dict[Any, DictConfig] = {}
@@ -42,8 +46,16 @@ class _ParsedOnce(ConfigRepository):
         """The parsed file of a group's option with its defaults, as hydra's own repository."""
         key = (config_path, *_places(self))
         if key not in _PARSED:
-            _PARSED[key] = super().load_config(config_path)
+            file = self._file(config_path)
+            with told_by_line(file):
+                found = super().load_config(config_path)
+            _refuse_odd(file, found)
+            _PARSED[key] = found
         return copy.deepcopy(_PARSED[key])
+
+    def _file(self, config_path: str) -> Path:
+        source = self._find_object_source(config_path, ObjectType.CONFIG)
+        return Path(source.path if source else "", f"{config_path.removesuffix('.yaml')}.yaml")
 
     def get_group_options(
         self, group_name: str, results_filter: ObjectType | None = ObjectType.CONFIG
@@ -59,6 +71,17 @@ class _ParsedOnce(ConfigRepository):
     def __deepcopy__(self, memo: object) -> _ParsedOnce:
         # For each composition hydra takes a copy, to which it may give other sources.
         return _ParsedOnce(self)
+
+
+def _refuse_odd(file: Path, found: Any) -> None:
+    """``Unreadable`` for a file that hydra would read, and take for something else."""
+    if found is None or not file.is_file():
+        return
+    if not isinstance(found.config, DictConfig):
+        raise Unreadable(f"{file}: expected KEY: VALUE, and it is a list")
+    with file.open("rb") as opened:
+        if opened.read(3) == codecs.BOM_UTF8:  # hydra does not see the header behind it
+            raise Unreadable(f"{file}: begins with a byte order mark; save it as UTF-8 without one")
 
 
 def _places(repository: IConfigRepository) -> list[tuple[str, str]]:

@@ -203,6 +203,11 @@ def _check_whole(plain: Mapping[str, Any]) -> None:
         if not parts and group in ("loss", "metric", "transfer"):
             raise ConfigError(f"{group}: at least one is needed, e.g. {group}=...")
         for slot, node in parts.items():
+            if slot == "_target_":
+                raise ConfigError(
+                    f"{group}: {node} has no name beside others of its kind; its YAML begins with "
+                    f"'# @package {group}.NAME'"
+                )
             _refuse_other(f"{group}.{slot}", node, SLOTS[group])
     if plain.get("callback") is None:
         raise ConfigError("callback: cannot be empty; callback.NAME=null leaves one out")

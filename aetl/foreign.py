@@ -6,7 +6,10 @@ import errno
 import os
 import re
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*\w")
 """What an alias of YAML looks like, also within a text."""
@@ -14,6 +17,12 @@ _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*\w")
 
 class Endless(ValueError):
     """A few lines that stand for more than a memory holds, told in one line."""
+
+    of_user = True
+
+
+class Unreadable(Exception):
+    """A config that is none, told in one line."""
 
     of_user = True
 
@@ -32,6 +41,30 @@ def yaml_text(file: Path) -> str:
     text = file.read_text(encoding="utf-8")
     refuse_aliases(str(file), text)
     return text
+
+
+def parsed_yaml(file: Path) -> Any:
+    """What a file of somebody's options holds; ``Unreadable`` names the line that is wrong."""
+    import yaml
+
+    with told_by_line(file):
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def told_by_line(file: Path) -> Iterator[None]:
+    """``Unreadable`` for what a reader of YAML finds wrong in a file."""
+    import yaml
+
+    try:
+        yield
+    except UnicodeError:
+        raise Unreadable(f"{file}: is not UTF-8; save it as that") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or "cannot be read"
+        raise Unreadable(f"{file}{line}: is no YAML ({what})") from None
 
 
 def refuse_aliases(name: str, text: str) -> None:

@@ -34,9 +34,11 @@ def nearest_folder(path: str | Path, what: str) -> Path:
     """``path``, or the folder above it that is there; ``NoPlace`` where that is a file."""
     asked = Path(path).absolute()
     try:
-        at = next(p for p in (asked, *asked.parents) if p.exists())
+        at = next(p for p in (asked, *asked.parents) if p.exists() or p.is_symlink())
     except OSError as error:
         raise NoPlace(f"{what}={path}: {error.strerror}") from None
+    if not at.exists():
+        raise NoPlace(f"{what}={path}: {at} is a link to {os.readlink(at)}, which is not there")
     if not at.is_dir():
         raise NoPlace(f"{what}={path}: {at} is a file")
     return at

@@ -19,6 +19,7 @@ from typing import Any, get_args
 import yaml
 
 from aetl.config import HYDRA_KEYS, ConfigError, conf_dir, locate, nearest, parameters_of
+from aetl.foreign import parsed_yaml
 from aetl.ranges import described
 from aetl.types import Kind
 
@@ -110,7 +111,7 @@ def _option(file: Path, group: str) -> Option:
 
 def _merged(file: Path) -> dict[str, Any]:
     """The file's own keys over those of the files of its folder that it starts from."""
-    node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    node = parsed_yaml(file) or {}
     found: dict[str, Any] = {}
     for other in node.get("defaults", []):
         beside = file.with_name(f"{other}.yaml") if isinstance(other, str) else None
@@ -153,7 +154,7 @@ def _comment(text: str) -> str:
 
 def _meanings(file: Path) -> dict[str, str]:
     """What stands behind ``#`` in a line of the file, or of those it starts from, by its key."""
-    node = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    node = parsed_yaml(file) or {}
     found: dict[str, str] = {}
     for other in node.get("defaults", []):
         if isinstance(other, str) and other != "_self_":

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aetl.foreign import Endless, yaml_text
+from aetl.foreign import Unreadable as Unreadable
 
 if TYPE_CHECKING:
     import argparse
@@ -43,12 +44,6 @@ _LOOKED_UP = re.compile(r"\$\{[^}]*:")
 
 class Untrusted(Exception):
     """A saved config asks for what nobody here has named, told in one line."""
-
-    of_user = True
-
-
-class Unreadable(Exception):
-    """A saved config that is no config any more, told in one line."""
 
     of_user = True
 

@@ -150,6 +150,8 @@ def _without_paths(content: bytes, changed: Renew) -> bytes:
         values = json.loads(content)
     except ValueError:
         return content
+    if not isinstance(values, dict):
+        return content
     if "paths" in values:
         values["paths"] = []
     if "cwd" in values:
@@ -164,7 +166,7 @@ def _resealed(record: dict[str, Any], changed: Renew) -> dict[str, Any]:
     place."""
     if "digests" in record:
         record = record | {"digests": _renewed(record["digests"], changed, "")}
-    if "jobs" in record:
+    if isinstance(record.get("jobs"), list):
         jobs = [
             job | {"digests": _renewed(job.get("digests"), changed, f"{job['folder']}/")}
             for job in record["jobs"]
@@ -321,6 +323,9 @@ def _reseal(record: Path, before: Mapping[Path, str]) -> None:
         file = record.parent / name
         return _digest(file.read_bytes()) if before.get(file) == digest else digest
 
-    held = json.loads(record.read_bytes())
-    if "check" in held and not is_altered(held):
+    try:
+        held = json.loads(record.read_bytes())
+    except ValueError:  # whoever reads it says so
+        return
+    if isinstance(held, dict) and "check" in held and not is_altered(held):
         write_json(record, _resealed(held, changed))

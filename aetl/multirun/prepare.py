@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -22,6 +23,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from aetl.config import ConfigError, check, register_resolvers, resolved
+from aetl.ending import ASKING
 from aetl.files import file_digest, write_text, yaml_of
 from aetl.mistakes import explain
 from aetl.multirun.job import Surroundings, die_with_parent
@@ -59,7 +61,9 @@ def prepare(
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(plan,)) as pool:
         try:
             jobs = []
-            for job in pool.map(_prepare, numbers, names, overrides):
+            with _signals_later():  # a worker that is being started would be on nobody's list
+                found = pool.map(_prepare, numbers, names, overrides)
+            for job in found:
                 jobs.append(job)
                 checked(len(jobs))
         except BrokenProcessPool:
@@ -70,6 +74,16 @@ def prepare(
             pool.shutdown(cancel_futures=True)
     _refuse_shared_folders(jobs)
     return jobs
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """What asks this process to end is heard at the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *ASKING))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _PLAN: Plan

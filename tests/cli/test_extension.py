@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from aetl.cli import main
-from aetl.config import conf_dir
+from aetl.config import compose, conf_dir
 
 CODE = """
 from aetl.autoencoder.composite import Composite
@@ -76,6 +76,40 @@ def test_variants_from_a_config_dir_run_like_our_own(tmp_path: Path) -> None:
     assert record["transfer"] == "parameter/bias_only"
     assert record["receipt"]["changed"]
     assert all(name.endswith("bias") for name in record["receipt"]["changed"])
+
+
+TERM = "# @package loss.own\n_target_: aetl.loss.mse.SquaredError\nweight: 1.0\n"
+ODD: dict[str, tuple[bytes, str]] = {
+    "tab": (TERM.replace("weight", "\tweight").encode(), "loss/own.yaml, line 3: is no YAML ("),
+    "bracket": (b"[", "loss/own.yaml, line 1: is no YAML ("),
+    "key twice": (b"a: 1\na: 2\n", "loss/own.yaml, line 2: is no YAML (found duplicate key a)"),
+    "UTF-16": (TERM.encode("utf-16"), "loss/own.yaml: is not UTF-8; save it as that"),
+    "Latin-1": (b"caf\xe9: 1\n", "loss/own.yaml: is not UTF-8; save it as that"),
+    "byte order mark": (TERM.encode("utf-8-sig"), "loss/own.yaml: begins with a byte order mark"),
+    "a list": (b"- 1\n", "loss/own.yaml: expected KEY: VALUE, and it is a list"),
+    "no header": (TERM.partition("\n")[2].encode(), "begins with '# @package loss.NAME'"),
+    "nothing": (b"", "loss: at least one is needed"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_option_that_cannot_be_read_is_named_with_its_line(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    content, line = ODD[name]
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "own.yaml").write_bytes(content)
+    own = ["--config-dir", str(tmp_path), "loss=own", "logger=none"]
+    assert main([*own, f"output_dir={tmp_path}/out"]) == 2
+    (said,) = capfd.readouterr().err.strip().splitlines()
+    assert line in said
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_an_option_with_the_line_ends_of_windows_is_as_any_other(tmp_path: Path) -> None:
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss" / "own.yaml").write_bytes(TERM.replace("\n", "\r\n").encode())
+    assert list(compose(["loss=own"], [str(tmp_path)]).loss) == ["own"]
 
 
 @pytest.mark.slow

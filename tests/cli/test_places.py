@@ -34,6 +34,19 @@ def test_a_place_that_is_none_is_one_line_and_nothing_is_written(
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.parametrize("key", ["output_dir", "store.dir"])
+@pytest.mark.parametrize("below", ["link", "link/inside"])
+def test_a_link_to_nowhere_is_no_place(
+    below: str, key: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to("gone")
+    path = f"{tmp_path}/{below}"
+    assert main([*TINY, f"{key}={path}"]) == 2
+    (line,) = capfd.readouterr().err.strip().splitlines()
+    assert line == f"aetl: {key}={path}: {tmp_path}/link is a link to gone, which is not there"
+    assert not (tmp_path / "gone").exists()
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="no /proc")
 @pytest.mark.parametrize("place", ["/proc", "/proc/runs"])
 def test_a_place_that_root_may_write_to_and_cannot_is_named(

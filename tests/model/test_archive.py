@@ -120,6 +120,20 @@ def test_a_sweep_of_jobs_is_done_again_elsewhere_to_the_same_scores(
     assert main(["rerun", str(edited), "--check"]) == 2
 
 
+@pytest.mark.parametrize("manifest", ["null", "3", "[]", "junk", '{"jobs": 3, "check": ""}'])
+def test_a_manifest_of_another_kind_is_carried_as_it_is(
+    manifest: str, world: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "manifest.json").write_text(manifest)
+    run = tmp_path / "sweep" / "0"
+    run.mkdir()
+    shutil.copy(world / "sweep" / "0" / "run.json", run)
+    unpack(pack(tmp_path / "sweep", tmp_path / "a.zip", weights=False), tmp_path / "there")
+    there = (tmp_path / "there" / "manifest.json").read_text()
+    assert json.loads(there) == json.loads(manifest) if manifest != "junk" else there == "junk"
+
+
 def test_without_weights_the_records_are_there_and_a_prediction_is_refused(
     world: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from aetl.cli import main
 from aetl.comparison.run import ALIVE, read_run
 from aetl.files import read_json, sealed, write_json
+from aetl.multirun import prepare
 from aetl.multirun.manifest import Manifest
 from tests.multirun.test_recovery import TINY, fault, start, wait_for
 
@@ -137,3 +138,28 @@ def test_a_run_of_an_older_version_without_a_lock_is_believed(tmp_path: Path) ->
     assert read_run(record.parent).status == "killed"
     (record.parent / ALIVE).unlink()
     assert read_run(record.parent).status == "running"
+
+
+def test_a_signal_is_heard_once_all_workers_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was just being started would be left behind, and complain on the terminal."""
+    seen = []
+
+    class Pool:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            seen.append("ended")
+
+        def map(self, *_: object) -> Iterator[object]:
+            os.kill(os.getpid(), signal.SIGINT)
+            seen.append("started")
+            return iter(())
+
+        def shutdown(self, **_: object) -> None: ...
+
+    monkeypatch.setattr(prepare, "ProcessPoolExecutor", Pool)
+    with pytest.raises(KeyboardInterrupt):
+        prepare.prepare(None, ["job"], [["seed=0"]], 0, None)  # type: ignore[arg-type]
+    assert seen == ["started", "ended"]

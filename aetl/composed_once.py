@@ -25,7 +25,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, open_dict, read_write
 
 from aetl.foreign import Unreadable, told_by_line
 
@@ -149,17 +149,33 @@ def _is_value(override: Override, repository: IConfigRepository) -> bool:
 def _tell(cfg: DictConfig, overrides: Sequence[Override]) -> None:
     """What hydra notes of the command line and of the moment."""
     job = cfg.hydra.job
-    ours = [o for o in overrides if not o.is_hydra_override()]
     cfg.hydra.overrides.hydra = [o.input_line for o in overrides if o.is_hydra_override()]
-    cfg.hydra.overrides.task = [o.input_line for o in ours]
-    names = job.config.override_dirname
-    job.override_dirname = get_overrides_dirname(
-        list(ours), names.exclude_keys, names.item_sep, names.kv_sep
-    )
+    tell_job(cfg, [o for o in overrides if not o.is_hydra_override()])
     with open_dict(job):
         for variable in job.env_copy:
             job.env_set[variable] = os.environ[variable]
     cfg.hydra.runtime.cwd = os.getcwd()
+
+
+def tell_job(cfg: DictConfig, overrides: Sequence[Override]) -> None:
+    """What hydra notes of the overrides that are not its own."""
+    with read_write(cfg.hydra):
+        cfg.hydra.overrides.task = [o.input_line for o in overrides]
+        names = cfg.hydra.job.config.override_dirname
+        cfg.hydra.job.override_dirname = get_overrides_dirname(
+            list(overrides), names.exclude_keys, names.item_sep, names.kv_sep
+        )
+
+
+def is_value(loader: ConfigLoader, override: Override) -> bool:
+    """Whether hydra puts an override onto what it composed, rather than choose a file by it."""
+    assert isinstance(loader, ConfigLoaderImpl)
+    return _is_value(override, loader.repository)
+
+
+def put_values(overrides: Sequence[Override], cfg: DictConfig) -> None:
+    """Put overrides onto a composed config, as hydra does."""
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), cfg)
 
 
 def composed_once(loader: ConfigLoader) -> ConfigLoader:

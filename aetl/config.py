@@ -14,7 +14,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import NoneType
@@ -162,21 +163,29 @@ def nearest(word: str, known: Iterable[str]) -> str:
 def resolved(cfg: DictConfig) -> dict[str, Any]:
     """The config as plain values without hydra's node; ``ConfigError`` for a hole in it."""
     from omegaconf import OmegaConf
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
     plain: dict[str, Any] = {}
-    try:
+    with holes_told():
         for key in cfg:
             if key != "hydra":
                 value = cfg[key]
                 if OmegaConf.is_config(value):
                     value = OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
                 plain[str(key)] = value
+    return plain
+
+
+@contextmanager
+def holes_told() -> Iterator[None]:
+    """``ConfigError`` for a value that is missing or cannot be worked out."""
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    try:
+        yield
     except MissingMandatoryValue as error:
         raise ConfigError(f"{error.full_key}: is missing; set {error.full_key}=...") from None
     except OmegaConfBaseException as error:
         raise ConfigError(_first_line(error)) from None
-    return plain
 
 
 def check(plain: Mapping[str, Any], choices: Mapping[str, Any]) -> None:

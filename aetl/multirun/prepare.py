@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from hydra import version
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import setup_globals
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 
-from aetl.config import ConfigError, check, register_resolvers, resolved
+from aetl.config import ConfigError, check, register_resolvers
 from aetl.ending import ASKING
 from aetl.files import file_digest, write_text, yaml_of
 from aetl.mistakes import explain
+from aetl.multirun.composed import Composed, Composer
 from aetl.multirun.job import Surroundings, die_with_parent
 from aetl.multirun.manifest import JobEntry
 from aetl.secret import secrets_in
@@ -86,7 +86,8 @@ def _signals_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_PLAN: Plan
+_COMPOSER: Composer
+"""Of this worker."""
 
 CONFIGS = ("config.yaml", ".hydra/hydra.yaml")
 """What a job starts from."""
@@ -94,14 +95,14 @@ CONFIGS = ("config.yaml", ".hydra/hydra.yaml")
 
 def _begin(plan: Plan) -> None:
     """Once in each worker."""
-    global _PLAN
+    global _COMPOSER
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the launcher, and it stops us
     die_with_parent(lambda: os._exit(1))
-    _PLAN = plan
     plan.surroundings.enter()
     version.setbase(plan.version_base)
     setup_globals()
     register_resolvers()
+    _COMPOSER = Composer(plan.loader, plan.config, plan.folder)
 
 
 def _prepare(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
@@ -116,21 +117,19 @@ def _prepare(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
 
 
 def _checked(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
-    config = _compose(number, overrides)
-    choices = OmegaConf.to_container(config.hydra.runtime.choices)
-    assert isinstance(choices, dict)
-    plain = resolved(config)
-    check(plain, {str(key): value for key, value in choices.items()})
-    folder = Path(config.hydra.runtime.output_dir)
-    _write(folder, config, plain)
+    job = _COMPOSER.compose(number, overrides)
+    plain, folder = job.plain, job.folder
+    choices = {str(key): value for key, value in job.hydra["runtime"]["choices"].items()}
+    check(plain, choices)
+    _write(job)
     trainer = plain["trainer"]
     devices = trainer["devices"]
     shared = json.dumps({key: plain.get(key) for key in SHARED}, sort_keys=True, default=str)
     return JobEntry(
         number=number,
         name=name,
-        folder=os.path.relpath(folder, _PLAN.folder),
-        overrides=list(config.hydra.overrides.task),
+        folder=os.path.relpath(folder, _COMPOSER.folder),
+        overrides=list(job.hydra["overrides"]["task"]),
         threads=plain["threads"],
         ranks=devices if isinstance(devices, int) and devices > 1 else 1,
         on_gpu=trainer["accelerator"] in ("auto", "gpu", "cuda"),
@@ -139,36 +138,33 @@ def _checked(number: int, name: str, overrides: Sequence[str]) -> JobEntry:
     )
 
 
-def _compose(number: int, overrides: Sequence[str]) -> DictConfig:
-    """A job's config as hydra's own launchers make it; its folder is fixed here, once."""
-    config: DictConfig = _PLAN.loader.load_sweep_config(_PLAN.config, list(overrides))
-    with read_write(config), open_dict(config):
-        config.hydra.job.id = str(number)
-        config.hydra.job.num = number
-        config.hydra.mode = RunMode.MULTIRUN
-        config.hydra.sweep.dir = str(_PLAN.folder)
-    HydraConfig.instance().set_config(config)  # for ${hydra:...}, which the subfolder may hold
-    folder = str(_PLAN.folder / str(config.hydra.sweep.subdir))
-    hidden: Any = HydraConfig.get()  # a copy
-    for hydra in (config.hydra, hidden):
-        with read_write(hydra), open_dict(hydra):
-            hydra.runtime.output_dir = folder
-    return config
-
-
-def _write(folder: Path, config: DictConfig, plain: Mapping[str, Any]) -> None:
-    asked = OmegaConf.to_container(config, enum_to_str=True)
-    assert isinstance(asked, dict)
-    hydra = asked.pop("hydra")
-    saved, private = folder / ".hydra", bool(secrets_in(plain))
+def _write(job: Composed) -> None:
+    saved, private = job.folder / ".hydra", bool(secrets_in(job.plain))
     texts = {
-        folder / "config.yaml": dict(plain),
-        saved / "config.yaml": asked,
-        saved / "hydra.yaml": {"hydra": hydra},
-        saved / "overrides.yaml": hydra["overrides"]["task"],
+        job.folder / "config.yaml": _yaml("config", job.plain),
+        saved / "config.yaml": _yaml("asked", job.asked),
+        saved / "hydra.yaml": "hydra:\n" + indent(_yaml("hydra", job.hydra), "  "),
+        saved / "overrides.yaml": yaml_of(job.hydra["overrides"]["task"]),
     }
-    for file, value in texts.items():
-        write_text(file, yaml_of(value), private)
+    for file, text in texts.items():
+        write_text(file, text, private)
+
+
+_WRITTEN: dict[tuple[str, str], tuple[str, str]] = {}
+"""Of the last job, by file and key: a part of it and its text."""
+
+
+def _yaml(file: str, value: Mapping[str, Any]) -> str:
+    """The text of a file, of which most parts are as in the job before."""
+    texts = []
+    for key, part in value.items():
+        now = repr(part)
+        before, text = _WRITTEN.get((file, key), ("", ""))
+        if before != now:
+            text = yaml_of({key: part})
+            _WRITTEN[file, key] = now, text
+        texts.append(text)
+    return "".join(texts)
 
 
 def _refuse_shared_folders(jobs: Sequence[JobEntry]) -> None:

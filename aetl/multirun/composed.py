@@ -104,7 +104,8 @@ class Composer:
         """Write a job's number and its folder, which may be made of it, into hydra's node."""
         with read_write(config), open_dict(config):
             config.hydra.job.id, config.hydra.job.num = str(number), number
-        HydraConfig.instance().cfg = config  # for ${hydra:...}, which the subfolder may hold
+        hydra_node: Any = HydraConfig.instance()
+        hydra_node.cfg = config  # for ${hydra:...}, which the subfolder may hold
         folder = str(self.folder / str(config.hydra.sweep.subdir))
         with read_write(config.hydra), open_dict(config.hydra):
             config.hydra.runtime.output_dir = folder

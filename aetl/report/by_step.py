@@ -83,10 +83,10 @@ def _series(
         figure, axes = axes_grid(9.6, height, nrows=channels, ncols=len(x), sharex=True)
         for c in range(channels):
             for ax, row in zip(axes[c], range(len(x)), strict=True):
-                ax.plot(x[row, c], color=INK, alpha=0.55, linewidth=1, label="input")
                 for place, one in enumerate(made):
                     look = _look(place, len(made))
                     ax.plot(one[row, c], color=COLORS[0], label=_label(place, names), **look)
+                ax.plot(x[row, c], color=INK, linewidth=1, label="input")
                 ax.tick_params(labelsize=8)
         axes[-1, len(x) // 2].set_xlabel("moment")
         legend_above(figure, axes[0, 0], height, 3)

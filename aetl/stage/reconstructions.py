@@ -115,6 +115,9 @@ def made(module: Any, examples: Examples) -> dict[str, np.ndarray]:
     x = examples.inputs().to(next(autoencoder.parameters(), torch.zeros(())))
     with evaluating(autoencoder), evaluating(module.objective):
         found = module.objective.mean(autoencoder.reconstruct(x)).view_as(x)
+    if examples.kind == "field":  # of any range; images are in [0, 1]
+        low, high = x.min(), x.max()
+        x, found = ((v - low) / (high - low).clamp_min(1e-12) for v in (x, found))
     arrays = {"x": _small(x), "made": _small(found)}
     return arrays | ({"columns": np.array(examples.columns)} if examples.columns else {})
 

@@ -14,6 +14,7 @@ from aetl.stage.pretrain import pretrained_autoencoder, trained_objective
 from aetl.stage.reconstructions import FOLDER, bring_pictures, looks, of_all_classes
 from aetl.types import UserError
 from tests.tiny import CRASH, MLP, SMALL, Crash, PowerCut, World, differing, weights
+from tests.tracking.offline import read
 
 TAKE = ("callback=[default,reconstructions]", "callback.progress=null",
         "callback.reconstructions.every_n_epochs=1", "callback.reconstructions.examples=3",
@@ -127,3 +128,30 @@ def test_images_series_and_vectors_are_drawn(shape: tuple[int, ...], tmp_path: P
 def test_nothing_trained_has_no_pictures(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert bring_pictures(None, tmp_path) == []
     assert "nothing was trained" in caplog.text
+
+
+@pytest.mark.slow
+def test_wandb_gets_them_with_their_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    tiny = [*SMALL, *MLP, *TAKE, "logger=wandb", f"output_dir={tmp_path}"]
+    assert main(tiny) == 0
+    (folder,) = (tmp_path / "wandb").glob("offline-run-*")
+    rows = read(folder)["history"]
+    shown = [
+        row for row in rows if any(name.startswith("pretrain/reconstructions") for name in row)
+    ]
+    assert [row["pretrain/step"] for row in shown] == [5, 10, 13]
+
+
+def test_fields_are_shown_in_the_range_of_their_inputs(tmp_path: Path) -> None:
+    from tests.cli.test_bad_data import sounds
+
+    (tmp_path / "data").mkdir()
+    world = World(tmp_path, *TAKE, "bottleneck.latent_dim=3", *sounds()(tmp_path / "data"),
+                  "target.budget=4", "source.size=null", "target.size=null",
+                  "target.shift=null")  # fmt: skip
+    entry = world.pretrain().entry
+    assert entry is not None
+    with np.load(sorted((entry.path / FOLDER).glob("*.npz"))[-1]) as saved:
+        assert saved["x"].min() == 0
+        assert saved["x"].max() == 1

@@ -186,3 +186,13 @@ def test_texts_in_folders_in_folders_and_with_marks_are_read(tmp_path: Path) -> 
     rows = pd.DataFrame({"text": [f"one\n{say(k, 'a')}" for k in range(24)], "ill": TABLE.ill})
     found = read("text_csv", write(tmp_path / "t.csv", rows.to_csv(index=False)), "target=ill")
     assert "alpha" in found.columns
+
+
+def test_a_row_that_is_longer_than_a_block_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = of_table(tmp_path / "a", PLAIN)
+    monkeypatch.setattr("aetl.data.csv_file.BLOCK", 100)
+    long = TABLE.assign(said=["word " * (200 if n == 7 else 1) for n in range(len(TABLE))])
+    found = of_table(tmp_path / "b", text(long), "ignore=[who,said]")
+    assert np.array_equal(found.x, plain.x)

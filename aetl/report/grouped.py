@@ -12,7 +12,7 @@ from aetl.comparison.statistics import Interval
 from aetl.report.markup import Cell, bullets, document, live_table, section, tag
 from aetl.report.panel import SYMBOLS
 from aetl.report.spreadsheet import csv_of
-from aetl.report.table import tex, verdict_text
+from aetl.report.table import tex, tex_name, verdict_text
 from aetl.terminal import styled
 
 if TYPE_CHECKING:
@@ -36,12 +36,13 @@ def render_group_latex(found: Groups) -> str:
     lines = [r"\begin{table}", r"  \centering",
              rf"  \caption{{{tex(metrics)}: mean $\pm$ 95\,\% interval over seeds, "
              rf"and gain over the twin, over {_over(rows)}.{notes}}}",
+             r"  \medskip",
              rf"  \begin{{tabular}}{{{'l' * len(keys)}rrrl}}", r"    \toprule",
              "    " + " & ".join([*map(tex, keys), "seeds", tex(metrics), "gain", "verdict"])
              + r" \\",
              r"    \midrule"]  # fmt: skip
     for row in rows:
-        cells = [tex(str(value)) for value in row.group.values()]
+        cells = [tex_name(str(value)) for value in row.group.values()]
         maths = [text.replace("±", r"\pm ") for text in _texts(row)]
         score, gain = (f"${text}$" if text else "" for text in maths)
         lines.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -235,12 +236,17 @@ def _legend(rows: Sequence[Row]) -> str:
 
 
 def render_latex(rows: Sequence[Row]) -> str:
-    r"""A booktabs table for each source, target and metric; needs ``\usepackage{booktabs}``."""
+    r"""A booktabs table for each source, target and metric; needs ``\usepackage{booktabs}``.
+
+    Names in scripts that are neither Latin nor Greek need LuaLaTeX and a font that has them.
+    """
     return "\n".join(_latex_panel(panel) for panel in panels(rows))
 
 
+_ACROSS = 3  # so many budgets fit a page beside the arms; others go below
+
+
 def _latex_panel(panel: Panel) -> str:
-    best = {budget: panel.best(budget) for budget in panel.budgets}
     lines = [
         r"\begin{table}",
         r"  \centering",
@@ -249,26 +255,58 @@ def _latex_panel(panel: Panel) -> str:
         rf"{interval_text(panel.rows)}; "
         r"\textbf{best}; $^\dagger$ a control does better; "
         r"$^\ddagger$ trained longer than its twin.}",
-        rf"  \begin{{tabular}}{{l{'r' * len(panel.budgets)}}}",
+        r"  \medskip",
+    ]
+    # An empty line ends a tabular's paragraph: the next one stands below it.
+    parts = [panel.budgets[i : i + _ACROSS] for i in range(0, len(panel.budgets), _ACROSS)]
+    for part in parts:
+        lines += _latex_tabular(panel, part)
+    return "\n".join([*lines, r"\end{table}", ""])
+
+
+def _latex_tabular(panel: Panel, budgets: Sequence[int | str]) -> list[str]:
+    best = {budget: panel.best(budget) for budget in budgets}
+    head = [panel.counted, *(tex(str(budget)) for budget in budgets)]
+    lines = [
+        *([r"  \small\setlength{\tabcolsep}{4pt}"] if len(budgets) > 2 else []),
+        rf"  \begin{{tabular}}{{l{'r' * len(budgets)}}}",
         r"    \toprule",
-        "    "
-        + " & ".join([panel.counted, *(tex(str(budget)) for budget in panel.budgets)])
-        + r" \\",
+        f"    {' & '.join(head)} \\\\",
         r"    \midrule",
     ]
-    for arm, label in panel.arms.items():
-        lines += _latex_arm(panel, arm, label, best)
-    lines += [r"    \bottomrule", r"  \end{tabular}", r"\end{table}", ""]
-    return "\n".join(lines)
+    arms = [_latex_arm(panel, arm, label, best) for arm, label in panel.arms.items()]
+    for number, arm in enumerate(filter(None, arms)):
+        lines += [r"    \addlinespace", *arm] if number else arm
+    return [*lines, r"    \bottomrule", r"  \end{tabular}", ""]
 
 
 def _latex_arm(panel: Panel, arm: Arm, label: str, best: dict[int | str, float]) -> list[str]:
-    means, gains = [tex(label)], [""]
-    for budget in panel.budgets:
-        row = panel.cells.get((arm, budget))
-        means.append(_latex_mean(panel, row, best[budget]) if row else "--")
-        gains.append(_latex_gain(panel, row) if row else "")
-    return [f"    {' & '.join(means)} \\\\", f"    {' & '.join(gains)} \\\\"]
+    """Mean and gain below each other, and the verdict beside the gain or below it, where several
+    budgets leave no room."""
+    rows = {budget: panel.cells.get((arm, budget)) for budget in best}
+    if not any(rows.values()):
+        return []
+    lines = [[tex_name(label, 2 if len(best) <= 2 else 3)], [""], [""]]
+    for budget, row in rows.items():
+        lines[0].append(_latex_mean(panel, row, best[budget]) if row else "--")
+        gain, verdict = _latex_gain(panel, row) if row else ("", "")
+        if len(best) <= 2:
+            gain, verdict = " ".join(filter(None, [gain, f"({verdict})" if verdict else ""])), ""
+        for line, text in zip(lines[1:], (gain, verdict), strict=True):
+            line.append(rf"\footnotesize {text}" if text else "")
+    return [f"    {' & '.join(line)} \\\\" for line in lines if any(line)]
+
+
+def tex_name(name: str, lines: int = 1) -> str:
+    """A name; a long one broken into lines, which may hang over so many lines of the table."""
+    if len(name) <= _TEX_NAME:
+        return tex(name)
+    broken = "".join(tex(c) + (r"\allowbreak{}" if c in "/_=.-" else "") for c in printable(name))
+    box = rf"\parbox[t]{{0.3\linewidth}}{{\raggedright {broken}\strut}}"
+    return rf"\smash{{{box}}}" if len(name) <= (_TEX_NAME - 4) * lines else box
+
+
+_TEX_NAME = 26
 
 
 def _latex_mean(panel: Panel, row: Row, best: float) -> str:
@@ -279,13 +317,20 @@ def _latex_mean(panel: Panel, row: Row, best: float) -> str:
     return f"${mean}{reach}{dagger}$"
 
 
-def _latex_gain(panel: Panel, row: Row) -> str:
+def _latex_gain(panel: Panel, row: Row) -> tuple[str, str]:
+    """The gain and its verdict."""
     if row.gain_mean is None or row.is_baseline:
-        return r"\footnotesize baseline" if row.is_baseline else ""
+        return "baseline" if row.is_baseline else "", ""
     more = ", uncorrected" if row.uncorrected else ""
     more += f", {tex(needed(row))}" if needed(row) else ""
     gain = panel.gain(row).replace("‡", r"^{\ddagger}")
-    return rf"\footnotesize ${gain}$ ({row.verdict}{more})"
+    return f"${gain}$", row.verdict + more
+
+
+def _command(letter: str) -> str:
+    r"""``\lambda`` for λ, which Unicode spells otherwise."""
+    name = unicodedata.name(letter).rpartition(" ")[2].lower()
+    return rf"\{'lambda' if name == 'lamda' else name}"
 
 
 _TEX = str.maketrans(
@@ -302,10 +347,21 @@ _TEX = str.maketrans(
         "±": r"$\pm$",
         "×": r"$\times$",
         "…": r"\dots{}",
+        "−": "$-$",
+        "≤": r"$\le$",
+        "≥": r"$\ge$",
+        "≈": r"$\approx$",
+        "∞": r"$\infty$",
+        "µ": r"$\mu$",
+        "`": r"\textasciigrave{}",
+        # After the end of a line they would be its options.
+        "[": "{[}",
+        "*": "{*}",
+        **{letter: f"${_command(letter)}$" for letter in "αβγδεζηθικλμνξπρστυφχψω"},
     }
 )
 
 
 def tex(text: str) -> str:
-    """Text as LaTeX shows it."""
-    return printable(text).translate(_TEX)
+    """Text as LaTeX shows it: no character acts, and no two become a dash."""
+    return printable(text).translate(_TEX).replace("--", "-{}-").replace("--", "-{}-")

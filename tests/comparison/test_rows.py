@@ -460,7 +460,7 @@ def test_latex_escapes_names_and_sets_the_best_in_bold(tmp_path: Path) -> None:
 
 def test_latex_of_any_names_and_columns_is_whole(tmp_path: Path) -> None:
     """No character of a name acts; braces and dollars pair, rows have as many cells as columns."""
-    name = "a_b&c%d#e$f{g~h^i\\j<k>l|m→n}o"
+    name = "[a_b&c%d#e$f{g~h^i\\j<k>l|m→n}o--λ≤`p*"
     for seed in range(3):
         for budget in (10, 100):
             for transfer, gain in ((name, 0.1), ("feature/knn", -0.1)):
@@ -470,7 +470,8 @@ def test_latex_of_any_names_and_columns_is_whole(tmp_path: Path) -> None:
                 )  # fmt: skip
     text = render_latex(rows(find_runs([tmp_path]).done))
     assert "(positive" in text
-    plain = re.sub(r"\\(?:textbackslash|textasciitilde|textasciicircum|dots)\{\}", "", text)
+    words = "textbackslash|textasciitilde|textasciicircum|textasciigrave|dots"
+    plain = re.sub(rf"\\(?:{words})\{{\}}", "", text)
     plain = re.sub(r"\\[&%$#_{}]", "", plain)
     assert plain.count("{") == plain.count("}")
     assert plain.count("$") % 2 == 0
@@ -482,6 +483,34 @@ def test_latex_of_any_names_and_columns_is_whole(tmp_path: Path) -> None:
     lines = [line for line in plain.splitlines() if line.endswith(r"\\")]
     assert len(lines) > 4
     assert {line.count("&") + 1 for line in lines} == {len(spec[1])}
+    # Behind the end of a line they would be its options.
+    assert not [line for line in text.splitlines() if line.strip().startswith(("[", "*"))]
+    assert "--" not in text.split(r"\toprule")[1]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no TeX here")
+def test_latex_compiles_within_the_page(tmp_path: Path) -> None:
+    arms = (
+        "control/scratch",
+        "[a] *b* --c λ≤`&%$#_{}~^\\|é…→",
+        "x/y (finetune.lr=0.0003, ratio=0.7)",
+    )
+    for job, (budget, seed, arm) in enumerate(
+        itertools.product((10, 30, 100, 300, 1000), range(4), arms)
+    ):
+        gain = 0.02 * arms.index(arm) + 0.01 * seed
+        write_run(tmp_path / "runs" / str(job), transfer=arm, budget=budget, seed=seed,
+                  score=0.7 + gain, twin_score=0.7)  # fmt: skip
+    head, foot = r"\documentclass{article}\usepackage{booktabs}\begin{document}", r"\end{document}"
+    text = render_latex(rows(find_runs([tmp_path / "runs"]).done))
+    (tmp_path / "all.tex").write_text("\n".join([head, text, foot]))
+    said = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "all.tex"],
+        cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
+    ).stdout  # fmt: skip
+    assert "Output written on all.pdf" in said
+    assert [line for line in said.splitlines() if line.startswith(("!", "Overfull"))] == []
 
 
 def test_comparing_imports_nothing_heavy(tmp_path: Path) -> None:

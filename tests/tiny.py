@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any, ClassVar
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor
 
 from aetl.config import compose, resolved
@@ -44,13 +45,31 @@ CONV = ("backbone=conv", "backbone.channels=[4,6]", "bottleneck.latent_dim=4")
 def tiny_config(folder: Path, *overrides: str) -> DictConfig:
     """The config of a run of a second or less, with its outputs in ``folder``."""
     cfg = compose([*SMALL, f"output_dir={folder}", *overrides])
-    cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    with open_dict(cfg):
+        del cfg["hydra"]
     OmegaConf.set_readonly(cfg, True)
     return cfg
 
 
 def ignore(rows: list[Row]) -> None:
     """A listener that listens to nothing."""
+
+
+_DIGITS = "aetl.data.digits.Digits"
+_known: dict[str, Domains] = {}
+
+
+def domains_of(cfg: DictConfig, store: Store, folder: Path) -> Domains:
+    """Those of a config; the digits, which most worlds are of, are read, shifted and split once in
+    a process for each way of doing so."""
+    plain = resolved(cfg)
+    seen = {key: plain[key] for key in ("source", "target", "task", "seed", "duplicates")}
+    if {plain[name]["_target_"] for name in ("source", "target")} != {_DIGITS}:
+        return load_domains(cfg, store, folder)
+    key = json.dumps(seen, sort_keys=True)
+    if key not in _known:
+        _known[key] = load_domains(cfg, store, folder)
+    return _known[key]
 
 
 class World:
@@ -60,7 +79,7 @@ class World:
         self.folder, self.overrides = folder, overrides
         self.cfg = tiny_config(folder, *overrides)
         self.store = Store(dir=str(folder / "store"), reuse=True)
-        self.domains: Domains = load_domains(self.cfg, self.store, folder)
+        self.domains = domains_of(self.cfg, self.store, folder)
 
     def but(self, *overrides: str) -> World:
         """The same data and store under a config with more overrides."""

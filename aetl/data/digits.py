@@ -4,6 +4,7 @@ E. Alpaydin, C. Kaynak (1998), Optical Recognition of Handwritten Digits, UCI re
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -16,10 +17,15 @@ class Digits(Dataset):
     """Grey levels 0..16 become 0..255. There is no official test set."""
 
     def read(self) -> tuple[Examples, None]:
-        from sklearn.datasets import load_digits  # slow to import
+        x, y, classes = _file()
+        return Examples.of(torch.from_numpy(x.copy()), torch.from_numpy(y.copy()), classes), None
 
-        bunch = load_digits()
-        x = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
-        y = torch.from_numpy(bunch.target.astype(np.int64))
-        classes = tuple(str(name) for name in bunch.target_names)
-        return Examples.of(torch.from_numpy(x), y, classes), None
+
+@cache
+def _file() -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """A text, which takes longer to read than all else of a small run's data: once a process."""
+    from sklearn.datasets import load_digits  # slow to import
+
+    bunch = load_digits()
+    x = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    return x, bunch.target.astype(np.int64), tuple(str(name) for name in bunch.target_names)

@@ -66,8 +66,8 @@ def accept(overrides: list[str]) -> dict[str, Any]:
 
 # Every autoencoder and strategy is composed by the conformance tests of its family, too.
 ELSEWHERE = ("autoencoder", "transfer")
-# Accepted beside one of the last contexts that are tried, ten seconds in.
-LATE = ("metric/bits_per_dim", "metric/nats")
+# Accepted beside one of the last contexts that are tried, seconds in.
+LATE = ("metric/bits_per_dim", "metric/nats", "metric/fid", "metric/kid", "task/density")
 EVERY = 3
 """Of the others every third is composed by default, the rest with the slow tests."""
 

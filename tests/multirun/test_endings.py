@@ -91,10 +91,9 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "number, code, word, status",
-    [pytest.param(*e, marks=[] if e[0] is signal.SIGKILL else [pytest.mark.slow]) for e in ENDS],
-)
+# By default runs are killed in tests/fault, and go on to the same bits.
+@pytest.mark.slow
+@pytest.mark.parametrize("number, code, word, status", ENDS)
 def test_a_run_that_a_signal_ends_says_how_to_go_on_and_what_it_was(
     number: int, code: int, word: str | None, status: str, tmp_path: Path
 ) -> None:

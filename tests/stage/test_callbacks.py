@@ -86,8 +86,8 @@ def test_whoever_looks_at_no_batch_leaves_the_steps_packed(
     "stage, value, steps",
     [
         ("pretrain", "validation/loss", 15),
-        ("pretrain", "validation/reconstruction", 15),
-        ("pretrain", "train/loss", 15),
+        pytest.param("pretrain", "validation/reconstruction", 15, marks=pytest.mark.slow),
+        pytest.param("pretrain", "train/loss", 15, marks=pytest.mark.slow),
         ("transfer", "train/loss", 63),
     ],
 )
@@ -110,7 +110,9 @@ def test_early_stopping_counts_the_selectors_looks_and_no_epoch_between(tmp_path
     assert list(epochs.values()) == sorted(epochs.values())
 
 
-@pytest.mark.parametrize("every, cuts", [(3, [8, 16]), (5, [11, 13])])
+@pytest.mark.parametrize(
+    "every, cuts", [(3, [8, 16]), pytest.param(5, [11, 13], marks=pytest.mark.slow)]
+)
 def test_a_stopped_pretraining_is_resumed_to_the_same_bits(
     every: int, cuts: list[int], tmp_path: Path
 ) -> None:
@@ -122,7 +124,9 @@ def test_a_stopped_pretraining_is_resumed_to_the_same_bits(
     assert_equal(result(plain), cut)
 
 
-@pytest.mark.parametrize("value", ["train/loss", "validation/accuracy"])
+@pytest.mark.parametrize(
+    "value", [pytest.param("train/loss", marks=pytest.mark.slow), "validation/accuracy"]
+)
 def test_a_stopped_transfer_is_resumed_to_the_same_bits(value: str, tmp_path: Path) -> None:
     more = ("selector=target_validation", stop("transfer", value, patience=1, min_delta=100.0))
     plain = compute(World(tmp_path / "plain", *MLP, *STEPS, CRASH, *more), "transfer")
@@ -178,9 +182,14 @@ class Ends(pl.Callback):
 ENDS = "+callback.ends._target_=tests.stage.test_callbacks.Ends"
 
 
-@pytest.mark.parametrize("start", ["0.5", "3"])
 @pytest.mark.parametrize(
-    "stage, file", [("pretrain", "autoencoder.pt"), ("transfer", "network.safetensors")]
+    "start, stage, file",
+    [
+        ("0.5", "pretrain", "autoencoder.pt"),
+        ("3", "transfer", "network.safetensors"),
+        pytest.param("3", "pretrain", "autoencoder.pt", marks=pytest.mark.slow),
+        pytest.param("0.5", "transfer", "network.safetensors", marks=pytest.mark.slow),
+    ],
 )
 def test_averaged_weights_are_the_mean_of_the_states_averaged(
     start: str, stage: str, file: str, tmp_path: Path
@@ -218,7 +227,7 @@ def test_norms_are_those_of_the_averaged_weights(tmp_path: Path) -> None:
     "stage, more, cuts",
     [
         ("pretrain", ("backbone.norm=batch",), [7, 13, 17]),
-        ("transfer", ("selector=target_validation",), [30, 45]),
+        pytest.param("transfer", ("selector=target_validation",), [30, 45], marks=pytest.mark.slow),
     ],
 )
 def test_averaging_is_resumed_to_the_same_bits(
@@ -245,7 +254,7 @@ def test_the_average_is_a_candidate(tmp_path: Path) -> None:
         np.testing.assert_array_equal(found["prediction"][-1], p["prediction"][found["row"]])
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "transfer"])
+@pytest.mark.parametrize("stage", [pytest.param("pretrain", marks=pytest.mark.slow), "transfer"])
 def test_an_exponential_average_is_resumed_to_the_same_bits(stage: str, tmp_path: Path) -> None:
     few = ("pretrain.max_steps=12", "finetune.max_steps=24", "backbone.norm=batch",
            "+callback.ema={_target_: " + LIGHTNING + "EMAWeightAveraging, decay: 0.9}")  # fmt: skip

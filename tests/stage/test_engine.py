@@ -57,7 +57,7 @@ def of_every_autoencoder(*everyday: str) -> pytest.MarkDecorator:
 
 
 @pytest.mark.parametrize("backbone", DEEP)
-@of_every_autoencoder("undercomplete", "vae", "mae", "factor_vae")
+@of_every_autoencoder("mae", "factor_vae")
 def test_recomputed_blocks_give_the_same_bits(autoencoder: str, backbone: str) -> None:
     if config(autoencoder, backbone) is None:
         pytest.skip("the autoencoder and the backbone do not go together")
@@ -147,7 +147,7 @@ class Counted:
         return graph.forward
 
 
-@pytest.mark.parametrize("backbone", ["mlp", "conv"])
+@pytest.mark.parametrize("backbone", [pytest.param("mlp", marks=pytest.mark.slow), "conv"])
 def test_a_compiled_encoder_and_decoder_are_the_same(backbone: str) -> None:
     plain, fast = fresh("vae", backbone), fresh("vae", backbone)
     expected = learnt(*plain)
@@ -179,7 +179,9 @@ def test_where_torch_cannot_compile_a_line_says_so() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
-@pytest.mark.parametrize("overrides", [MLP, CONV])
+@pytest.mark.parametrize(
+    "overrides", [MLP, pytest.param(CONV, marks=pytest.mark.slow)], ids=["mlp", "conv"]
+)
 def test_a_compiled_training_reaches_the_same_weights(
     overrides: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -86,7 +86,10 @@ def test_validation_is_on_the_held_out_examples_at_the_state_of_that_step(tmp_pa
     assert row.value == pytest.approx(float(expected.detach()), rel=1e-5)
 
 
-@pytest.mark.parametrize("noise", ["corruption=gaussian", "backbone.dropout=0.3"])
+@pytest.mark.parametrize(
+    "noise",
+    ["corruption=gaussian", pytest.param("backbone.dropout=0.3", marks=pytest.mark.slow)],
+)
 def test_randomness_does_not_depend_on_what_was_drawn_before(noise: str, tmp_path: Path) -> None:
     overrides = (*MLP, noise)
     one = World(tmp_path / "one", *overrides).pretrain()
@@ -230,7 +233,9 @@ def test_gradient_accumulation_over_even_batches_equals_the_joint_batch(tmp_path
         torch.testing.assert_close(halves.state[name], tensor, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize(
+    "optimizer", ["adam", "sgd", pytest.param("adamw", marks=pytest.mark.slow)]
+)
 def test_every_optimiser_lowers_the_loss(optimizer: str, tmp_path: Path) -> None:
     rate = "optimizer.lr=0.003" if optimizer != "sgd" else "optimizer.lr=0.0005"
     world = World(tmp_path, *MLP, f"optimizer={optimizer}", rate, "pretrain.max_steps=25")

@@ -67,7 +67,9 @@ def assert_equal(one: Result, other: Result) -> None:
         pytest.param(
             5, [5], id="at the last step of an epoch, not yet saved", marks=pytest.mark.slow
         ),
-        pytest.param(5, [6], id="after a checkpoint at the end of an epoch"),
+        pytest.param(
+            5, [6], id="after a checkpoint at the end of an epoch", marks=pytest.mark.slow
+        ),
         pytest.param(1, [4, 5, 6, 11], id="again and again"),
         pytest.param(100, [7], id="before the first checkpoint", marks=pytest.mark.slow),
     ],
@@ -107,6 +109,7 @@ def test_resumed_pretraining_equals_the_uninterrupted_one(
             ("backbone.tied=true", "backbone.spectral_norm=encoder"),
             [4],
             id="tied weights and power iteration",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             ("autoencoder=factor_vae", "bottleneck.latent_dim=4", "scheduler=cosine"),
@@ -117,6 +120,7 @@ def test_resumed_pretraining_equals_the_uninterrupted_one(
             ("autoencoder=vae_gan", "bottleneck.latent_dim=4", "trainer.accumulate_grad_batches=2"),
             [2, 5],
             id="a discriminator, accumulation",
+            marks=pytest.mark.slow,
         ),
     ],
 )
@@ -180,7 +184,9 @@ def test_every_state_of_pretraining_is_resumed(
             id="the first of a soup",
             marks=pytest.mark.slow,
         ),
-        pytest.param("transfer=parameter/delta", 4, [9], id="measured attention"),
+        pytest.param(
+            "transfer=parameter/delta", 4, [9], id="measured attention", marks=pytest.mark.slow
+        ),
         pytest.param("transfer=feature/domain_separation", 4, [9], id="private encoders"),
     ],
 )

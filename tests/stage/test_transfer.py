@@ -209,15 +209,22 @@ def test_every_stream_lasts_as_long_as_the_first(tmp_path: Path) -> None:
 # What trains
 
 
-@pytest.mark.parametrize("selector", ["last", "target_validation"])
 @pytest.mark.parametrize(
-    "backbone", [(*MLP, "backbone.norm=batch"), (*CONV, "backbone.norm=batch")]
+    "backbone, selector",
+    [
+        (MLP, "target_validation"),
+        (CONV, "last"),
+        pytest.param(MLP, "last", marks=pytest.mark.slow),
+        pytest.param(CONV, "target_validation", marks=pytest.mark.slow),
+    ],
+    ids=["mlp-validation", "conv-last", "mlp-last", "conv-validation"],
 )
 def test_frozen_encoder_keeps_its_batch_statistics(
     backbone: tuple[str, ...], selector: str, tmp_path: Path
 ) -> None:
     """A look at the held-out labels must not put it back into training mode, either."""
-    world = World(tmp_path, *backbone, f"selector={selector}", "finetune.max_steps=50")
+    norm = "backbone.norm=batch"
+    world = World(tmp_path, *backbone, norm, f"selector={selector}", "finetune.max_steps=50")
     pretrained = world.pretrain()
     entry = world.transfer({"parameter": node("HeadOnly")}, pretrained)
     after = weights(entry)

@@ -6,11 +6,13 @@ Chen, Xu, Zhang and Guestrin (2016, arXiv:1604.06174): memory for time, with the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.backends import cuda
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint
@@ -64,14 +66,25 @@ class _Recomputed(nn.Module):
         )  # fmt: skip
 
 
+KINDS: dict[SDPBackend, Any] = {
+    SDPBackend.FLASH_ATTENTION: cuda.flash_sdp_enabled,
+    SDPBackend.EFFICIENT_ATTENTION: cuda.mem_efficient_sdp_enabled,
+    SDPBackend.CUDNN_ATTENTION: cuda.cudnn_sdp_enabled,
+    SDPBackend.MATH: cuda.math_sdp_enabled,
+}
+
+
 class _Again:
-    """The second pass, whose moments nobody keeps."""
+    """The second pass: attention of the first one's kinds, and moments that nobody keeps."""
 
     def __init__(self, norms: list[_BatchNorm]) -> None:
         self.norms = norms
         self.kept: list[dict[str, Tensor | None]] = []
+        self.kinds = [kind for kind, allowed in KINDS.items() if allowed()]
+        self.inside = ExitStack()
 
     def __enter__(self) -> None:
+        self.inside.enter_context(sdpa_kernel(self.kinds))
         self.kept = [dict(norm._buffers) for norm in self.norms]
         for norm, kept in zip(self.norms, self.kept, strict=True):
             norm._buffers |= {n: None if t is None else t.clone() for n, t in kept.items()}
@@ -79,3 +92,4 @@ class _Again:
     def __exit__(self, *_: object) -> None:
         for norm, kept in zip(self.norms, self.kept, strict=True):
             norm._buffers |= kept
+        self.inside.close()

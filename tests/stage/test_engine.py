@@ -52,6 +52,7 @@ def of_every_autoencoder(*everyday: str) -> pytest.MarkDecorator:
     cases = [
         pytest.param(name, marks=() if name in everyday else (pytest.mark.slow,))
         for name in AUTOENCODERS
+        if name != "identity"  # has nothing to learn
     ]
     return pytest.mark.parametrize("autoencoder", cases)
 
@@ -179,16 +180,18 @@ def test_where_torch_cannot_compile_a_line_says_so() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="there is no C++ compiler")
-@pytest.mark.parametrize(
-    "overrides", [MLP, pytest.param(CONV, marks=pytest.mark.slow)], ids=["mlp", "conv"]
-)
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("overrides", [MLP, CONV], ids=["mlp", "conv"])
 def test_a_compiled_training_reaches_the_same_weights(
     overrides: tuple[str, ...], tmp_path: Path
 ) -> None:
     results = []
     for on in ("false", "true"):
         world = World(tmp_path / on, *overrides, f"engine.compile={on}")
-        results.append(weights(world.transfer()))
+        entry = world.pretrain().entry if overrides is CONV else world.transfer()
+        assert entry is not None
+        name = "autoencoder.pt" if overrides is CONV else "network.safetensors"
+        results.append(weights(entry, name))
     assert results[0].keys() == results[1].keys()
     torch.testing.assert_close(results[1], results[0], rtol=1e-3, atol=1e-4)
 

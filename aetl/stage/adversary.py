@@ -51,7 +51,7 @@ class Adversary:
                     part = loss(batch, index) / accumulate
                 total = total + part.detach()
                 trainer.strategy.backward(part, self.optimizer)
-            _average(self.parameters)
+            average(self.parameters)
             return total
 
         with _only(module, self.parameters):
@@ -60,7 +60,8 @@ class Adversary:
         self.seen.clear()
 
 
-def _average(parameters: Sequence[nn.Parameter]) -> None:
+def average(parameters: Sequence[nn.Parameter]) -> None:
+    """The gradients' means over the ranks."""
     if ranks.world() == 1:
         return
     for parameter in parameters:

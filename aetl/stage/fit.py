@@ -42,6 +42,7 @@ from aetl.stage.engine import Engine, fused
 from aetl.stage.joint_norms import joint_norms
 from aetl.stage.packing import Pace, Pack, Packs, counts_batches, is_plain, limits_epochs
 from aetl.stage.schedule import Schedule
+from aetl.stage.sharded import Sharded
 from aetl.stage.time_limit import note_out_of_time
 from aetl.store import sealed
 from aetl.tracking.history import History, Listener
@@ -95,6 +96,7 @@ class Training(pl.LightningModule):
     """
 
     stage: str
+    can_be_sharded = False
     trains_in_turns = False
     """Whether there are steps at which some parameters take no part."""
     history: History
@@ -273,6 +275,8 @@ class Training(pl.LightningModule):
         return ()
 
     def on_train_end(self) -> None:
+        if isinstance(self.trainer.strategy, Sharded):
+            self.trainer.strategy.gather()
         # After the callbacks, one of which may have put an average in the place of the weights.
         if is_averaged(self.trainer.callbacks):  # type: ignore[attr-defined]
             self.batches.epoch = self.batches.skip = 0
@@ -608,6 +612,8 @@ def _built(
     epochs = epochs_of(module.total_steps, module.batches_per_epoch, module.accumulate)
     more: dict[str, Any] = {}
     strategy = getattr(trainer, "keywords", {}).get("strategy")
+    if isinstance(strategy, Sharded) and not module.can_be_sharded:
+        more["strategy"] = strategy = "ddp"
     if module.trains_in_turns and ranks.world() > 1 and strategy in ("auto", "ddp"):
         more["strategy"] = "ddp_find_unused_parameters_true"
     return trainer(

@@ -14,6 +14,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from aetl import ranks
 from aetl.autoencoder.base import Autoencoder
@@ -83,6 +84,7 @@ class Pretraining(Training):
     """Minimises the objective on batches of the source."""
 
     stage = "pretrain"
+    can_be_sharded = True
 
     def __init__(
         self, autoencoder: Autoencoder, objective: Objective, loader: Loader, **settings: Any
@@ -154,8 +156,11 @@ class Pretraining(Training):
         return () if came or not self.validation_loader else (f"{self.stage}/validation/",)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        modules = [*self.autoencoder.parameters(), *self.objective.parameters()]
-        return [{"params": [p for p in modules if p.requires_grad]}]
+        every = [*self.autoencoder.parameters(), *self.objective.parameters()]
+        trained = [p for p in every if p.requires_grad]
+        shared = [p for p in trained if isinstance(p, DTensor)]  # not in one kernel with the rest
+        whole = [p for p in trained if not isinstance(p, DTensor)]
+        return [{"params": group} for group in (whole, shared) if group]
 
     def adversary_groups(self) -> list[dict[str, Any]]:
         terms = self.objective.adversaries.values()

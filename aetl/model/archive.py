@@ -248,7 +248,7 @@ def _listed(file: Path, zipped: zipfile.ZipFile) -> dict[str, Mapping[str, Any]]
         sizes = {name: int(one["size"]) for name, one in listed.items()}
         digests = [str(one["sha256"]) for one in listed.values()]
     except (ValueError, KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{file}: its {LIST} cannot be read ({error!r})") from None
+        raise UserError(f"{file}: its {LIST} cannot be read ({error})") from None
     if version != (FORMAT, VERSION):
         raise UserError(f"{file}: is of {version}, this aetl reads {(FORMAT, VERSION)}")
     if sorted(names) != sorted([LIST, *listed]) or len(digests) != len(listed):

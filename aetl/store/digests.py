@@ -48,8 +48,10 @@ def fault(folder: Path, *, again: bool = False) -> str | None:
     """
     try:
         record = read_json(folder / RECORD)
-    except (OSError, ValueError) as error:
-        return f"{RECORD}: cannot be read ({type(error).__name__})"
+    except OSError as error:
+        return f"{RECORD}: cannot be read ({error.strerror})"
+    except ValueError:
+        return f"{RECORD}: is cut off or not JSON"
     if not is_sealed(record):
         old = isinstance(record, dict) and "files" not in record
         return f"{RECORD}: " + ("is of an older aetl, without digests" if old else _NOT_AS_WRITTEN)

@@ -93,7 +93,9 @@ def load(path: Path) -> Any:
 
 def _reason(error: Exception) -> str:
     told = isinstance(error, ValueError)
-    return str(error) if told else f"cannot be read ({type(error).__name__})"
+    if isinstance(error, OSError):
+        return f"cannot be read ({error.strerror})"
+    return str(error) if told else "is not what torch wrote"
 
 
 def remove(path: Path) -> None:

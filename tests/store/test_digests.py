@@ -86,6 +86,8 @@ def test_a_damaged_entry_is_set_aside_told_and_computed_anew(
     (line,) = caplog.messages
     assert str(entry.path) in line
     assert f"set aside as {NAME}.damaged-1, computed anew" in line
+    assert "Error" not in line
+    assert "(Damaged)" not in line  # nor a class of ours
     assert (entry.path.parent / f"{NAME}.damaged-1").is_dir()
     assert ask(tmp_path).reused
 

@@ -52,7 +52,17 @@ def test_a_damaged_file_is_set_aside_and_told(
     (line,) = caplog.messages
     assert str(path) in line
     assert "last.ckpt.damaged-1" in line
+    assert "Error" not in line
     assert not (tmp_path / "executed").exists()
+
+
+def test_a_file_that_torch_did_not_write_is_told_without_the_name_of_an_exception(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "pretrain-0" / "last.ckpt"
+    sealed.save(path, lambda temporary: temporary.write_bytes(b"not torch's") and None)
+    assert sealed.load(path) is None
+    assert "last.ckpt: is not what torch wrote; set aside" in caplog.messages[0]
 
 
 def test_a_file_of_code_with_a_digest_is_not_executed(

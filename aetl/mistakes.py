@@ -95,6 +95,9 @@ def _readable(text: str) -> str:
 
     key, sign, value = text.partition("=")
     bare = key.lstrip("+~")
+    if value == "null" and bare in ("loss", "metric", "transfer", "score"):  # lists of choices
+        way = "score=[] is none" if bare == "score" else "at least one is needed"
+        raise ConfigError(f"{text}: is no choice; {way}, and {bare}=[...] is several")
     if not bare or (not sign and not text.startswith("~")):
         raise ConfigError(f"{text}: expected KEY=VALUE{_example(text)}")
     if not text.isprintable() and text.encode("utf-8", "ignore").decode() != text:

@@ -33,6 +33,8 @@ TOLD = [
     (["project=it's"], "as a text: "),
     (["source.path=/tmp/a b(c)"], "as a text: "),
     (["transfer=[parameter/finetune"], "a bracket is not closed"),
+    (["loss=null"], "loss=null: is no choice; at least one is needed, and loss=[...] is several"),
+    (["check", "score=null"], "score=null: is no choice; score=[] is none"),
     (["seed=0", "seed"], "seed: expected KEY=VALUE, as in seed=..."),
     (["seed=0", "seed 1"], "seed 1: expected KEY=VALUE, as in seed=..."),
     (["=1"], "=1: expected KEY=VALUE"),

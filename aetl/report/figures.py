@@ -451,7 +451,7 @@ def _class_points(
     classes: Sequence[str],
 ) -> None:
     """A colour for each class; its name in the middle of its points, filled for the source."""
-    colors = np.array(COLORS)[y % len(COLORS)]
+    colors = np.where(y < 0, INK, np.array(COLORS)[y % len(COLORS)])
     for value, marker in _MARKERS.items():
         chosen = domain == value
         x, y_ = points[chosen].T
@@ -460,6 +460,8 @@ def _class_points(
     if len(np.unique(y)) > _NAMED_CLASSES:
         return
     for value, label in sorted({*zip(domain.tolist(), y.tolist(), strict=True)}, reverse=True):
+        if label < 0:  # of no class that has a name here
+            continue
         middle = np.median(points[(y == label) & (domain == value)], axis=0)
         name = _class_name(classes, label)
         ground, ink = COLORS[label % len(COLORS)], GROUND

@@ -338,7 +338,10 @@ def picture(
         errors[name] = float(objective.error(autoencoder.reconstruct(x), x).mean())
         y = examples.y[: len(x)]
         y = y if y.dim() == 1 else torch.full((len(x),), -1)  # several labels are no colour
-        latents.append((autoencoder.features(x).flatten(1), y, number))
+        # Of other classes than the target's, whose names are the run's, it has no class here.
+        foreign = examples.classes != domains.target.test.classes
+        of_class = torch.full_like(y, -1) if foreign else y
+        latents.append((autoencoder.features(x).flatten(1), of_class, number))
         if x.is_floating_point() and x.dim() in (2, 3, 4):
             few = x[of_all_classes(y, SHOWN)]
             shown.append(_reconstructions(autoencoder, objective, few, cfg.seed) | {

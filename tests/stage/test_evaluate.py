@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from sklearn.metrics import f1_score
 from aetl.comparison.examples import read_examples
 from aetl.config import ConfigError, check, compose, resolved
 from aetl.head.nearest_mean import NearestMean
+from aetl.report.figures import latent_map
 from aetl.rng import Rng
 from aetl.stage.evaluate import _unreached, evaluate, ropes_of, unlike
 from aetl.stage.pretrain import Pretrained, build_autoencoder, trained_objective
@@ -153,6 +155,21 @@ def test_the_latent_map_is_of_the_features(vae: Any) -> None:
     expected = model.features(target.inputs()).detach().numpy()
     np.testing.assert_allclose(saved["z"][of_target], expected[: of_target.sum()], atol=1e-5)
     assert np.array_equal(saved["y"][of_target], target.y[: of_target.sum()].numpy())
+
+
+def test_a_source_of_other_classes_has_none_of_the_targets_on_the_map(tmp_path: Path) -> None:
+    world = World(tmp_path, *MLP)
+    source = world.domains.source
+    pool = dataclasses.replace(source.pool, classes=tuple("abcdefghij"))
+    other = dataclasses.replace(source, pool=pool)
+    world.domains = dataclasses.replace(world.domains, source=other)
+    done(world, tmp_path / "run")
+    saved = np.load(tmp_path / "run" / "latents.npz")
+    assert set(saved["y"][saved["domain"] == 0]) == {-1}
+    assert set(saved["y"][saved["domain"] == 1]) <= set(range(10))
+    drawn = latent_map(saved["z"], saved["y"], saved["domain"], classes=pool.classes)
+    assert drawn is not None
+    assert {text.get_text() for text in drawn.axes[0].texts} <= set(pool.classes)
 
 
 def test_vectors_have_a_latent_map_and_are_kept_beside_their_reconstructions(

@@ -33,7 +33,13 @@ def candidates(entry: Entry) -> dict[str, Any]:
         return dict(saved)
 
 
-@pytest.mark.parametrize("name", SELECTORS)
+EVERYDAY = {"last", "source_validation", "target_validation"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] * (n not in EVERYDAY)) for n in SELECTORS],
+)
 def test_the_state_that_a_selector_chose_is_the_one_that_is_evaluated(
     world: World, name: str
 ) -> None:

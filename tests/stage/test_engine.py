@@ -187,7 +187,9 @@ def test_a_compiled_training_reaches_the_same_weights(
 ) -> None:
     results = []
     for on in ("false", "true"):
-        world = World(tmp_path / on, *overrides, f"engine.compile={on}")
+        # Not Adam, which makes a step of full size of a gradient that is zero up to rounding (that
+        # of a bias before batch normalisation).
+        world = World(tmp_path / on, *overrides, "optimizer=sgd", f"engine.compile={on}")
         entry = world.pretrain().entry if overrides is CONV else world.transfer()
         assert entry is not None
         name = "autoencoder.pt" if overrides is CONV else "network.safetensors"

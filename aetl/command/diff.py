@@ -9,7 +9,7 @@ from typing import Any
 
 from aetl.arguments import Parser
 from aetl.comparison.run import load_record
-from aetl.foreign import yaml_text
+from aetl.foreign import told_by_line, yaml_text
 from aetl.terminal import print_table, table_of
 
 
@@ -52,7 +52,8 @@ def _comparable(folder: Path) -> dict[str, Any]:
     values = {key: record.get(key) for key in kept}
     config = folder / "config.yaml"
     if config.exists():
-        values["config"] = yaml.safe_load(yaml_text(config))
+        with told_by_line(config):
+            values["config"] = yaml.safe_load(yaml_text(config))
     return dict(_flat(values))
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from aetl.cli import main
+from tests.comparison.synthetic import write_run
 from tests.tiny import MLP, SMALL
 
 READERS = {
@@ -69,6 +70,19 @@ def test_a_damaged_file_of_a_run_is_named(
     said = capfd.readouterr().err
     assert [line for line in said.splitlines() if str(run / name) in line], said
     assert not any(word in said for word in ("Error", "Exception", "Traceback", "--debug"))
+
+
+@pytest.mark.parametrize("content", [b"a:\n\tb: 1\n", "a: 1\n".encode("utf-16"), b"[", b"\xff"])
+def test_a_config_that_is_no_yaml_is_named(
+    content: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a", "b"):
+        write_run(tmp_path / name)
+    (tmp_path / "a" / "config.yaml").write_bytes(content)
+    assert main(["diff", str(tmp_path / "a"), str(tmp_path / "b")]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith(f"aetl: {tmp_path}/a/config.yaml")
+    assert "Error" not in line
 
 
 def test_what_a_run_keeps_of_the_store_is_a_file_of_its_own(runs: tuple[Path, Path]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hydra import version
 from hydra._internal.hydra import Hydra
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -50,7 +52,7 @@ SWEEPS: dict[str, list[str]] = {
 
 
 @pytest.fixture(scope="module")
-def sweep() -> tuple[ConfigLoader, DictConfig]:
+def sweep() -> Iterator[tuple[ConfigLoader, DictConfig]]:
     register_resolvers()
     version.setbase("1.3")
     program = Hydra.create_main_hydra2(
@@ -59,7 +61,9 @@ def sweep() -> tuple[ConfigLoader, DictConfig]:
     loader = composed_once(program.config_loader)
     config = loader.load_configuration("config", ["logger=none"], RunMode.MULTIRUN)
     HydraConfig.instance().set_config(config)
-    return loader, config
+    yield loader, config
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
 
 
 def of(job: Any) -> list[Any]:

@@ -16,7 +16,8 @@ class CapacityKL(LossTerm):
     """``|KL(q(z|x) || N(0, I)) - C|``, where C rises linearly to ``capacity`` nats.
 
     It gets there after ``fraction`` of the training steps, and stays. The weight is the paper's
-    gamma. The distance is each example's own.
+    gamma: at 1 and a divergence above the capacity it is the plain VAE. The distance is each
+    example's own.
     """
 
     unit: ClassVar[str] = "nats"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -78,12 +79,20 @@ def prepare(
 
 @contextmanager
 def _signals_later() -> Iterator[None]:
-    """What asks this process to end is heard at the end of the block."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, *ASKING))
+    """What asks this process to end is heard at the end of the block, whichever thread gets it."""
+    heard: list[int] = []
+    here = threading.current_thread() is threading.main_thread()  # alone may set handlers
+    before = {
+        one: signal.signal(one, lambda number, _: heard.append(number))
+        for one in ((signal.SIGINT, *ASKING) if here else ())
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        if heard:
+            signal.raise_signal(heard[0])
 
 
 _COMPOSER: Composer

@@ -139,7 +139,9 @@ def test_a_run_of_an_older_version_without_a_lock_is_believed(tmp_path: Path) ->
     assert read_run(record.parent).status == "running"
 
 
-def test_a_signal_is_heard_once_all_workers_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_is_heard_once_all_workers_are_known(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     """One that was just being started would be left behind, and complain on the terminal."""
     seen = []
 
@@ -159,6 +161,8 @@ def test_a_signal_is_heard_once_all_workers_are_known(monkeypatch: pytest.Monkey
         def shutdown(self, **_: object) -> None: ...
 
     monkeypatch.setattr(prepare, "ProcessPoolExecutor", Pool)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # pytest-xdist ignores it
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(KeyboardInterrupt):
         prepare.prepare(None, ["job"], [["seed=0"]], 0, None)  # type: ignore[arg-type]
     assert seen == ["started", "ended"]

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetl import ranks
 from aetl.joint_batch import joint_sum
+from aetl.stage.mixed_in import mixed_in
 
 
 @contextmanager
@@ -25,14 +26,9 @@ def joint_norms(module: nn.Module) -> Iterator[None]:
     if ranks.world() == 1:
         yield
         return
-    found = {part: type(part) for part in module.modules() if isinstance(part, _BatchNorm)}
-    for part, kind in found.items():
-        part.__class__ = type(f"Joint{kind.__name__}", (_Joint, kind), {})
-    try:
+    norms = [part for part in module.modules() if isinstance(part, _BatchNorm)]
+    with mixed_in(_Joint, norms):
         yield
-    finally:
-        for part, kind in found.items():
-            part.__class__ = kind
 
 
 class _Joint(_BatchNorm):

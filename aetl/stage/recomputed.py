@@ -18,6 +18,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.checkpoint import checkpoint
 
 from aetl.autoencoder.base import Layered
+from aetl.stage.mixed_in import mixed_in
 from aetl.types import DoesNotFit
 
 
@@ -31,16 +32,11 @@ def recomputed(module: nn.Module, asked: bool) -> Iterator[None]:
     if not asked:
         yield
         return
-    found = {block: type(block) for block in _blocks(module)}
-    if not found:
+    blocks = _blocks(module)
+    if not blocks:
         raise DoesNotFit("engine.checkpointing=true: this autoencoder has no blocks of layers")
-    for block, kind in found.items():
-        block.__class__ = type(f"Recomputed{kind.__name__}", (_Recomputed, kind), {})
-    try:
+    with mixed_in(_Recomputed, blocks):
         yield
-    finally:
-        for block, kind in found.items():
-            block.__class__ = kind
 
 
 def _blocks(module: nn.Module) -> list[nn.Module]:

@@ -142,7 +142,9 @@ def bits(folder: Path) -> Bits:
     """What the latest run (or all of a sweep) has found, to the last bit."""
     found: Bits = {}
     records = sorted(folder.glob("2*/*/run.json")) + sorted(folder.glob("2*/*/*/run.json"))
-    done = [path for path in records if read_json(path)["status"] == "done"]
+    # A run that was killed between claiming its folder and saying so has an empty record.
+    begun = [path for path in records if path.stat().st_size]
+    done = [path for path in begun if read_json(path)["status"] == "done"]
     if done and done[-1].parent.name.isdigit():
         done = [path for path in done if path.parent.parent == done[-1].parent.parent]
     else:

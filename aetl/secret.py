@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +14,7 @@ _WORDS = {"token", "password", "passwd", "passphrase", "secret", "apikey", "cred
 _PAIRS = {"api_key", "access_key", "private_key", "auth_key"}
 
 
+@lru_cache(4096)
 def is_secret(key: str) -> bool:
     """Whether a key's last part names a secret: ``logger.wandb.api_key``, ``HF_TOKEN``."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.rpartition(".")[2]).lower()

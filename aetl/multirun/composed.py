@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,10 @@ class Composed:
     """Hydra's node, as ``asked``."""
     folder: Path
     config: DictConfig
-    following: list[Place]
-    """What is worked out of the values that change."""
+    said: Sequence[Override]
+    """Its overrides."""
+    following: dict[tuple[Place, ...], list[Place]] = field(default_factory=dict)
+    """What is worked out of places whose values changed."""
 
 
 class Composer:
@@ -51,26 +53,29 @@ class Composer:
     def __init__(self, loader: ConfigLoader, config: DictConfig, folder: Path) -> None:
         self.loader, self.config, self.folder = loader, config, folder
         self._kept: dict[tuple[str, ...], Composed] = {}
-        self._parsed: dict[str, Override] = {}
+        self._parsed: dict[str, tuple[Override, bool]] = {}
 
     def compose(self, number: int, overrides: Sequence[str]) -> Composed:
         """The config of a job."""
-        parsed = [self._parse(line) for line in overrides]
-        values = [o for o in parsed if self._is_plain(o)]
+        read = [self._parse(line) for line in overrides]
+        parsed = [override for override, _ in read]
+        values = [override for override, is_plain in read if is_plain]
         kind = tuple(o.key_or_group if o in values else str(o.input_line) for o in parsed)
         known = self._kept.get(kind)
         if known is not None and all(_holds(known.asked, _place(o)) for o in values):
             self._put(known, number, parsed, values)
             return known
-        found = self._new(number, overrides, list(map(_place, values)))
+        found = self._new(number, parsed)
         if len(self._kept) >= _AT_MOST:
             self._kept.clear()
         self._kept[kind] = found
         return found
 
-    def _parse(self, line: str) -> Override:
+    def _parse(self, line: str) -> tuple[Override, bool]:
+        """An override, and whether it is plain."""
         if line not in self._parsed:
-            (self._parsed[line],) = OverridesParser.create().parse_overrides([line])
+            (override,) = OverridesParser.create().parse_overrides([line])
+            self._parsed[line] = override, self._is_plain(override)
         return self._parsed[line]
 
     def _is_plain(self, override: Override) -> bool:
@@ -84,10 +89,9 @@ class Composer:
             return "$" not in value and value != "???"
         return value is None or isinstance(value, bool | int | float)
 
-    def _new(
-        self, number: int, overrides: Sequence[str], changing: Sequence[Place]
-    ) -> Composed:  # fmt: skip
-        config: DictConfig = self.loader.load_sweep_config(self.config, list(overrides))
+    def _new(self, number: int, parsed: Sequence[Override]) -> Composed:
+        lines = [str(o.input_line) for o in parsed]
+        config: DictConfig = self.loader.load_sweep_config(self.config, lines)
         with read_write(config), open_dict(config):
             config.hydra.mode = RunMode.MULTIRUN
             config.hydra.sweep.dir = str(self.folder)
@@ -98,7 +102,7 @@ class Composer:
         own: dict[str, Any] = {str(key): value for key, value in asked.items()}
         folder = Path(hydra["runtime"]["output_dir"])
         plain = resolved(config)
-        return Composed(plain, own, hydra, folder, config, _following(own, changing))
+        return Composed(plain, own, hydra, folder, config, parsed)
 
     def _number(self, config: DictConfig, number: int) -> str:
         """Write a job's number and its folder, which may be made of it, into hydra's node."""
@@ -114,19 +118,25 @@ class Composer:
     def _put(
         self, job: Composed, number: int, parsed: Sequence[Override], values: Sequence[Override]
     ) -> None:
-        put_values(values, job.config)
+        other = {o.key_or_group for o, was in zip(parsed, job.said, strict=True) if o is not was}
+        changed = [o for o in values if o.key_or_group in other]
+        job.said = parsed
+        put_values(changed, job.config)
         tell_job(job.config, parsed)
         job.folder = Path(self._number(job.config, number))
         node = job.config.hydra.job
         job.hydra["overrides"]["task"] = [o.input_line for o in parsed]
         job.hydra["job"] |= {name: node[name] for name in ("id", "num", "override_dirname")}
         job.hydra["runtime"]["output_dir"] = str(job.folder)
+        places = tuple(map(_place, changed))
+        if places not in job.following:
+            job.following[places] = _following(job.asked, places)
         with holes_told():
-            for place in map(_place, values):
+            for place in places:
                 value = _read(job.config, place)
                 _set(job.asked, place, value)
                 _set(job.plain, place, value)
-            for place in job.following:
+            for place in job.following[places]:
                 _set(job.plain, place, _read(job.config, place))
 
 

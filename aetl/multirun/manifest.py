@@ -89,7 +89,7 @@ class Manifest:
         values = {"version": VERSION} | asdict(self)
         del values["folder"], values["check"]
         written = sealed(values)
-        write_json(self.folder / "manifest.json", written, private=self.has_secrets)
+        write_json(self.folder / "manifest.json", written, private=self._is_private(*self.jobs))
         self.check = written["check"]
         (self.folder / JOURNAL).unlink(missing_ok=True)
 
@@ -97,12 +97,11 @@ class Manifest:
         """Keep what became of a job, or that there is one more; a line that a full disk cuts off
         is taken back."""
         line = json.dumps(sealed({"after": self.check, "job": asdict(job)})) + "\n"
-        append(self.folder / JOURNAL, line.encode(), private=self.has_secrets)
+        append(self.folder / JOURNAL, line.encode(), private=self._is_private(job))
 
-    @property
-    def has_secrets(self) -> bool:
-        """Whether its command or the overrides of its jobs hold the value of a secret key."""
-        return has_secrets((*self.command, *(word for job in self.jobs for word in job.overrides)))
+    def _is_private(self, *jobs: JobEntry) -> bool:
+        """Whether its command or the overrides of ``jobs`` hold the value of a secret key."""
+        return has_secrets((*self.command, *(word for job in jobs for word in job.overrides)))
 
     @staticmethod
     def load(folder: Path) -> Manifest:

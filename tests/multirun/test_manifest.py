@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import asdict
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from aetl.cli import main
 from aetl.files import append
 from aetl.multirun.manifest import JOURNAL, JobEntry, Manifest, SweepRefused
+from aetl.secret import has_secrets
 
 
 def entry(number: int) -> JobEntry:
@@ -54,6 +56,34 @@ def test_a_search_notes_its_further_jobs(tmp_path: Path) -> None:
         manifest.jobs.append(entry(number))
         manifest.note(manifest.jobs[-1])
     assert [job.overrides for job in Manifest.load(tmp_path).jobs] == [["seed=0"], ["seed=1"]]
+
+
+def test_a_note_looks_at_its_own_job_however_many_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def counted(words: Iterable[str]) -> bool:
+        looked.extend(words)
+        return has_secrets(looked)
+
+    manifest = begun(tmp_path, 500)
+    monkeypatch.setattr("aetl.multirun.manifest.has_secrets", counted)
+    manifest.note(manifest.jobs[7])
+    assert looked == ["aetl", "-m", "seed=7"]
+
+
+@pytest.mark.parametrize("words", [(["logger.api_key=x"], []), ([], ["+logger.api_key=x"])])
+def test_what_holds_a_secret_is_for_its_owner_alone(
+    tmp_path: Path, words: tuple[list[str], list[str]]
+) -> None:
+    manifest = begun(tmp_path, 0)
+    manifest.command += words[0]
+    manifest.jobs = [replace(entry(0), overrides=words[1])]
+    manifest.save()
+    manifest.note(manifest.jobs[0])
+    for name in ("manifest.json", JOURNAL):
+        assert (tmp_path / name).stat().st_mode & 0o077 == 0
 
 
 def test_a_line_that_was_cut_off_is_none(tmp_path: Path) -> None:

@@ -85,7 +85,10 @@ def _table(
     import pyarrow as pa
     from pyarrow import csv as arrow
 
-    keys = {"separator": separator, "decimal": decimal, "encoding": encoding}
+    keys: dict[str, Any] = {
+        "separator": separator, "decimal": decimal, "encoding": encoding,
+        "quoted": encoding != "utf8" or _has(path, b'"'),
+    }  # fmt: skip
     try:
         return _read_in_blocks(arrow, path, types, holes, BLOCK, **keys)
     except pa.ArrowInvalid as error:
@@ -95,14 +98,24 @@ def _table(
     return _read_in_blocks(arrow, path, types, holes, whole, **keys)
 
 
+def _has(path: Path, sign: bytes) -> bool:
+    """Whether a sign stands anywhere in a file."""
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            if sign in block:
+                return True
+    return False
+
+
 def _read_in_blocks(
     arrow: Any, path: Path, types: Mapping[str, Any], holes: Sequence[str], block: int, *,
-    separator: str, decimal: str, encoding: str,
+    separator: str, decimal: str, encoding: str, quoted: bool,
 ) -> Any:  # fmt: skip
+    """``quoted``: whether a text may run over lines, for which Arrow looks at every sign."""
     return arrow.read_csv(
         path,
         read_options=arrow.ReadOptions(encoding=encoding, block_size=block),
-        parse_options=arrow.ParseOptions(delimiter=separator, newlines_in_values=True),
+        parse_options=arrow.ParseOptions(delimiter=separator, newlines_in_values=quoted),
         convert_options=arrow.ConvertOptions(
             column_types=types, null_values=list(holes), strings_can_be_null=True,
             decimal_point=decimal, auto_dict_encode=True, auto_dict_max_cardinality=2**31 - 1,

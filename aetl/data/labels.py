@@ -30,9 +30,27 @@ class Labels:
     notes: list[str]
 
 
+@dataclass(frozen=True)
+class Texts:
+    """A column of texts: each different one once [K], and which of them each row has [N]."""
+
+    names: Array
+    place: Array
+
+    def normal(self) -> "Texts":
+        """In order, without blanks around them, those alone that a row has."""
+        plain = np.array([normal(str(name).strip()) for name in self.names], np.str_)
+        names, moved = np.unique(plain, return_inverse=True)
+        counts = np.bincount(self.place, minlength=len(moved))
+        there = np.bincount(moved.reshape(-1), counts, minlength=len(names)) > 0
+        moved = (np.cumsum(there) - 1)[moved.reshape(-1)]
+        stays = np.array_equal(moved, np.arange(len(plain)))
+        return Texts(names[there], self.place if stays else moved[self.place])
+
+
 def labels_of(
     where: str,
-    given: Mapping[str, Array | None],
+    given: Mapping[str, Array | Texts | None],
     sizes: Mapping[str, int],
     unlabelled: int | str | None,
 ) -> Labels:
@@ -51,8 +69,11 @@ def labels_of(
             f"{where}: {' and '.join(given)} must both be classes, or numbers, or absent "
             f"({missing[0]} is absent)"
         )
-    arrays = {name: y for name, y in parts.items() if y is not None}
+    there = {name: y for name, y in parts.items() if y is not None}
+    arrays = {name: y for name, y in there.items() if not isinstance(y, Texts)}
     kinds = {(y.dtype.kind == "f", y.ndim) for y in arrays.values()}
+    if len(arrays) < len(there):
+        kinds.add((False, 1))
     if len(kinds) > 1:
         raise UserError(f"{where}: {' and '.join(given)} must both be classes, or numbers")
     ((is_float, ndim),) = kinds
@@ -60,7 +81,7 @@ def labels_of(
         return _matrices(where, arrays)
     if is_float:
         return _numbers(where, arrays)
-    return _classes(where, arrays, unlabelled)
+    return _classes(where, there, unlabelled)
 
 
 def normal(name: str) -> str:
@@ -69,10 +90,12 @@ def normal(name: str) -> str:
     return unicodedata.normalize("NFC", in_utf8(name))
 
 
-def _plain(where: str, y: Array | None, n: int) -> Array | None:
-    """[N] or [N, K] of integers, booleans, floats or text."""
+def _plain(where: str, y: Array | Texts | None, n: int) -> Array | Texts | None:
+    """[N] or [N, K] of integers, booleans or floats, or texts."""
     if y is None:
         return None
+    if isinstance(y, Texts):
+        return y.normal()
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8", "replace")
     if y.dtype.kind not in "buifU":
@@ -84,8 +107,7 @@ def _plain(where: str, y: Array | None, n: int) -> Array | None:
     if y.shape != (n,):
         raise UserError(f"{where} is of shape {y.shape}; must be ({n},), one for each row of x")
     if y.dtype.kind == "U":
-        names, place = different(y)  # each text once, not each row
-        return np.array([normal(str(name).strip()) for name in names], np.str_)[place.reshape(-1)]
+        return Texts(*different(y)).normal()
     return y
 
 
@@ -145,10 +167,11 @@ def _numbers(where: str, parts: Mapping[str, Array]) -> Labels:
     return Labels((), targets, notes)
 
 
-def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | None) -> Labels:
-    if len({y.dtype.kind == "U" for y in parts.values()}) > 1:  # 1 and "1" are one class
-        parts = {name: y.astype(np.str_) for name, y in parts.items()}
-    found = {name: different(y) for name, y in parts.items()}
+def _classes(
+    where: str, parts: Mapping[str, Array | Texts], unlabelled: int | str | None
+) -> Labels:
+    as_texts = any(isinstance(y, Texts) for y in parts.values())  # 1 and "1" are one class
+    found = {name: _found(y, as_texts) for name, y in parts.items()}
     names = {name: [str(value) for value in values] for name, (values, _) in found.items()}
     none = _none_among({v for given in names.values() for v in given}, unlabelled)
     first = next(iter(parts))
@@ -163,7 +186,7 @@ def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | Non
             raise UserError(
                 f"{where}: {name} holds class '{unknown[0]}', which the training labels do not"
             )
-        rows = np.array([position.get(v, -1) for v in names[name]], np.int64)[inverse.reshape(-1)]
+        rows = np.array([position.get(v, -1) for v in names[name]], np.int64)[inverse]
         targets[name] = torch.from_numpy(rows)
         if bare := int((rows < 0).sum()):
             marks = " or ".join(sorted(f"'{m}'" for m in none & set(names[name])))
@@ -174,6 +197,13 @@ def _classes(where: str, parts: Mapping[str, Array], unlabelled: int | str | Non
     return Labels(classes, targets, notes)
 
 
+def _found(y: Array | Texts, as_texts: bool) -> tuple[Array, Array]:
+    """What labels there are, in order, and which of them each row has."""
+    if isinstance(y, Texts):
+        return y.names, y.place
+    return different(y.astype(np.str_) if as_texts else y)
+
+
 def different(y: Array) -> tuple[Array, Array]:
     """``np.unique(y, return_inverse=True)``; of long columns of few texts without sorting them."""
     if y.dtype.kind == "U" and len(y) > 10 * FIRST:
@@ -181,7 +211,8 @@ def different(y: Array) -> tuple[Array, Array]:
         place = np.minimum(np.searchsorted(few, y), len(few) - 1)
         if np.array_equal(few[place], y):
             return few, place
-    return np.unique(y, return_inverse=True)
+    names, place = np.unique(y, return_inverse=True)
+    return names, place.reshape(-1)
 
 
 def _told_of_case(classes: tuple[str, ...]) -> list[str]:

@@ -16,7 +16,7 @@ from aetl.data.arrays import shown
 from aetl.data.base import Dataset, Examples, stats_of
 from aetl.data.csv_file import SEPARATORS, read_csv
 from aetl.data.encoding import refuse_zeros, refused
-from aetl.data.labels import labels_of
+from aetl.data.labels import Texts, labels_of
 from aetl.data.scale import FITTED, Scale
 from aetl.data.where import as_texts, columns_of, rows_where
 from aetl.ranges import Text
@@ -150,13 +150,19 @@ class Table(Dataset):
             raise no_column(key, name, self.path, frame)
         return frame[name]
 
-    def _labels(self, frame: "pd.DataFrame") -> npt.NDArray[Any]:
+    def _labels(self, frame: "pd.DataFrame") -> npt.NDArray[Any] | Texts:
         """The target as numbers, whole numbers or text."""
         assert self.target is not None
         column = self._column(frame, self.target, "target")
         given = self.types.get(self.target)
         if given == "number":
             return np.asarray(_numbers(str(self.path), column), np.float64)
+        if column.dtype.name == "category":
+            codes = column.cat.codes.to_numpy().astype(np.int64)
+            hole = len(column.cat.categories)
+            return Texts(
+                np.array([*column.cat.categories, ""], str), np.where(codes < 0, hole, codes)
+            )
         numeric = column.dtype.kind in "iuf"
         whole = numeric and (column.dropna() % 1 == 0).all()
         has_holes = bool(column.isna().any())

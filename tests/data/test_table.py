@@ -267,6 +267,15 @@ def test_other_separators_points_and_encodings_are_read(build, tmp_path: Path) -
     assert any("separated by ';'" in note for note in train.notes)
 
 
+def test_a_text_may_run_over_lines_in_quotes_alone(load) -> None:
+    rows = "".join(f'{k},"one\ntwo {k % 3}",{"yes" if k % 2 else "no"}\n' for k in range(N))
+    train, test = load("x,note,ill\n" + rows)
+    assert len(train) + len(test) == N
+    assert "note=one\ntwo 2" in train.columns
+    with pytest.raises(UserError, match="line 3 has 1 fields, and the header has 3"):
+        load("x,note,ill\n1,a,no\none\n2,b,yes\n")
+
+
 def test_columns_of_many_texts_and_of_times_are_left_out_and_told(load) -> None:
     table = frame(name=[f"n{i}" for i in range(N)], day=pd.date_range("2020", periods=N))
     train, _ = load(table, ".parquet", **KEYS, max_categories=20)

@@ -143,12 +143,22 @@ def load_saved(file: Path) -> DictConfig:
 
 def with_new_nodes(saved: DictConfig) -> DictConfig:
     """A saved config; a node that has come to ours since is as it is there by default."""
+    from omegaconf import OmegaConf
+
+    ours = _ours()
+    new = [str(key) for key in ours if key not in (*saved, "defaults", "hydra")]
+    if not new:
+        return saved
+    return OmegaConf.merge(saved, OmegaConf.masked_copy(ours, new))  # type: ignore[return-value]
+
+
+@cache
+def _ours() -> DictConfig:
     from omegaconf import DictConfig, OmegaConf
 
     ours = OmegaConf.load(conf_dir() / "config.yaml")
     assert isinstance(ours, DictConfig)
-    new = [str(key) for key in ours if key not in (*saved, "defaults", "hydra")]
-    return OmegaConf.merge(saved, OmegaConf.masked_copy(ours, new))  # type: ignore[return-value]
+    return ours
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -15,7 +15,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from aetl.composed_once import composed_once, composing_once
+from aetl import composed_once as module
+from aetl.composed_once import composed_once, composing_once, remember, remembered
 from aetl.config import compose, conf_dir
 
 CHOICES = [
@@ -114,6 +115,24 @@ def test_another_search_path_has_its_own_files(tmp_path: Path) -> None:
     assert [cfg.optimizer.lr for cfg in found] == [0.25, 0.5, 0.25]
     with pytest.raises(hydra.errors.MissingConfigException):
         compose(["optimizer=mine"])
+
+
+def test_another_process_reads_no_file_that_was_read_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    overrides = ["autoencoder=vae", "seed=5"]
+    expected = text_of(compose(overrides))
+    kept = pickle.loads(pickle.dumps(remembered()))
+    for memory in ("_PARSED", "_COMPOSED"):
+        monkeypatch.setattr(module, memory, {})
+    remember(*kept)
+    monkeypatch.setattr("builtins.open", None)
+    assert text_of(compose(overrides)) == expected
+    module._COMPOSED.clear()
+    assert text_of(compose(overrides)) == expected
+    module._PARSED.clear()
+    with pytest.raises(TypeError, match="not callable"):
+        compose(["autoencoder=rae_l2"])
 
 
 def test_it_takes_less_time() -> None:

@@ -22,6 +22,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
+from aetl.composed_once import remember, remembered
 from aetl.config import ConfigError, check, register_resolvers
 from aetl.ending import ASKING
 from aetl.files import file_digest, write_text, yaml_of
@@ -57,9 +58,11 @@ def prepare(
 
     ``checked`` is told how many are done.
     """
-    workers = min(len(overrides), len(os.sched_getaffinity(0)))
+    # A process's first job takes ten times as long as its next ones.
+    workers = min(-(-len(overrides) // 8), len(os.sched_getaffinity(0)))
     numbers = range(first, first + len(overrides))
-    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(plan,)) as pool:
+    known = (plan, *remembered())
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=known) as pool:
         try:
             jobs = []
             with _signals_later():  # a worker that is being started would be on nobody's list
@@ -102,9 +105,10 @@ CONFIGS = ("config.yaml", ".hydra/hydra.yaml")
 """What a job starts from."""
 
 
-def _begin(plan: Plan) -> None:
-    """Once in each worker."""
+def _begin(plan: Plan, parsed: dict[Any, bytes], composed: dict[Any, bytes]) -> None:
+    """Once in each worker, which parses no file that the launcher has parsed."""
     global _COMPOSER
+    remember(parsed, composed)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the launcher, and it stops us
     die_with_parent(lambda: os._exit(1))
     plan.surroundings.enter()

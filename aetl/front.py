@@ -180,7 +180,12 @@ def check(overrides: Sequence[str] = (), *, config_dir: Dirs = None) -> None:
         nearest_folder(Path(cfg.store.dir), "store.dir")
     with tempfile.TemporaryDirectory(prefix="aetl-check-") as temporary:
         own = [f"output_dir={temporary}", f"store.dir={temporary}/store"]
-        with _silent("aetl.stage.evaluate"):  # what a model is like after one step says nothing
+        from aetl.head.chosen import briefly  # not needed to compose
+
+        with (
+            briefly(),
+            _silent("aetl.stage.evaluate"),
+        ):  # what a model is like after one step says nothing
             run([*overrides, *ONE_STEP, *own], config_dir=config_dir, folder=f"{temporary}/run")
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +19,18 @@ from aetl.types import Kind
 
 EXAMPLES = 2000
 """At most so many examples choose (evenly over the classes); all of them are fitted on."""
+FEW = 500
+_BRIEF: ContextVar[bool] = ContextVar("heads are fitted to few examples", default=False)
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """Within, heads are fitted to ``FEW`` examples at most: to see that they can be."""
+    before = _BRIEF.set(True)
+    try:
+        yield
+    finally:
+        _BRIEF.reset(before)
 
 
 class Chosen(Estimator):
@@ -35,6 +49,8 @@ class Chosen(Estimator):
         self.told: dict[str, Any] = {}
 
     def fit(self, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Chosen:
+        if _BRIEF.get():
+            x, y, weight = (array[_some(y, weight, FEW)] for array in (x, y, weight))
         if self.balanced and self.kind == "classification":
             weight = balanced(y, weight)
         self.option, score = 0, None
@@ -190,7 +206,7 @@ def cross_validated(
     weight: np.ndarray,
 ) -> Judged:  # fmt: skip
     """Every option on every fold that it was not fitted on."""
-    x, y, weight = (array[_some(y, weight)] for array in (x, y, weight))
+    x, y, weight = (array[_some(y, weight, EXAMPLES)] for array in (x, y, weight))
     fold = dealt(y, folds)
     right, error = np.zeros((2, len(options), len(x)))
     for number in np.unique(fold):
@@ -206,12 +222,12 @@ def cross_validated(
     return Judged(right, error, y, weight)
 
 
-def _some(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """At most ``EXAMPLES`` rows of some weight, a number of each target as of all."""
+def _some(y: np.ndarray, weight: np.ndarray, most: int) -> np.ndarray:
+    """At most so many rows of some weight, a number of each target as of all."""
     known = np.flatnonzero(weight > 0)
-    if len(known) <= EXAMPLES:
+    if len(known) <= most:
         return known
-    part = dealt(y[known], -(-len(known) // EXAMPLES))
+    part = dealt(y[known], -(-len(known) // most))
     return np.asarray(known[part == 0])
 
 

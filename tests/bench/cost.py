@@ -34,6 +34,10 @@ NEEDS = {
     "transfer=instance/elbo_weights": ("autoencoder=vae",),
     "transfer=parameter/norm_only": ("backbone.norm=batch",),
     "transfer=parameter/adabn": ("backbone.norm=batch",),
+    "transfer=feature/as_is": ("task=reconstruction",),
+    "transfer=feature/dec": ("task=clustering",),
+    "transfer=feature/frozen": ("task=retrieval",),
+    "transfer=feature/idec": ("task=clustering",),
 }
 LONGEST_CHECK, MOST = 20.0, 10.0
 """Seconds, imports included; times the plain job."""

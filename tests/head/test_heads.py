@@ -298,3 +298,15 @@ def test_one_label_of_each_of_many_classes_is_no_mistake() -> None:
         for head in (Logistic(**PLAIN, strength=1.0), Knn(**PLAIN, neighbours=1)):
             fitted = Chosen(head, "classification").fit(X[:24], np.arange(24), np.ones(24))
             assert (decided(fitted, X[:24]) == np.arange(24)).mean() > 0.5
+
+
+def test_a_check_fits_heads_to_few_examples_of_all_classes() -> None:
+    y = np.repeat([0, 1, 2], (2000, 700, 300))
+    x = RNG.normal(size=(len(y), 3)) + y[:, None]
+    head = Logistic(**OPEN, strength=1.0)
+    with chosen.briefly():
+        few = Chosen(head, "classification").fit(x, y, np.ones(len(y)))
+    assert few.told["labels"] == chosen.FEW
+    assert few.classes_.tolist() == [0, 1, 2]
+    whole = Chosen(head, "classification").fit(x, y, np.ones(len(y)))
+    assert whole.told["labels"] == len(y)

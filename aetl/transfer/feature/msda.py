@@ -29,6 +29,10 @@ class Msda(TransferStrategy):
     The run's own autoencoder is not used, and not pretrained for it; nor has this one a decoder.
     Five layers are those of the published tables. ``noise`` is the probability
     that an input is masked (of both domains alike), ``ridge`` that of ``autoencoder=msda``.
+
+    The head sees ``layers + 1`` times the inputs' width: of 784 pixels and 4 500 labels its
+    cross-validation takes nearly all of a job, some thirty times what fine-tuning does. One
+    strength (``head.strength=1 head.scale=none``) takes a third of that.
     """
 
     kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
+import itertools
 import logging
 import os
 import socket
@@ -36,6 +38,16 @@ def _is_local(address: Any) -> bool:
         return ipaddress.ip_address(host.partition("%")[0]).is_loopback
     except ValueError:  # a name
         return False
+
+
+NUMBERS = itertools.count()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays, so the garbage collector need not look through it."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -96,9 +108,16 @@ def own_log() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def own_outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own_outputs(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     """Runs of a test neither land in the checkout nor reuse what another test stored."""
-    monkeypatch.setenv("AETL_OUTPUT_DIR", str(tmp_path / "outputs"))
+    if "tmp_path" in request.fixturenames:
+        folder: Path = request.getfixturevalue("tmp_path")
+    else:  # most tests write nothing, and none is made for them
+        folder = tmp_path_factory.getbasetemp() / f"of-{next(NUMBERS)}"
+    monkeypatch.setenv("AETL_OUTPUT_DIR", str(folder / "outputs"))
     monkeypatch.setenv("AETL_TRUST", "")
     monkeypatch.setenv("AETL_PATH", "")
     monkeypatch.setenv("AETL_HERE", "")

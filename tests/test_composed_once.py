@@ -117,22 +117,21 @@ def test_another_search_path_has_its_own_files(tmp_path: Path) -> None:
         compose(["optimizer=mine"])
 
 
-def test_another_process_reads_no_file_that_was_read_before(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_another_process_reads_no_file_that_was_read_before() -> None:
     overrides = ["autoencoder=vae", "seed=5"]
     expected = text_of(compose(overrides))
     kept = pickle.loads(pickle.dumps(remembered()))
-    for memory in ("_PARSED", "_COMPOSED"):
-        monkeypatch.setattr(module, memory, {})
-    remember(*kept)
-    monkeypatch.setattr("builtins.open", None)
-    assert text_of(compose(overrides)) == expected
-    module._COMPOSED.clear()
-    assert text_of(compose(overrides)) == expected
-    module._PARSED.clear()
-    with pytest.raises(TypeError, match="not callable"):
-        compose(["autoencoder=rae_l2"])
+    with pytest.MonkeyPatch.context() as patch:
+        for memory in ("_PARSED", "_COMPOSED"):
+            patch.setattr(module, memory, {})
+        remember(*kept)
+        patch.setattr("builtins.open", None)
+        again = text_of(compose(overrides))
+        module._COMPOSED.clear()
+        composed = text_of(compose(overrides))
+        with pytest.raises(TypeError, match="not callable"):
+            compose(["autoencoder=rae_gp"])
+    assert again == composed == expected
 
 
 def test_it_takes_less_time() -> None:

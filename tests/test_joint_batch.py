@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 
 from aetl.joint_batch import joint_batch
 from aetl.loss.mmd import MMD
+from aetl.multirun.backend import start_server
 from aetl.rng import Rng
 from aetl.stage.joint_norms import joint_norms
 from tests.loss.draw import normal
@@ -81,7 +81,13 @@ def run_rank(rank: int, folder: str) -> None:
 def parts(tmp_path_factory: pytest.TempPathFactory) -> list[dict[Any, Any]]:
     """What each of two ranks found."""
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(run_rank, (str(folder),), nprocs=2)
+    context: Any = start_server(1)
+    processes = [context.Process(target=run_rank, args=(rank, str(folder))) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
     return [torch.load(folder / f"{rank}.pt") for rank in range(2)]
 
 

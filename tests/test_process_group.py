@@ -18,6 +18,7 @@ import aetl
 from aetl import ranks
 from aetl.files import read_json
 from aetl.types import DoesNotFit
+from tests.fault.harness import do
 from tests.tiny import MLP, SMALL
 
 GRACE = 4.0
@@ -190,13 +191,17 @@ FAULTS = [
     [pytest.param(*f, marks=[pytest.mark.slow] if f[:2] != (1, "refuse") else []) for f in FAULTS],
 )
 def test_an_error_of_one_rank_ends_all_and_is_told_as_if_it_were_the_only_one(
-    rank: int, name: str, code: int, line: str, status: str, error: str, started: Any
-) -> None:
-    run = started(AETL_TEST_RANK=str(rank), AETL_TEST_FAULT=name)
-    found, lines, record, _ = run.end()
-    (log,) = run.folder.glob("2*/*/rank1.log")
-    assert lines == [line.format(log=log)]
-    assert (found, record["status"], record["error"]) == (code, status, error.format(log=log))
+    rank: int, name: str, code: int, line: str, status: str, error: str, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AETL_TEST_RANK", str(rank))
+    monkeypatch.setenv("AETL_TEST_FAULT", name)
+    end = do(RUN, tmp_path / "run")
+    (log,) = (tmp_path / "run").glob("2*/*/rank1.log")
+    assert end.said.splitlines() == [line.format(log=log)]
+    record = read_json(log.with_name("run.json"))
+    found = (end.code, record["status"], record["error"])
+    assert found == (code, status, error.format(log=log))
 
 
 @pytest.mark.slow

@@ -15,17 +15,20 @@ import pytest
 from aetl.catalogue import options_by_group
 from aetl.cli import main
 from aetl.config import compose
-from aetl.reference import markdown, option
-
-OPTIONS = {
-    f"{group}/{name}": option(f"{group}/{name}")
-    for group, names in options_by_group().items()
-    for name in names
-}
+from aetl.reference import Option, markdown, option
 
 
-def test_every_option_is_told_with_its_call_and_all_its_keys() -> None:
-    for title, found in OPTIONS.items():
+@pytest.fixture(scope="module")
+def options() -> dict[str, Option]:
+    return {
+        f"{group}/{name}": option(f"{group}/{name}")
+        for group, names in options_by_group().items()
+        for name in names
+    }
+
+
+def test_every_option_is_told_with_its_call_and_all_its_keys(options: dict[str, Option]) -> None:
+    for title, found in options.items():
         text = markdown(found)
         assert text.startswith(f"# {title}\n"), title
         assert "    aetl " in text or "    AETL" in text or "    pip" in text, title
@@ -41,8 +44,10 @@ def test_every_option_is_told_with_its_call_and_all_its_keys() -> None:
     ["transfer/parameter/lora", "loss/capacity_kl", "dataset/table", "backbone/vit", "head/svm",
      "metric/auroc", "bottleneck/normal", "logger/wandb", "selector/dev", "trainer/ddp"],
 )  # fmt: skip
-def test_its_call_and_its_keys_are_those_of_the_config(title: str) -> None:
-    found = OPTIONS[title]
+def test_its_call_and_its_keys_are_those_of_the_config(
+    title: str, options: dict[str, Option]
+) -> None:
+    found = options[title]
     call = found.call.removeprefix("aetl ")
     cfg = compose([call, *(["source.path=x"] if title == "dataset/table" else [])])
     for part in found.parts:
@@ -58,28 +63,30 @@ def selected(cfg: object, path: str) -> dict[str, object]:
     return OmegaConf.select(cfg, path, throw_on_missing=False)  # type: ignore[arg-type,no-any-return]
 
 
-def test_a_range_a_comment_and_a_paper_are_told() -> None:
-    text = markdown(OPTIONS["backbone/vit"])
+def test_a_range_a_comment_and_a_paper_are_told(options: dict[str, Option]) -> None:
+    text = markdown(options["backbone/vit"])
     assert "| `backbone.mlp_ratio` | `4` |" in text
     assert "width of the blocks' hidden layers, in units of dim |" in text
     assert "arXiv:1706.08500" not in text
-    lora = markdown(OPTIONS["transfer/parameter/lora"])
+    lora = markdown(options["transfer/parameter/lora"])
     assert "arXiv:2106.09685" in lora
     assert re.search(r"`transfer.parameter.rank` \| `4` \| integer from 1 ", lora)
-    assert "- tasks: classification" in markdown(OPTIONS["metric/accuracy"])
+    assert "- tasks: classification" in markdown(options["metric/accuracy"])
 
 
-def test_a_pipe_in_a_comment_stays_in_its_cell() -> None:
-    for title in OPTIONS:
-        for line in markdown(OPTIONS[title]).splitlines():
+def test_a_pipe_in_a_comment_stays_in_its_cell(options: dict[str, Option]) -> None:
+    for found in options.values():
+        for line in markdown(found).splitlines():
             if line.startswith("| `"):
                 header = 4 - line.replace("\\|", "").count("|") + 1
                 assert header in (0, 1, 2), line
 
 
-def test_ls_shows_an_option_and_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+def test_ls_shows_an_option_and_names_the_nearest(
+    options: dict[str, Option], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["ls", "loss/capacity_kl"]) == 0
-    assert capsys.readouterr().out == markdown(OPTIONS["loss/capacity_kl"])
+    assert capsys.readouterr().out == markdown(options["loss/capacity_kl"])
     assert main(["ls", "loss/capacity_kl", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["parts"][0]["facts"]["unit"] == "nats"
     assert main(["ls", "loss/capacity"]) == 2

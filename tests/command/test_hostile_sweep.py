@@ -19,6 +19,7 @@ import yaml
 
 from aetl.cli import main
 from aetl.files import file_digest, sealed
+from tests.command.test_hostile import without_pictures
 from tests.tiny import MLP, SMALL
 
 
@@ -185,6 +186,8 @@ def test_a_hostile_sweep_runs_nothing_and_changes_nothing_outside(
     DAMAGES[damage](sweep)
     monkeypatch.chdir(cwd)
     monkeypatch.setenv("AETL_OUTPUT_DIR", str(tmp_path / "mine"))
+    if damage not in ("figures that are a link", "pages that are a link", "markup"):
+        without_pictures(monkeypatch)
     for command in COMMANDS:
         if "re" in command.split()[1] and damage == "markup":
             continue  # its job is an honest one, and would run

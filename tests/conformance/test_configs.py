@@ -68,8 +68,8 @@ def accept(overrides: list[str]) -> dict[str, Any]:
 ELSEWHERE = ("autoencoder", "transfer")
 # Accepted beside one of the last contexts that are tried, seconds in.
 LATE = ("metric/bits_per_dim", "metric/nats", "metric/fid", "metric/kid", "task/density")
-EVERY = 3
-"""Of the others every third is composed by default, the rest with the slow tests."""
+EVERY = 5
+"""Of the others every fifth is composed by default, the rest with the slow tests."""
 
 
 def is_everyday(number: int, file: Path) -> bool:

@@ -19,6 +19,7 @@ PROBE = "linear_probe"
 def score_of(name: str) -> Score:
     node = OmegaConf.load(conf_dir() / "score" / f"{name}.yaml")
     head = OmegaConf.load(conf_dir() / "head" / "logistic.yaml")  # some ask for the config's head
+    head.folds = 2
     found: Score = instantiate(OmegaConf.create({"score": node, "head": head}).score)
     return found
 

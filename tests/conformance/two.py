@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import selectors
 import socket
-import subprocess
-import sys
+from collections.abc import Mapping
 from datetime import timedelta
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import aetl
 from aetl import ranks
+from aetl.multirun.backend import start_server
 from tests.tiny import World
 
 
@@ -21,17 +20,15 @@ class Pair:
     """Both ranks do what they are asked; what fails on one of them costs both."""
 
     def __init__(self) -> None:
-        self.processes: list[subprocess.Popen[str]] = []
+        self.processes: list[BaseProcess] = []
+        self.connections: list[Connection] = []
 
     def do(self, folder: Path, overrides: list[str], stage: str, seconds: float = 120) -> Path:
         """The entry that ``stage`` made; ``AssertionError`` with what a rank said instead."""
         if not self.processes:
             self._start()
-        order = json.dumps({"folder": str(folder), "overrides": overrides, "stage": stage})
-        for process in self.processes:
-            assert process.stdin is not None
-            process.stdin.write(f"{order}\n")
-            process.stdin.flush()
+        for connection in self.connections:
+            connection.send({"folder": str(folder), "overrides": overrides, "stage": stage})
         try:
             answers = self._answers(seconds)
         except BaseException:
@@ -42,62 +39,61 @@ class Pair:
     def _answers(self, seconds: float) -> list[str]:
         """Of whichever rank answers first: one that fails leaves the other waiting."""
         answers: dict[int, str] = {}
-        with selectors.DefaultSelector() as selector:
-            for rank, process in enumerate(self.processes):
-                assert process.stdout is not None
-                selector.register(process.stdout, selectors.EVENT_READ, rank)
-            while len(answers) < len(self.processes):
-                ready = selector.select(seconds)
-                assert ready, "a rank does not answer"
-                for key, _ in ready:
-                    line = key.fileobj.readline()  # type: ignore[union-attr]
-                    assert line, f"rank {key.data} is gone"
-                    said = json.loads(line)
-                    assert "error" not in said, f"rank {key.data}: {said['error']}"
-                    answers[key.data] = said["path"]
-                    selector.unregister(key.fileobj)
+        while len(answers) < len(self.connections):
+            left = [c for rank, c in enumerate(self.connections) if rank not in answers]
+            ready = wait(left, seconds)
+            assert ready, "a rank does not answer"
+            for connection in ready:
+                assert isinstance(connection, Connection)
+                rank = self.connections.index(connection)
+                try:
+                    said = connection.recv()
+                except EOFError:
+                    raise AssertionError(f"rank {rank} is gone") from None
+                assert "error" not in said, f"rank {rank}: {said['error']}"
+                answers[rank] = said["path"]
         return [answers[rank] for rank in sorted(answers)]
 
     def _start(self) -> None:
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]
+        context: Any = start_server(1)
         for rank in range(2):
-            environment = os.environ | {
+            environment = {
                 "RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0", "WORLD_SIZE": "2",
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-                "PYTHONPATH": str(Path(aetl.__file__).parents[1]),
             }  # fmt: skip
             if rank:
                 environment[ranks.CHILD_OF] = "a test"
-            self.processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "tests.conformance.two"], env=environment, text=True,
-                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                )
-            )  # fmt: skip
+            here, there = context.Pipe()
+            process = context.Process(target=serve, args=(there, environment))
+            process.start()
+            there.close()
+            self.processes.append(process)
+            self.connections.append(here)
 
     def end(self) -> None:
         for process in self.processes:
             process.kill()
-            process.communicate()
-        self.processes = []
+            process.join()
+        self.processes, self.connections = [], []
 
 
-def serve() -> None:
+def serve(orders: Connection, environment: Mapping[str, str]) -> None:
     import torch.distributed as dist
 
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever else is printed
+    os.environ.update(environment)
     dist.init_process_group("gloo", timeout=timedelta(minutes=2))
     worlds: dict[str, World] = {}
-    for line in sys.stdin:
-        order = json.loads(line)
+    while True:
         try:
-            said: dict[str, Any] = {"path": str(_done(worlds, **order))}
+            said: dict[str, Any] = {"path": str(_done(worlds, **orders.recv()))}
+        except EOFError:
+            return
         except BaseException as error:
             said = {"error": f"{type(error).__name__}: {error}"}
-        answers.write(f"{json.dumps(said)}\n")
+        orders.send(said)
 
 
 def _done(worlds: dict[str, World], folder: str, overrides: list[str], stage: str) -> Path:
@@ -110,7 +106,3 @@ def done(world: World, stage: str) -> Path:
     entry = world.pretrain().entry if stage == "pretrain" else world.transfer()
     assert entry is not None
     return entry.path
-
-
-if __name__ == "__main__":
-    serve()

@@ -519,8 +519,11 @@ def test_a_folder_that_cannot_be_read_is_refused(
     refused(build("image_folder", path=str(tmp_path / "own")).load, text, "own")
 
 
-def test_damage_anywhere_in_an_image_is_refused_or_harmless(build, tmp_path: Path) -> None:
-    """200 files cut off, or with bytes of their own: never anything but a line or an image."""
+@pytest.mark.parametrize("each", [10, pytest.param(50, marks=pytest.mark.slow)])
+def test_damage_anywhere_in_an_image_is_refused_or_harmless(
+    build, each: int, tmp_path: Path
+) -> None:
+    """Files cut off, or with bytes of their own: never anything but a line or an image."""
     (tmp_path / "a").mkdir()
     file = tmp_path / "a" / "x"
     refusals: list[str] = []
@@ -528,7 +531,7 @@ def test_damage_anywhere_in_an_image_is_refused_or_harmless(build, tmp_path: Pat
         path = file.with_suffix(suffix)
         Image.fromarray(U8[0].repeat(4, 0).repeat(4, 1)).save(path)
         whole = path.read_bytes()
-        for trial in range(25):
+        for trial in range(each):
             damaged = bytearray(whole)
             for place in RNG.integers(0, len(damaged), 1 + trial % 8):
                 damaged[place] = RNG.integers(0, 256)
@@ -538,5 +541,5 @@ def test_damage_anywhere_in_an_image_is_refused_or_harmless(build, tmp_path: Pat
             except UserError as error:
                 refusals.append(str(error))
         path.unlink()
-    assert len(refusals) > 100
+    assert len(refusals) > 4 * each
     assert all("/a/x." in line and "\n" not in line for line in refusals)

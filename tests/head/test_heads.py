@@ -118,15 +118,16 @@ def test_nearest_mean_is_scikit_learns_centroid_under_weights() -> None:
     assert (decided(twice, NEW) == repeated.predict(NEW)).all()
 
 
+FEW = OPEN | {"folds": 2}
 HEADS: dict[str, Head] = {
-    "logistic": Logistic(**OPEN, strength="auto"),
-    "ridge": Ridge(**OPEN, strength="auto"),
-    "svm": Svm(**OPEN, strength="auto", kernel="linear"),
-    "rbf": Svm(**OPEN, strength="auto", kernel="rbf"),
-    "knn": Knn(**OPEN, neighbours="auto"),
-    "nearest_mean": NearestMean(**OPEN),
+    "logistic": Logistic(**FEW, strength="auto"),
+    "ridge": Ridge(**FEW, strength="auto"),
+    "svm": Svm(**FEW, strength="auto", kernel="linear"),
+    "rbf": Svm(**FEW, strength="auto", kernel="rbf"),
+    "knn": Knn(**FEW, neighbours="auto"),
+    "nearest_mean": NearestMean(**FEW),
 }
-HEADS["auto"] = Auto(heads=dict(HEADS), balanced=False, folds=5)
+HEADS["auto"] = Auto(heads=dict(HEADS), balanced=False, folds=2)
 
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)

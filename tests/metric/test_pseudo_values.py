@@ -51,9 +51,9 @@ def brute(metric: Metric, prediction: Prediction, y: np.ndarray, unit: np.ndarra
 @pytest.mark.parametrize("kind", ["binary", "several", "multilabel", "regression"])
 def test_fast_forms_are_the_score_computed_anew(kind: str, grouped: bool, ties: bool) -> None:
     metrics = {"multilabel": MULTILABEL, "regression": [R2(), MAE()]}.get(kind, CLASSIFIED)
-    prediction, y = case(kind, 60, ties=ties)
-    identity = np.random.default_rng(1).permutation(60).astype(np.uint64)
-    group = np.random.default_rng(2).integers(0, 17, 60) if grouped else None
+    prediction, y = case(kind, 36, ties=ties)
+    identity = np.random.default_rng(1).permutation(36).astype(np.uint64)
+    group = np.random.default_rng(2).integers(0, 11, 36) if grouped else None
     layout = Layout(identity, group)
     for metric in metrics:
         unit, units = layout.units(2000)

@@ -11,13 +11,13 @@ from PIL import Image
 from aetl.config import compose
 from aetl.launch import composed_job
 from aetl.pipeline import run
-from tests.tiny import MLP, SMALL
+from tests.tiny import MLP, small
 
 
 def done(folder: Path, *overrides: str, name: str = "run") -> Path:
     """The folder of a run that was done with these overrides on top of small ones."""
     backbone = MLP if not any(o.startswith("backbone=") for o in overrides) else MLP[1:]
-    cfg = compose([*SMALL, *backbone, f"output_dir={folder}", *overrides])
+    cfg = compose([*small(overrides), *backbone, f"output_dir={folder}", *overrides])
     run(composed_job(cfg, folder / name, list(overrides)))
     return folder / name
 

@@ -41,7 +41,7 @@ WITHOUT_A_GRAPH = (
     *("instance/tradaboost", "instance/tradaboost_r2", "feature/as_is", "feature/frozen"),
 )
 """Heads that are no linear ones, or that see aligned features; answers of a decoder."""
-EVERYDAY = {("parameter/lora", "onnx"), ("feature/linear_probe", "torch"), ("feature/knn", "onnx")}
+EVERYDAY = {("parameter/lora", "onnx"), ("feature/linear_probe", "torch")}
 
 
 @pytest.fixture(scope="module")

@@ -49,3 +49,12 @@ class Slow(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, module: Any) -> None:
         time.sleep(self.seconds if module.stage == "transfer" else 0)
+
+
+class Pageless(pl.Callback):
+    """In a job's process: its page is not drawn, which takes longer than the job."""
+
+    def __init__(self) -> None:
+        from aetl import pipeline
+
+        pipeline._report = lambda record: {}

@@ -21,6 +21,7 @@ from tests.multirun.test_launch import interrupt_when
 from tests.tiny import SMALL
 
 TINY = (*SMALL, "callback.resume_point.every_n_steps=2")
+QUICK = ("score=none", "+callback.pageless._target_=tests.multirun.fault.Pageless")
 COMPARED = ("scores", "twin", "gain", "reconstruction", "fingerprints", "settings")
 
 
@@ -50,7 +51,7 @@ def test_resume_after_faults_equals_an_undisturbed_sweep(
 ) -> None:
     folder, flags = tmp_path / "faulty", tmp_path / "flags"
     faults = fault(flags, "pretrain", s0="raise", s1="kill", s2="hang")
-    sweep = ["-m", *TINY, f"seed=range({number})", "hydra.launcher.jobs=1"]
+    sweep = ["-m", *TINY, *QUICK, f"seed=range({number})", "hydra.launcher.jobs=1"]
     thread = interrupt_when((flags / "hang-2").exists, times=1)
     code = main([*sweep, faults, f"hydra.sweep.dir={folder}", f"output_dir={tmp_path}/a"])
     thread.join()
@@ -111,7 +112,7 @@ def test_a_job_that_is_stopped_alone_stops_alone_and_what_is_done_is_not_done_ag
 def test_jobs_that_share_a_pretraining_do_it_once(tmp_path: Path) -> None:
     arms = "transfer=control/scratch,feature/linear_probe,parameter/finetune"
     folder = tmp_path / "sweep"
-    sweep = ["-m", *TINY, arms, "hydra.launcher.jobs=3", f"hydra.sweep.dir={folder}"]
+    sweep = ["-m", *TINY, *QUICK, arms, "hydra.launcher.jobs=3", f"hydra.sweep.dir={folder}"]
     assert main([*sweep, f"output_dir={tmp_path}/out"]) == 0
     assert len(list((tmp_path / "out" / "store").glob("pretrain-*/entry.json"))) == 1
     _, probe, finetune = records(folder)

@@ -3,6 +3,7 @@ import itertools
 import json
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -336,52 +337,56 @@ ACT = """
 """
 
 
-@pytest.mark.skipif(browser() is None, reason="needs chromium")
+@pytest.fixture(scope="module")
+def window() -> Iterator[Browser]:
+    if browser() is None:
+        pytest.skip("needs chromium")
+    with Browser() as opened:
+        yield opened
+
+
 def test_a_browser_sorts_and_filters_the_comparison_and_keeps_both_in_the_address(
-    tmp_path: Path,
+    tmp_path: Path, window: Browser
 ) -> None:
     path = write_sweep_page([sweep(tmp_path / "sweep")])
-    with Browser() as window:
-        window.show(path)
-        window.run(ACT)
-        assert set(window.run("sorts()")) == {"none"}
-        up = window.run("press('mean'); shown()")
-        assert up[0] == ["parameter/bad", "10"]
-        assert window.run("sorts().filter((s) => s !== 'none')") == ["ascending"]
-        down = window.run("press('mean'); shown()")
-        assert down == up[::-1]
-        assert down[0] == ["feature/linear_probe", "100"]
-        negative = window.run("choose('verdict', 'negative'); shown()")
-        assert negative == [["parameter/bad†", "100"], ["parameter/bad", "10"]]
-        count = """document.querySelector('output[for="comparison"]').textContent"""
-        assert window.run(count) == "2 of 10 rows"
-        anchor = window.run("location.hash")
-        assert window.run("choose('verdict', ''); choose('search', 'PROBE 100'); shown()") == [
-            ["feature/linear_probe", "100"]
-        ]
-        window.show(path, anchor=anchor)  # as somebody else opens it
-        window.run(ACT)
-        assert window.run("shown()") == negative
-        assert window.run("sorts().filter((s) => s !== 'none')") == ["descending"]
+    window.show(path)
+    window.run(ACT)
+    assert set(window.run("sorts()")) == {"none"}
+    up = window.run("press('mean'); shown()")
+    assert up[0] == ["parameter/bad", "10"]
+    assert window.run("sorts().filter((s) => s !== 'none')") == ["ascending"]
+    down = window.run("press('mean'); shown()")
+    assert down == up[::-1]
+    assert down[0] == ["feature/linear_probe", "100"]
+    negative = window.run("choose('verdict', 'negative'); shown()")
+    assert negative == [["parameter/bad†", "100"], ["parameter/bad", "10"]]
+    count = """document.querySelector('output[for="comparison"]').textContent"""
+    assert window.run(count) == "2 of 10 rows"
+    anchor = window.run("location.hash")
+    assert window.run("choose('verdict', ''); choose('search', 'PROBE 100'); shown()") == [
+        ["feature/linear_probe", "100"]
+    ]
+    window.show(path, anchor=anchor)  # as somebody else opens it
+    window.run(ACT)
+    assert window.run("shown()") == negative
+    assert window.run("sorts().filter((s) => s !== 'none')") == ["descending"]
 
 
-@pytest.mark.skipif(browser() is None, reason="needs chromium")
-def test_a_narrow_page_moves_its_tables_and_not_itself(tmp_path: Path) -> None:
+def test_a_narrow_page_moves_its_tables_and_not_itself(tmp_path: Path, window: Browser) -> None:
     pages = [write_sweep_page([sweep(tmp_path / "sweep")])]
     pages.append(write_run_page(write_full_run(tmp_path / "run")))
-    with Browser() as window:
-        for page in pages:
-            window.show(page, width=400)
-            assert window.run("document.documentElement.scrollWidth") == 400
-        window.show(pages[0], width=400)
-        stays = """(() => {
-          const box = document.querySelector("#comparison").parentElement;
-          const left = () => box.querySelector("tbody td").getBoundingClientRect().left;
-          const before = left();
-          box.scrollLeft = 300;
-          return box.scrollLeft === 300 && left() === before;
-        })()"""
-        assert window.run(stays)
+    for page in pages:
+        window.show(page, width=400)
+        assert window.run("document.documentElement.scrollWidth") == 400
+    window.show(pages[0], width=400)
+    stays = """(() => {
+      const box = document.querySelector("#comparison").parentElement;
+      const left = () => box.querySelector("tbody td").getBoundingClientRect().left;
+      const before = left();
+      box.scrollLeft = 300;
+      return box.scrollLeft === 300 && left() === before;
+    })()"""
+    assert window.run(stays)
 
 
 def test_what_every_row_says_is_told_once_above_the_table() -> None:
@@ -443,17 +448,17 @@ def test_no_two_colours_of_a_figure_are_alike_and_the_greys_least_of_all(ground:
     assert apart >= 0.06
 
 
-@pytest.mark.skipif(browser() is None, reason="needs chromium")
-def test_a_printed_page_has_all_columns_and_starts_on_its_first_sheet(tmp_path: Path) -> None:
+def test_a_printed_page_has_all_columns_and_starts_on_its_first_sheet(
+    tmp_path: Path, window: Browser
+) -> None:
     path = write_sweep_page([sweep(tmp_path / "sweep")])
-    with Browser() as window:
-        window.show(path, width=794)  # as wide as A4
-        window.as_printed()
-        wide = """[...document.querySelectorAll("table")].map((t) => t.scrollWidth)"""
-        assert max(window.run(wide)) <= 794
-        top = "document.querySelector('section').getBoundingClientRect().top"
-        assert window.run(top) < 300
-        window.printed(tmp_path / "page.pdf")
+    window.show(path, width=794)  # as wide as A4
+    window.as_printed()
+    wide = """[...document.querySelectorAll("table")].map((t) => t.scrollWidth)"""
+    assert max(window.run(wide)) <= 794
+    top = "document.querySelector('section').getBoundingClientRect().top"
+    assert window.run(top) < 300
+    window.printed(tmp_path / "page.pdf")
     pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes()))
     assert 1 <= pages <= 6
 

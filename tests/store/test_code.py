@@ -17,15 +17,23 @@ from aetl.store.code import code_digest, reached
 PACKAGE = Path(aetl.__file__).parent
 
 
+@pytest.fixture(scope="module")
+def copied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("package") / "aetl"
+    return shutil.copytree(PACKAGE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+
+
 @pytest.fixture
-def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of the package that a test may change."""
-    copied = tmp_path / "aetl"
-    shutil.copytree(PACKAGE, copied, ignore=shutil.ignore_patterns("__pycache__"))
+def copy(copied: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the package of which a test may change a file; the next test finds it whole."""
     monkeypatch.setattr(code, "_PACKAGE", copied)
     code._locate_own.cache_clear()
     yield copied
     code._locate_own.cache_clear()
+    for file in copied.rglob("*.py"):
+        whole = PACKAGE / file.relative_to(copied)
+        if file.stat().st_size != whole.stat().st_size:
+            shutil.copy2(whole, file)
 
 
 def pretraining(*overrides: str) -> dict[str, object]:

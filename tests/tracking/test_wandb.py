@@ -22,7 +22,10 @@ from aetl.tracking.verdicts import log_verdicts, of_one_type
 from aetl.tracking.wandb import columns_of
 from tests.tracking.offline import read
 
-TINY = ["pretrain.max_steps=5", "finetune.max_steps=5", "logger.wandb.mode=offline", "trainer=cpu"]
+TINY = [
+    "pretrain.max_steps=5", "finetune.max_steps=5", "logger.wandb.mode=offline", "trainer=cpu",
+    "source.size=160", "target.size=160", "target.budget=40", "score=none",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -178,10 +181,9 @@ def test_the_jobs_of_a_sweep_leave_no_pictures_in_the_temporary_folder(
     """The client tidies up at the end of the interpreter, to which no job's process comes."""
     short = Path(tempfile.mkdtemp())  # sockets lie below it, whose paths have 107 bytes
     request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
-    few = ["source.size=160", "target.size=160", "target.budget=40", "score=none"]
     done = subprocess.run(
         [sys.executable, "-c", "from aetl.cli import main; raise SystemExit(main())", "-m", *TINY,
-         *few, "seed=0,1", "hydra.launcher.jobs=1", f"output_dir={tmp_path / 'out'}"],
+         "seed=0,1", "hydra.launcher.jobs=1", f"output_dir={tmp_path / 'out'}"],
         env=os.environ | {"TMPDIR": str(short)}, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -194,7 +196,7 @@ def test_a_sweeps_verdicts_are_a_run_beside_those_of_its_jobs(tmp_path: Path) ->
     sweep = tmp_path / "sweep"
     arms = "transfer=parameter/finetune,feature/knn"
     assert main(["-m", *TINY, arms, f"output_dir={tmp_path}", f"hydra.sweep.dir={sweep}",
-                 "hydra.launcher.jobs=1", "score=none"]) == 0  # fmt: skip
+                 "hydra.launcher.jobs=1"]) == 0  # fmt: skip
     runs = [read(folder) for folder in (tmp_path / "wandb").glob("offline-run-*")]
     (verdicts,) = (run for run in runs if run["job_type"] == "verdicts")
     assert len(runs) == 3
@@ -202,8 +204,8 @@ def test_a_sweeps_verdicts_are_a_run_beside_those_of_its_jobs(tmp_path: Path) ->
     assert "aetl" not in verdicts["config"]
     assert verdicts["summary"]["verdicts/unknown"] == 2, "one seed says nothing"
     told = {key: value for key, value in verdicts["summary"].items() if key.startswith("verdict/")}
-    assert told == {"verdict/feature/knn, 100 labels": "? unknown",
-                    "verdict/parameter/finetune, 100 labels": "? unknown"}  # fmt: skip
+    assert told == {"verdict/feature/knn, 40 labels": "? unknown",
+                    "verdict/parameter/finetune, 40 labels": "? unknown"}  # fmt: skip
     assert verdicts["summary"]["table._type"] == "table-file"
     assert verdicts["summary"]["report._type"] == "html-file"
     assert verdicts["exit"] == 0

@@ -13,7 +13,7 @@ from aetl.comparison.rows import Row
 from aetl.comparison.run import Run
 from aetl.comparison.sources import changed
 from aetl.files import read_json
-from aetl.report.panel import kind_of_warning, panels, signed
+from aetl.report.panel import kind_of_warning, panels
 
 
 def remarks(table: Sequence[Row]) -> list[str]:
@@ -58,10 +58,9 @@ def _small_test_sets(rows: Sequence[Row]) -> Iterator[str]:
             continue
         reach, rope = statistics.median(one[0] for one in known), known[0][1]
         if reach > rope:
-            least = signed(reach, panel.decimals).lstrip("+")
             yield (
                 f"{panel.target}: with its {known[0][2]} no number of seeds can tell "
-                f"a gain of {rope:g} in {panel.metric} from none (±{least} would stay)"
+                f"a gain of {rope:g} in {panel.metric} from none (±{reach:.2g} would stay)"
             )
 
 

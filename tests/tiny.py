@@ -45,8 +45,9 @@ CONV = ("backbone=conv", "backbone.channels=[4,6]", "bottleneck.latent_dim=4")
 
 
 def small(overrides: Iterable[str]) -> tuple[str, ...]:
-    """``SMALL``, and few folds where ``overrides`` choose no other kind of head."""
-    return SMALL if any(o.startswith("head=") for o in overrides) else (*SMALL, FOLDS)
+    """``SMALL``, and few folds where neither head nor task is another one, which has none."""
+    others = any(o.startswith(("head=", "task=")) for o in overrides)
+    return SMALL if others else (*SMALL, FOLDS)
 
 
 def tiny_config(folder: Path, *overrides: str) -> DictConfig:

@@ -35,6 +35,7 @@ from hydra.core.utils import JobRuntime
 from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
+from omegaconf.base import Box
 
 from aetl.foreign import Unreadable, told_by_line
 
@@ -123,6 +124,14 @@ class _ComposedOnce(ConfigLoaderImpl):
         self._process_config_searchpath(config_name, parsed, repository)
         return parsed, repository
 
+    def _compose_config_from_defaults_list(
+        self, defaults: list[ResultDefault], repo: IConfigRepository
+    ) -> DictConfig:
+        with _parents_later():
+            cfg = super()._compose_config_from_defaults_list(defaults, repo)
+        cfg._re_parent()
+        return cfg
+
     def _load_single_config(self, default: ResultDefault, repo: IConfigRepository) -> ConfigResult:
         key = (default.config_path, default.package, default.primary, *_places(repo))
         if key not in _PARSED:
@@ -155,6 +164,17 @@ class _ComposedOnce(ConfigLoaderImpl):
         self._apply_overrides_to_config([o for o in values if not o.is_sweep_override()], cfg)
         _tell(cfg, parsed)
         return cfg
+
+
+@contextmanager
+def _parents_later() -> Iterator[None]:
+    """OmegaConf tells every node its parent anew after each merge, half of a merge's time."""
+    tell = Box._re_parent
+    Box._re_parent = lambda self: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Box._re_parent = tell  # type: ignore[method-assign]
 
 
 @lru_cache(10_000)

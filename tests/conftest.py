@@ -47,7 +47,7 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays, so the garbage collector need not look through it."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -83,6 +83,20 @@ def test_it_refuses_what_hydra_refuses(override: str, error: str) -> None:
     assert len(set(said)) == 1
 
 
+def test_every_node_knows_its_parent() -> None:
+    """Merging many files leaves that to the end."""
+    waiting: list[Any] = [compose(["autoencoder=vae", "loss=[mse,l1_code]", "seed=5"])]
+    seen = 0
+    for node in waiting:
+        content = node.__dict__.get("_content")
+        children = content.values() if isinstance(content, dict) else content
+        for child in children if isinstance(content, dict | list) else ():
+            assert child._get_parent() is node
+            waiting.append(child)
+            seen += 1
+    assert seen > 200
+
+
 def test_a_value_does_not_stay() -> None:
     assert compose(["seed=7", "+tags=[x]"]).seed == 7
     assert compose([]).seed == 0
@@ -136,12 +150,12 @@ def test_another_process_reads_no_file_that_was_read_before() -> None:
 
 def test_it_takes_less_time() -> None:
     times: dict[bool, list[float]] = {True: [], False: []}
-    for _ in range(7):
+    for _ in range(5):
         for ours in times:
             start = time.process_time()
             compose([]) if ours else by_hydra([])
             times[ours].append(time.process_time() - start)
-    ours, theirs = (sorted(times[key])[3] for key in (True, False))
+    ours, theirs = (sorted(times[key])[2] for key in (True, False))
     assert ours < 0.2 * theirs
 
 

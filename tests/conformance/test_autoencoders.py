@@ -23,6 +23,7 @@ from aetl.stage.pretrain import Pretraining, build_autoencoder, objective_of
 from aetl.stage.schedule import Constant
 from aetl.types import Batch, UserError
 from tests.tiny import differing, same_bits
+from tests.waits import waits
 
 AUTOENCODERS = sorted(path.stem for path in (conf_dir() / "autoencoder").glob("*.yaml"))
 BACKBONES = sorted(path.stem for path in (conf_dir() / "backbone").glob("*.yaml"))
@@ -73,7 +74,8 @@ def build(case: Case, seed: int = 0) -> Autoencoder:
     if cfg is None:
         pytest.skip("the autoencoder and the backbone do not go together")
     try:
-        built = build_autoencoder(OmegaConf.merge(cfg, {"seed": seed}), case.shape, CLASSES)
+        cfg = OmegaConf.merge(cfg, {"seed": seed}) if seed else cfg
+        built = build_autoencoder(cfg, case.shape, CLASSES)
         if isinstance(built, Composite):  # some corruptions are of images alone
             built.corruption(torch.rand(2, *case.shape), Rng.of(0))
     except UserError as refusal:
@@ -219,6 +221,33 @@ def test_one_batch_can_be_overfitted(case: Case) -> None:
         if losses[-1] < 0.6 * losses[0]:
             break
     assert losses[-1] < 0.8 * losses[0]
+
+
+HOST = {
+    "hyperspherical_vae": "the Bessel functions of the KL divergence are SciPy's",
+    "aavae": "torchvision draws on the CPU, one image at a time",
+}
+
+
+@pytest.mark.parametrize("autoencoder", AUTOENCODERS)
+def test_no_loss_of_an_autoencoder_waits(autoencoder: str) -> None:
+    """For a value or a copy of the device's, as tests/stage/test_waits.py asks of whole steps."""
+    if autoencoder in HOST:
+        pytest.skip(HOST[autoencoder])
+    module, batch = pretraining(Case(autoencoder, own_backbone(autoencoder), GREY))
+    if not list(module.autoencoder.parameters()):
+        pytest.skip("there is nothing to train")
+
+    def step() -> None:
+        values = module.losses(batch, Rng.of(0), 0, 0.5)
+        values["loss"].backward()
+        if module.objective.adversaries:
+            module.adversary_losses(batch, Rng.of(0), 0, 0.5)
+
+    step()  # what is known from then on
+    with waits() as found:
+        step()
+    assert found == []
 
 
 @each(ODD)

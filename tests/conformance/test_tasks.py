@@ -17,6 +17,7 @@ from tests.tiny import MLP, World
 
 CORE = {"control/scratch", "control/raw_features", "parameter/finetune", "feature/linear_probe",
         "feature/knn", "feature/svm", "feature/mmd", "instance/kmm"}  # fmt: skip
+EVERYDAY = CORE - {"control/raw_features", "feature/svm"}
 DATA = {"regression": load_diabetes, "classification": load_breast_cancer}
 
 
@@ -42,7 +43,7 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 CASES = [
-    pytest.param(task, name, marks=() if name in CORE else (pytest.mark.slow,))
+    pytest.param(task, name, marks=() if name in EVERYDAY else (pytest.mark.slow,))
     for task in DATA
     for name in STRATEGIES
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,10 @@ from aetl.data.base import Dataset
 Build = Callable[..., Dataset]
 
 
+@cache
 def with_defaults(name: str) -> Any:
     """A YAML merged with those that its list of defaults names."""
-    node = OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml")
+    node: Any = OmegaConf.load(conf_dir() / "dataset" / f"{name}.yaml")
     parents = [with_defaults(other) for other in node.pop("defaults", []) if other != "_self_"]
     return OmegaConf.merge(*parents, node)
 
@@ -29,7 +32,7 @@ def build() -> Build:
     """``build("digits", size=10, **{"shift.invert": True})``: the data set of that YAML."""
 
     def make(name: str, /, **overrides: Any) -> Dataset:
-        node = with_defaults(name)
+        node = copy.deepcopy(with_defaults(name))
         for key, value in ({"split_seed": 0} | overrides).items():
             OmegaConf.update(node, key, value)
         return instantiate(node)

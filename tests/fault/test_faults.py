@@ -99,7 +99,7 @@ def test_a_command_that_was_stopped_goes_on_to_the_undisturbed_bits(
     assert_whole(what, folder, plain.bits, told)
 
 
-@pytest.mark.parametrize("what, seed", cases("run", 240, 2))
+@pytest.mark.parametrize("what, seed", cases("run", 240, 1))
 def test_a_store_that_was_damaged_gives_the_undisturbed_bits_or_names_the_file(
     what: str, seed: int, undisturbed: dict[str, Undisturbed], tmp_path: Path,
     tmp_path_factory: pytest.TempPathFactory,

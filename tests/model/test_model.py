@@ -45,9 +45,9 @@ FAMILIES = {
     "retrieval": ("task=retrieval", "transfer=feature/frozen"),
 }
 
-EVERYDAY = ("finetune", "lora", "probe", "raw", "vae", "float64", "regression",
-            "anomaly by the decoder", "clustering")  # fmt: skip
-"""The other tasks predict the same bits in ``tests/task/test_whole.py``, too."""
+EVERYDAY = ("finetune", "probe", "vae", "regression", "anomaly by the decoder", "clustering")
+"""The other tasks predict the same bits in ``tests/task/test_whole.py``, too, the other arms in
+``tests/conformance/test_transfers.py``."""
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,10 @@ def test_predictions_of_the_own_test_set_are_the_runs_to_the_bit(
         assert found.probability is None
 
 
-@pytest.mark.parametrize("transfer", ["parameter/finetune", "feature/linear_probe"])
+@pytest.mark.parametrize(
+    "transfer",
+    ["parameter/finetune", pytest.param("feature/linear_probe", marks=pytest.mark.slow)],
+)
 def test_several_labels_are_predicted_to_the_bit(transfer: str, tmp_path: Path) -> None:
     file = vectors(tmp_path / "labels.npz", y=lambda x: (x[:, :3] > 0).astype(int))
     both = [f"dataset@{d}=npz" for d in ("source", "target")]

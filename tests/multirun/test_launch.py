@@ -16,7 +16,9 @@ import pytest
 import yaml
 
 from aetl.cli import main
+from aetl.multirun.backend import start_server
 from aetl.multirun.manifest import Manifest, SweepRefused, locked
+from aetl.types import UserError
 from tests.multirun.conftest import Sweep
 
 
@@ -308,6 +310,16 @@ def test_hydras_grid_and_globs_and_lists_become_jobs(sweep: Sweep, tmp_path: Pat
     assert all("autoencoder=undercomplete" in job.overrides for job in jobs)
 
 
+def test_a_server_without_room_for_its_sockets_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError("AF_UNIX path too long")
+
+    monkeypatch.setattr("multiprocessing.forkserver.ensure_running", refuse)
+    with pytest.raises(UserError, match=r"^TMPDIR=/.*: too long a path for the sockets"):
+        start_server(1)
+
+
+@pytest.mark.slow
 def test_a_temporary_folder_that_is_too_deep_for_sockets_is_one_line(tmp_path: Path) -> None:
     deep = tmp_path / ("d" * 100)
     deep.mkdir()

@@ -92,7 +92,10 @@ def test_resumed_pretraining_equals_the_uninterrupted_one(
         ),
         pytest.param(("trainer.accumulate_grad_batches=2",), [2, 3, 5], id="accumulation"),
         pytest.param(
-            ("autoencoder=vae", "bottleneck.latent_dim=4", "scheduler=cosine"), [4], id="vae"
+            ("autoencoder=vae", "bottleneck.latent_dim=4", "scheduler=cosine"),
+            [4],
+            id="vae",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             ("source.validation_fraction=0.0",), [5, 11], id="no validation", marks=pytest.mark.slow
@@ -138,7 +141,9 @@ def test_every_state_of_pretraining_is_resumed(
 @pytest.mark.parametrize(
     "overrides, every, cuts",
     [
-        pytest.param("transfer=instance/density_ratio", 4, [9], id="two streams"),
+        pytest.param(
+            "transfer=instance/density_ratio", 4, [9], id="two streams", marks=pytest.mark.slow
+        ),
         pytest.param(
             "transfer=instance/density_ratio",
             7,
@@ -187,7 +192,9 @@ def test_every_state_of_pretraining_is_resumed(
         pytest.param(
             "transfer=parameter/delta", 4, [9], id="measured attention", marks=pytest.mark.slow
         ),
-        pytest.param("transfer=feature/domain_separation", 4, [9], id="private encoders"),
+        pytest.param(
+            "transfer=feature/domain_separation", 4, [9], id="two streams, private encoders"
+        ),
     ],
 )
 def test_resumed_transfer_equals_the_uninterrupted_one(

@@ -8,24 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from aetl.rng import Rng
 from aetl.stage.fit import Training
 from aetl.types import Batch
-from tests.conformance.test_autoencoders import (
-    AUTOENCODERS,
-    GREY,
-    Case,
-    own_backbone,
-    pretraining,
-)
+from tests.conformance.test_autoencoders import GREY, Case, pretraining
 from tests.conformance.test_transfers import NEEDS
 from tests.tiny import MLP, World
 from tests.waits import waits
 
-HOST = {
-    "hyperspherical_vae": "the Bessel functions of the KL divergence are SciPy's",
-    "aavae": "torchvision draws on the CPU, one image at a time",
-}
 STRATEGIES = {
     "parameter/finetune": (), "parameter/l2_sp": (), "parameter/gradual_unfreezing": (),
     "feature/dann": (), "feature/coral": (), "feature/cdan": (), "feature/mmd": (),
@@ -46,26 +35,6 @@ def test_what_waits_is_found() -> None:
         "aten::_local_scalar_dense", "aten::index", "aten::_local_scalar_dense", "cpu",
         "aten::nonzero",
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize("autoencoder", AUTOENCODERS)
-def test_no_loss_of_an_autoencoder_waits(autoencoder: str) -> None:
-    if autoencoder in HOST:
-        pytest.skip(HOST[autoencoder])
-    module, batch = pretraining(Case(autoencoder, own_backbone(autoencoder), GREY))
-    if not list(module.autoencoder.parameters()):
-        pytest.skip("there is nothing to train")
-
-    def step() -> None:
-        values = module.losses(batch, Rng.of(0), 0, 0.5)
-        values["loss"].backward()
-        if module.objective.adversaries:
-            module.adversary_losses(batch, Rng.of(0), 0, 0.5)
-
-    step()  # what is known from then on
-    with waits() as found:
-        step()
-    assert found == []
 
 
 def steps_of(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -97,7 +66,14 @@ def test_no_step_of_a_pretraining_waits(
     assert found == []
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+ALIKE = {"parameter/l2_sp", "feature/coral", "feature/cdan"}
+"""As fine-tuning, as mmd and as dann, with another loss."""
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param(s, marks=[pytest.mark.slow] * (s in ALIKE)) for s in STRATEGIES],
+)
 def test_no_step_of_a_transfer_waits(
     strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -75,6 +75,7 @@ def test_an_interrupted_run_is_marked_as_the_client_marks_ctrl_c(
     assert read(folder)["exit"] == 255
 
 
+@pytest.mark.slow
 def test_two_runs_in_one_process_are_two_wandb_runs(tmp_path: Path) -> None:
     for seed in (0, 1):
         assert main([*TINY, f"seed={seed}", f"output_dir={tmp_path}"]) == 0
@@ -110,8 +111,8 @@ def test_the_clients_own_viewer_finds_the_runs_in_one_folder(tmp_path: Path) -> 
     "loggers, left",
     [
         ("none", set()),
-        ("csv", set()),
-        ("tensorboard", {"tensorboard"}),
+        pytest.param("csv", set(), marks=pytest.mark.slow),
+        pytest.param("tensorboard", {"tensorboard"}, marks=pytest.mark.slow),
         ("[wandb,tensorboard]", {"tensorboard", "wandb.json"}),
     ],
 )

@@ -89,7 +89,13 @@ def test_error_falls_with_the_sample_size(name: str) -> None:
     assert large < 0.15
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] * (n not in ("rulsif", "density_ratio")))
+        for n in NAMES
+    ],
+)
 def test_half_the_gap_to_the_oracle_weights_is_recovered(name: str) -> None:
     """A line fitted to sin(x) / x: right where it is fitted, wrong elsewhere (Sugiyama, 2008)."""
 

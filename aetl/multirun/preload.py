@@ -37,6 +37,8 @@ for _name in MODULES:
         importlib.import_module(_name)
 with suppress(Exception):  # which files the stages' sources reach: 0.2 s
     importlib.import_module("aetl.store.code").reached(STAGES)
+with suppress(Exception):  # what every job looks up
+    importlib.import_module("aetl.config")._ours()
 signal.signal(signal.SIGINT, _handler)
 
 # What is there now is never freed; out of the collector's sight its pages stay shared.

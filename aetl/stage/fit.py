@@ -11,12 +11,13 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities import registry
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.loops.utilities import _block_parallel_sync_behavior
@@ -48,6 +49,10 @@ from aetl.stage.time_limit import note_out_of_time
 from aetl.store import sealed
 from aetl.tracking.history import History, Listener
 from aetl.types import DoesNotFit, UserError
+
+if hasattr(registry, "entry_points"):
+    # Each Trainer looks for callbacks through all that is installed: 7 ms.
+    registry.entry_points = cache(registry.entry_points)
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -237,7 +238,9 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@cache
 def _git() -> dict[str, Any] | None:
+    """Of this process, whose code is what it was when it began."""
     commit = _git_output("rev-parse", "HEAD")
     if not commit:
         return None
@@ -256,10 +259,13 @@ def _git_output(*arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+_sources = cache(package_digest)
+
+
 def _versions() -> dict[str, str]:
     found = {
         "aetl": __version__,
-        "sources": package_digest(),
+        "sources": _sources(),
         "python": platform.python_version(),
     }
     for name in VERSIONED:

@@ -13,9 +13,9 @@ import torch
 from aetl.data.loader import Loader
 from aetl.stage.fit import Training
 from aetl.store.store import Entry
-from tests.conformance.test_autoencoders import AUTOENCODERS, own_backbone
+from tests.conformance.test_autoencoders import AUTOENCODERS, HOST, own_backbone
 from tests.conformance.test_transfers import NEEDS
-from tests.stage.test_waits import HOST, STRATEGIES
+from tests.stage.test_waits import STRATEGIES
 from tests.tiny import CONV, MLP, World, differing, history, weights
 
 pytestmark = [

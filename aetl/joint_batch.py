@@ -119,5 +119,9 @@ def average_by_messages(module: Any) -> None:
 def _averaged(bucket: Any) -> torch.futures.Future[Tensor]:
     own = bucket.buffer()
     everyone = own.new_empty((2, *own.shape))
-    work = dist.all_gather(list(everyone.unbind()), own, async_op=True)
-    return work.get_future().then(lambda _: torch.add(*everyone, out=own).div_(2))
+
+    def mean(done: torch.futures.Future[Any]) -> Tensor:
+        done.value()  # raises where the other process is gone: nothing was gathered then
+        return torch.add(*everyone, out=own).div_(2)
+
+    return dist.all_gather(list(everyone.unbind()), own, async_op=True).get_future().then(mean)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
@@ -32,9 +34,7 @@ class Logistic(Head):
 
 
 def logistic(kind: Kind, l2: float) -> Model:
-    def one() -> LogisticRegressor:
-        return LogisticRegressor(l2)
-
+    one = partial(LogisticRegressor, l2)
     if kind == "regression":
         return Model({"strength": l2}, lambda: RidgeRegression(l2))
     return Model({"strength": l2}, one if kind == "classification" else lambda: PerLabel(one))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from sklearn.linear_model import Ridge as SkRidge
 from torch import nn
@@ -33,9 +35,7 @@ class Ridge(Head):
 
 
 def _ridge(kind: Kind, l2: float) -> Model:
-    def one() -> RidgeClassifier:
-        return RidgeClassifier(l2)
-
+    one = partial(RidgeClassifier, l2)
     if kind == "regression":
         return Model({"strength": l2}, lambda: RidgeRegression(l2))
     return Model({"strength": l2}, one if kind == "classification" else lambda: PerLabel(one))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -41,9 +42,7 @@ class Svm(Head):
 
 
 def _svm(kind: Kind, strength: float, kernel: Kernel) -> Model:
-    def one() -> Classifier:
-        return Linear(1 / strength) if kernel == "linear" else Rbf(1 / strength)
-
+    one = partial(Linear if kernel == "linear" else Rbf, 1 / strength)
     settings = {"strength": strength, "kernel": kernel}
     if kind == "regression":
         return Model(settings, lambda: SupportVectorRegression(1 / strength, kernel))

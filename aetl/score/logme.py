@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -44,14 +45,18 @@ def max_evidence(
     rest = max(float(y @ y - shared.sum()), 1e-12 * float(y @ y))
     largest = np.log(values[0]) if len(values) else 0.0
 
-    def evidence(log_ratio: np.ndarray | float) -> np.ndarray:
-        growth = 1.0 + values / np.exp(np.asarray(log_ratio))[..., None]
-        residual = rest + (shared / growth).sum(-1)
-        fit = n * (1.0 + np.log(2 * np.pi * residual / n))
-        return np.asarray(-0.5 * (fit + np.log(growth).sum(-1)))
-
+    evidence = partial(_evidence, n, values, shared, rest)
     grid = largest + np.linspace(-28.0, 14.0, 169)
     best = int(evidence(grid).argmax())
     around = grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]
     found = minimize_scalar(lambda t: -float(evidence(t)), bounds=around, method="bounded")
     return max(-float(found.fun), float(evidence(grid[best])))
+
+
+def _evidence(
+    n: int, values: np.ndarray, shared: np.ndarray, rest: float, log_ratio: np.ndarray | float
+) -> np.ndarray:
+    growth = 1.0 + values / np.exp(np.asarray(log_ratio))[..., None]
+    residual = rest + (shared / growth).sum(-1)
+    fit = n * (1.0 + np.log(2 * np.pi * residual / n))
+    return np.asarray(-0.5 * (fit + np.log(growth).sum(-1)))

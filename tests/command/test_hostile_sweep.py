@@ -168,7 +168,7 @@ COMMANDS = (
 @pytest.mark.parametrize(
     "damage",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if i % 3 else [])
+        pytest.param(name, marks=[pytest.mark.slow] if i % 4 else [])
         for i, name in enumerate(DAMAGES)
     ],
 )

@@ -39,7 +39,9 @@ def evidence(kind: str, features: int, seed: int = 0) -> Evidence:
 @pytest.mark.parametrize(
     "features, name",
     [
-        pytest.param(n, p.stem, marks=[pytest.mark.slow] if p.stem == PROBE and n != 8 else [])
+        pytest.param(
+            n, p.stem, marks=[pytest.mark.slow] * (n == 100 or (p.stem == PROBE and n == 1))
+        )
         for n in (1, 8, 100)
         for p in FILES
     ],

@@ -289,6 +289,7 @@ def test_nobody_else_works_on_a_sweep_meanwhile(sweep: Sweep, tmp_path: Path) ->
         pass
 
 
+@pytest.mark.slow
 def test_each_job_has_a_process_of_its_own(sweep: Sweep, tmp_path: Path) -> None:
     assert sweep("seed=range(4)") == 0
     pids = {(tmp_path / "sweep" / str(job) / "ran").read_text() for job in range(4)}

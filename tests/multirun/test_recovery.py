@@ -109,6 +109,7 @@ def test_a_job_that_is_stopped_alone_stops_alone_and_what_is_done_is_not_done_ag
     assert [job.tries for job in Manifest.load(folder).jobs] == [1, 2, 1]
 
 
+@pytest.mark.slow
 def test_jobs_that_share_a_pretraining_do_it_once(tmp_path: Path) -> None:
     arms = "transfer=control/scratch,feature/linear_probe,parameter/finetune"
     folder = tmp_path / "sweep"

@@ -86,7 +86,11 @@ def test_of_a_large_test_set_the_oracle_adds_its_lead_on_a_part(
     assert oracle(metrics, entry, own)["accuracy"] == pytest.approx(own["accuracy"] + lead)
 
 
-@pytest.mark.parametrize("selector", ["last", "source_validation", "target_validation"])
+@pytest.mark.parametrize(
+    "selector",
+    [*(pytest.param(n, marks=pytest.mark.slow) for n in ("last", "source_validation")),
+     "target_validation"],
+)  # fmt: skip
 def test_a_closed_form_has_no_candidates(world: World, selector: str) -> None:
     probe = world.but("transfer=feature/linear_probe", f"selector={selector}")
     entry = probe.transfer()

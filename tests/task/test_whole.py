@@ -30,7 +30,7 @@ TASKS = {
     "density": ("task=density", "autoencoder=vae", "task.samples=3", *BINARY),
     "retrieval": ("task=retrieval",),
 }  # fmt: skip
-EVERYDAY = {"bound", "detector", "imputation"}
+EVERYDAY = {"detector", "imputation"}
 
 
 def tasks(everyday: set[str]) -> pytest.MarkDecorator:

@@ -126,7 +126,14 @@ def _lr(record: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["ls"], ["ls", "autoencoder"], ["compare", "--help"], ["rank", "--help"]],
+    [
+        ["ls", "autoencoder"],
+        ["compare", "--help"],
+        *(
+            pytest.param(a, marks=pytest.mark.slow)
+            for a in (["--help"], ["ls"], ["rank", "--help"])
+        ),
+    ],
 )
 def test_commands_without_tensors_start_in_half_a_second(arguments: list[str]) -> None:
     def cpu(command: list[str]) -> float:

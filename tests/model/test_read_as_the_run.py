@@ -142,21 +142,27 @@ def test_tokens_are_read_as_the_run_s(tmp_path: Path, backbone: str) -> None:
     assert 0 <= model.record["reconstruction"]["source"] <= 1
 
 
+NO_TOKENS = [
+    ("loss=mse", r"SquaredError\) takes field or image or series or vector data, .* tokens"),
+    ("backbone=mlp", r"MLP\) takes .*this data is tokens"),
+    ("corruption=masking", r"Masking\) takes .*this data is tokens"),
+    ("autoencoder=pca", r"PCA\) takes .*this data is tokens"),
+    ("transfer=control/raw_features", r"RawFeatures\) takes .*this data is tokens"),
+    ("target.shift.rotation=20.0", "shifts are for images, and these are tokens"),
+    ("source.scale=standard", "is for numbers, and these are tokens"),
+    ("target.words=counts", "the source's texts were read with words=tokens"),
+    ("target.ngrams=2", "tokens are single words"),
+    ("task=reconstruction", "task=reconstruction: takes .* tokens"),
+    ("trainer.precision=bf16-true", "take words for others, .* up to 256 alone"),
+    ("trainer.precision=16-true", "take words for others, .* up to 2048 alone"),
+]
+
+
 @pytest.mark.parametrize(
     "override, said",
     [
-        ("loss=mse", r"SquaredError\) takes field or image or series or vector data, .* tokens"),
-        ("backbone=mlp", r"MLP\) takes .*this data is tokens"),
-        ("corruption=masking", r"Masking\) takes .*this data is tokens"),
-        ("autoencoder=pca", r"PCA\) takes .*this data is tokens"),
-        ("transfer=control/raw_features", r"RawFeatures\) takes .*this data is tokens"),
-        ("target.shift.rotation=20.0", "shifts are for images, and these are tokens"),
-        ("source.scale=standard", "is for numbers, and these are tokens"),
-        ("target.words=counts", "the source's texts were read with words=tokens"),
-        ("target.ngrams=2", "tokens are single words"),
-        ("task=reconstruction", "task=reconstruction: takes .* tokens"),
-        ("trainer.precision=bf16-true", "take words for others, .* up to 256 alone"),
-        ("trainer.precision=16-true", "take words for others, .* up to 2048 alone"),
+        pytest.param(*case, marks=[pytest.mark.slow] * (number % 2))
+        for number, case in enumerate(NO_TOKENS)
     ],
 )
 def test_what_does_not_take_tokens_says_so(tmp_path: Path, override: str, said: str) -> None:

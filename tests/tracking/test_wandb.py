@@ -110,7 +110,7 @@ def test_the_clients_own_viewer_finds_the_runs_in_one_folder(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     "loggers, left",
     [
-        ("none", set()),
+        pytest.param("none", set(), marks=pytest.mark.slow),
         pytest.param("csv", set(), marks=pytest.mark.slow),
         pytest.param("tensorboard", {"tensorboard"}, marks=pytest.mark.slow),
         ("[wandb,tensorboard]", {"tensorboard", "wandb.json"}),

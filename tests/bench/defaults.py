@@ -36,6 +36,7 @@ from aetl.stage.pretrain import (
     trained_objective,
 )
 from aetl.store.store import Store
+from aetl.types import DoesNotFit
 
 QUIET = ("logger=none", "callback.progress=null", "source.validation_fraction=0.333")
 LABELS = 100
@@ -105,7 +106,11 @@ def main(arguments: list[str]) -> None:
             cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
             OmegaConf.set_readonly(cfg, True)
             domains = load_domains(cfg, Store(dir=f"{temporary}/store", reuse=True), folder)
-            found = measured(cfg, domains.source, folder)
+            try:
+                found = measured(cfg, domains.source, folder)
+            except DoesNotFit as error:
+                print(f"| {name} | | | | | | {error} |", flush=True)
+                continue
         print(
             f"| {name} | {found['error']:.5f} | {found['floor']:.5f} | {found['few']:.3f} "
             f"| {found['all']:.3f} | {found['seconds']:.1f} | {found['why']} |",

@@ -48,7 +48,7 @@ class MAE(Layered):
                 f"autoencoder=mae encodes visible patches alone, which "
                 f"{type(backbone).__name__} cannot: use backbone=vit, or autoencoder=masked"
             )
-        self.shape, self.size, self.grid = shape, backbone.patch_size, backbone.grid(shape)
+        self.shape, self.size, self.grid = shape, backbone.patch_side(shape), backbone.grid(shape)
         self.normalise = normalise
         self.encoder, self.latent_shape = backbone.encoder(shape)
         self.decoder = backbone.decoder(shape, self.latent_shape)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -14,14 +14,18 @@ from aetl.backbone.feature_map import from_latent, require_image
 from aetl.ranges import Depth, Pixels, Probability, Size
 from aetl.types import PICTURES, ExampleKind, UserError
 
+MOST = 64
+"""Patches of an image, where their size is chosen by it."""
+
 
 class ViT(Backbone):
     """``depth`` pre-norm transformer blocks on patches with learned positions, without class token.
 
     The output is the map of tokens, ``dim`` channels by rows and columns of patches, so that what
     holds for feature maps (pooling, quantisers) holds here. An image whose sides are no multiples
-    of ``patch_size`` is padded with zeros, and the decoder cuts that off again. The decoder has
-    ``decoder_depth`` blocks of ``decoder_dim``.
+    of ``patch_size`` is padded with zeros, and the decoder cuts that off again. ``auto`` is the
+    smallest power of two, from 2 on, that leaves at most 64 patches: attention costs their square.
+    The decoder has ``decoder_depth`` blocks of ``decoder_dim``.
     """
 
     kinds: ClassVar[frozenset[ExampleKind]] = PICTURES
@@ -29,7 +33,7 @@ class ViT(Backbone):
     def __init__(
         self,
         *,
-        patch_size: Pixels,
+        patch_size: Pixels | Literal["auto"],
         dim: Size,
         depth: Depth,
         heads: Size,
@@ -51,7 +55,7 @@ class ViT(Backbone):
     def encoder(self, shape: Shape) -> tuple[nn.Sequential, Shape]:
         grid = self.grid(shape)
         blocks = [self._block(self.dim) for _ in range(self.depth)]
-        embedding = PatchEmbedding(shape[0], self.patch_size, grid, self.dim)
+        embedding = PatchEmbedding(shape[0], self.patch_side(shape), grid, self.dim)
         chain = nn.Sequential(embedding, *blocks, TokenMap(self.dim, grid))
         return self.sided("encoder", chain), (self.dim, *grid)
 
@@ -60,13 +64,23 @@ class ViT(Backbone):
         start = from_latent(latent_shape, (self.decoder_dim, *grid))
         blocks = [self._block(self.decoder_dim) for _ in range(self.decoder_depth)]
         positions = Positions(self.decoder_dim, grid)
-        end = PatchPixels(self.decoder_dim, self.patch_size, grid, shape)
+        end = PatchPixels(self.decoder_dim, self.patch_side(shape), grid, shape)
         return self.sided("decoder", nn.Sequential(nn.Sequential(*start, positions), *blocks, end))
 
     def grid(self, shape: Shape) -> tuple[int, int]:
         """Rows and columns of patches, rounded up."""
+        size = self.patch_side(shape)
+        return -(-shape[1] // size), -(-shape[2] // size)
+
+    def patch_side(self, shape: Shape) -> int:
+        """The side of a patch in pixels."""
         require_image(shape, "vit")
-        return -(-shape[1] // self.patch_size), -(-shape[2] // self.patch_size)
+        if self.patch_size != "auto":
+            return self.patch_size
+        size = 2
+        while -(-shape[1] // size) * -(-shape[2] // size) > MOST:
+            size *= 2
+        return size
 
     def _block(self, dim: int) -> nn.TransformerEncoderLayer:
         # By name where torch knows the name, which has a faster path for these.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from aetl.backbone.vit import ViT, from_patches, patches
 from aetl.types import UserError
 
 
-def vit(patch_size: int = 2, depth: int = 1) -> ViT:
+def vit(patch_size: int | Literal["auto"] = 2, depth: int = 1) -> ViT:
     return ViT(
         patch_size=patch_size, dim=8, depth=depth, heads=2, decoder_dim=4, decoder_depth=1,
         dropout=0.0, mlp_ratio=4, activation="gelu", spectral_norm="none",
@@ -35,6 +37,19 @@ def test_patches_are_cut_row_by_row() -> None:
     x = torch.rand(1, 3, 4, 6)
     cut = patches(x, 2)
     assert torch.equal(cut[0, 4], x[0, :, 2:4, 2:4].flatten())
+
+
+@pytest.mark.parametrize(
+    "side, size", [(1, 2), (8, 2), (16, 2), (17, 4), (28, 4), (32, 4), (33, 8), (64, 8), (224, 32)]
+)
+def test_the_smallest_patches_are_chosen_of_which_there_are_at_most_64(
+    side: int, size: int
+) -> None:
+    backbone = vit("auto")
+    encoder, shape = backbone.encoder((1, side, side))
+    assert encoder[0].size == size
+    assert shape[1] * shape[2] <= 64
+    assert backbone.decoder((1, side, side), shape)(torch.rand(2, *shape)).shape[2:] == (side, side)
 
 
 def test_a_block_is_attention_and_a_dense_network_each_behind_a_norm() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from aetl import ranks
-from aetl.joint_batch import sum_of_ranks
 
 Seen = tuple[Any, int]
 """A batch and its index in the epoch."""
@@ -67,7 +67,8 @@ def average(parameters: Sequence[nn.Parameter]) -> None:
     for parameter in parameters:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        parameter.grad.copy_(sum_of_ranks(parameter.grad) / ranks.world())
+        dist.all_reduce(parameter.grad)
+        parameter.grad /= ranks.world()
 
 
 @contextmanager

@@ -27,7 +27,6 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from aetl import ranks
 from aetl.files import write_torch
-from aetl.joint_batch import average_by_messages
 from aetl.ranges import Count, Natural, NonNegative
 from aetl.rng import Rng, key_seed, seed_global
 from aetl.stage.adversary import Adversary
@@ -358,7 +357,6 @@ class Training(pl.LightningModule):
         self._saved_rates = [g["lr"] for g in checkpoint["optimizer_states"][0]["param_groups"]]
 
     def on_train_start(self) -> None:
-        average_by_messages(self.trainer.strategy.model)
         """Where a callback's scheduler had taken the place of ours it is made anew at an epoch's
         start, and making it changes the rates: they are put back."""
         if self.trainer.lr_scheduler_configs:  # which it empties

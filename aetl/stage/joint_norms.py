@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from aetl import ranks
-from aetl.joint_batch import joint_sum, of_all_ranks, sum_of_ranks
+from aetl.joint_batch import joint_sum
 from aetl.stage.mixed_in import mixed_in
 
 
@@ -78,7 +79,9 @@ def _joint_moments(input: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     centred = (values - mean.view(_shape(values))).square_()
     squares = centred.flatten(2).sum(2).sum(0) if values.dim() > 2 else centred.sum(0)
     own = torch.stack([torch.full_like(mean, number), mean, squares])
-    numbers, means, found = of_all_ranks(own).unbind(1)
+    parts = [torch.empty_like(own) for _ in range(ranks.world())]
+    dist.all_gather(parts, own)
+    numbers, means, found = torch.stack(parts).unbind(1)
     count = numbers.sum(0)
     mean = (numbers * means).sum(0) / count
     squares = (found + numbers * (means - mean).square()).sum(0)
@@ -120,7 +123,8 @@ class _Normed(torch.autograd.Function):
             )  # fmt: skip
         if needed[0]:
             # What the joint moments add, of all ranks' examples.
-            joint = sum_of_ranks(torch.stack([of_weight, of_bias]))
+            joint = torch.stack([of_weight, of_bias])
+            dist.all_reduce(joint)
             scale = torch.rsqrt(variance + ctx.eps)
             slope, shift = -weight * scale / count * torch.stack([joint[0] * scale, joint[1]])
             shape = _shape(x)

@@ -75,15 +75,16 @@ _here = threading.local()
 
 @contextmanager
 def _as_ranks(meeting: Meeting) -> Iterator[None]:
-    def of_all_ranks(own: Tensor) -> Tensor:
-        return torch.stack(meeting.exchange(own)).detach()
+    def all_gather(places: list[Tensor], value: Tensor) -> None:
+        for place, brought in zip(places, meeting.exchange(value), strict=True):
+            place.copy_(brought)
 
     gather = SimpleNamespace(apply=lambda values: torch.stack(meeting.exchange(values)))
     total = SimpleNamespace(apply=lambda value: torch.stack(meeting.exchange(value)).sum(0))
     with (
         patch.object(ranks, "rank", lambda: getattr(_here, "rank", 0)),
         patch.object(ranks, "world", lambda: WORLD if hasattr(_here, "rank") else 1),
-        patch.object(joint_batch, "of_all_ranks", of_all_ranks),
+        patch.object(joint_batch.dist, "all_gather", all_gather),
         patch.object(joint_batch, "_Gather", gather),
         patch.object(joint_batch, "_Sum", total),
     ):

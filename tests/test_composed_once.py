@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 import time
 from collections.abc import Iterator
@@ -134,11 +135,11 @@ def test_another_search_path_has_its_own_files(tmp_path: Path) -> None:
 def test_another_process_reads_no_file_that_was_read_before() -> None:
     overrides = ["autoencoder=vae", "seed=5"]
     expected = text_of(compose(overrides))
-    kept = pickle.loads(pickle.dumps(remembered()))
+    kept = copy.deepcopy(remembered())
     with pytest.MonkeyPatch.context() as patch:
         for memory in ("_PARSED", "_COMPOSED"):
             patch.setattr(module, memory, {})
-        remember(*kept)
+        remember(kept)
         patch.setattr("builtins.open", None)
         again = text_of(compose(overrides))
         module._COMPOSED.clear()

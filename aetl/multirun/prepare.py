@@ -22,7 +22,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import setup_globals
 from omegaconf import DictConfig
 
-from aetl.composed_once import remember, remembered
+from aetl.composed_once import Known, remember, remembered
 from aetl.config import ConfigError, check, register_resolvers
 from aetl.ending import ASKING
 from aetl.files import file_digest, write_text, yaml_of
@@ -61,7 +61,7 @@ def prepare(
     # A process's first job takes ten times as long as its next ones.
     workers = min(-(-len(overrides) // 8), len(os.sched_getaffinity(0)))
     numbers = range(first, first + len(overrides))
-    known = (plan, *remembered())
+    known = (plan, remembered())
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=known) as pool:
         try:
             jobs = []
@@ -105,10 +105,10 @@ CONFIGS = ("config.yaml", ".hydra/hydra.yaml")
 """What a job starts from."""
 
 
-def _begin(plan: Plan, parsed: dict[Any, bytes], composed: dict[Any, bytes]) -> None:
+def _begin(plan: Plan, known: Known) -> None:
     """Once in each worker, which parses no file that the launcher has parsed."""
     global _COMPOSER
-    remember(parsed, composed)
+    remember(known)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C stops the launcher, and it stops us
     die_with_parent(lambda: os._exit(1))
     plan.surroundings.enter()

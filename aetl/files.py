@@ -83,10 +83,12 @@ def yaml_of(value: Any) -> str:
 
 
 def append(path: Path, content: bytes, private: bool = False) -> None:
-    """Add to a file, wholly or not at all; a new ``private`` one its owner alone can read."""
+    """Add to a file, wholly or not at all; what is ``private`` its owner alone can read."""
     mode = 0o600 if private else 0o666
     with open(path, "ab", buffering=0, opener=lambda p, flags: os.open(p, flags, mode)) as file:
         before = file.tell()
+        if private and before:  # others could read what there was
+            os.fchmod(file.fileno(), mode)
         try:
             if file.write(content) != len(content):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -182,10 +182,8 @@ def check(overrides: Sequence[str] = (), *, config_dir: Dirs = None) -> None:
         own = [f"output_dir={temporary}", f"store.dir={temporary}/store"]
         from aetl.head.chosen import briefly  # not needed to compose
 
-        with (
-            briefly(),
-            _silent("aetl.stage.evaluate"),
-        ):  # what a model is like after one step says nothing
+        # What a model is like after one step says nothing.
+        with briefly(), _silent("aetl.stage.evaluate"):
             run([*overrides, *ONE_STEP, *own], config_dir=config_dir, folder=f"{temporary}/run")
 
 

@@ -238,17 +238,17 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-@cache
 def _git() -> dict[str, Any] | None:
-    """Of this process, whose code is what it was when it began."""
     commit = _git_output("rev-parse", "HEAD")
     if not commit:
         return None
     return {"commit": commit, "dirty": bool(_git_output("status", "--porcelain"))}
 
 
+@cache
 def _git_output(*arguments: str) -> str:
-    """What git says of the code that runs (not of the folder that the user stands in)."""
+    """What git says of the code that runs (not of the folder that the user stands in), asked once:
+    a process's code stays what it was when it began."""
     try:
         done = subprocess.run(
             ["git", "-C", str(Path(__file__).parents[1]), *arguments],

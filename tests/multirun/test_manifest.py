@@ -86,6 +86,14 @@ def test_what_holds_a_secret_is_for_its_owner_alone(
         assert (tmp_path / name).stat().st_mode & 0o077 == 0
 
 
+def test_a_secret_of_a_later_job_closes_the_journal(tmp_path: Path) -> None:
+    manifest = begun(tmp_path, 2)
+    manifest.jobs[1].overrides.append("logger.api_key=x")
+    manifest.note(manifest.jobs[0])
+    manifest.note(manifest.jobs[1])
+    assert (tmp_path / JOURNAL).stat().st_mode & 0o077 == 0
+
+
 def test_a_line_that_was_cut_off_is_none(tmp_path: Path) -> None:
     manifest = begun(tmp_path)
     for job in manifest.jobs:

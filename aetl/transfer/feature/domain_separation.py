@@ -31,8 +31,8 @@ class DomainSeparation(TransferStrategy):
     that it starts by reconstructing. It is compared by its raw output, so pretrain it by an error
     (``loss=mse``), not by a likelihood of logits. The similarity is that of ``feature/dann``.
 
-    Each step goes through three encoders and a decoder of both domains' batches, with their
-    gradients: about twelve times a step of fine-tuning with 784 inputs.
+    Each step goes through three encoders and a decoder with the batches of both domains: a job
+    costs about twelve times one of fine-tuning with 784 inputs.
     """
 
     kinds: ClassVar[frozenset[ExampleKind]] = NUMBERS

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from hydra.utils import instantiate
 from torch import nn
@@ -15,7 +17,7 @@ from torch import nn
 from aetl.label import engine_that_counts
 from aetl.rng import Rng
 from aetl.stage import engine
-from aetl.stage.engine import channels_last, compiled, fused, products
+from aetl.stage.engine import channels_last, compiled, fused, products, unfilled
 from aetl.stage.recomputed import recomputed
 from aetl.types import DoesNotFit, UserError
 from tests.conformance.test_autoencoders import (
@@ -122,6 +124,49 @@ def test_channels_last_change_no_more_than_rounding(autoencoder: str, backbone: 
     state = pair[1].state_dict()
     assert list(state) == list(before)
     assert all(t.is_contiguous() for t in state.values())
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("backbone", ["mlp", *CONVOLVING, "vit"])
+@of_every_autoencoder("vae", "vq")
+@pytest.mark.usefixtures("deterministic")
+def test_no_step_reads_what_it_has_not_written(autoencoder: str, backbone: str) -> None:
+    if config(autoencoder, backbone) is None:
+        pytest.skip("the autoencoder and the backbone do not go together")
+    assert torch.empty(2).isnan().all()  # what torch fills new memory with
+    expected = learnt(*fresh(autoencoder, backbone))
+    with unfilled():
+        torch.full((1 << 20,), 7.0)  # what is freed and given out again
+        assert not torch.empty(2).isnan().any()
+        found = learnt(*fresh(autoencoder, backbone))
+    assert torch.empty(2).isnan().all()
+    assert all(value.isfinite().all() for part in expected[:2] for value in part.values())
+    for one, other in zip(expected, found, strict=True):
+        assert differing(one, other) == set()
+
+
+class Sees(pl.Callback):
+    """Whether torch is deterministic, and fills new memory, while a batch is worked on."""
+
+    seen: ClassVar[set[tuple[bool, bool]]] = set()
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        filled = bool(torch.empty(2).isnan().all())
+        self.seen.add((torch.are_deterministic_algorithms_enabled(), filled))
+
+
+def test_a_deterministic_training_fills_no_memory(tmp_path: Path) -> None:
+    Sees.seen.clear()
+    sees = "+callback.sees._target_=tests.stage.test_engine.Sees"
+    World(tmp_path, *MLP, "trainer.deterministic=warn", sees).transfer()
+    assert Sees.seen == {(True, False)}
+    assert torch.utils.deterministic.fill_uninitialized_memory
 
 
 def test_precision_of_products_is_put_back() -> None:

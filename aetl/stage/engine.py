@@ -18,6 +18,7 @@ from aetl.stage.recomputed import recomputed
 from aetl.types import UserError
 
 Switch = bool | Literal["auto"]
+Compiling = Switch | Literal["graphs"]
 Products = Literal["highest", "high", "medium"]
 
 WORTH_COMPILING = 5_000
@@ -28,18 +29,19 @@ class Engine:
     """What a stage does to its module and its data while it trains; afterwards all is as before.
 
     ``compile``: encoders and decoders by torch.compile; ``auto``: on a GPU, from
-    ``WORTH_COMPILING`` steps on. ``channels_last``: weights of convolutions with their channels
-    last; ``auto``: on a GPU. ``matmul_precision`` is torch's for products of float32 (``high``:
-    TF32, ``medium``: bfloat16); convolutions take TF32 unless it is ``highest``; null leaves both
-    as torch has them. ``checkpointing`` computes each block's activations again in the backward
-    pass. ``data_share`` is how much of a GPU's free memory training data may take; what does not
-    fit is copied batch by batch. The last two change no bit.
+    ``WORTH_COMPILING`` steps on; ``graphs``: their kernels as CUDA graphs, too, one launch each,
+    which needs batches of few sizes (elsewhere than on a GPU as true). ``channels_last``: weights
+    of convolutions with their channels last; ``auto``: on a GPU. ``matmul_precision`` is torch's
+    for products of float32 (``high``: TF32, ``medium``: bfloat16); convolutions take TF32 unless it
+    is ``highest``; null leaves both as torch has them. ``checkpointing`` computes each block's
+    activations again in the backward pass. ``data_share`` is how much of a GPU's free memory
+    training data may take; what does not fit is copied batch by batch. The last two change no bit.
     """
 
     def __init__(
         self,
         *,
-        compile: Switch,
+        compile: Compiling,
         channels_last: Switch,
         matmul_precision: Products | None,
         checkpointing: bool,
@@ -48,7 +50,7 @@ class Engine:
         self.compile, self.channels_last = compile, channels_last
         self.matmul_precision, self.checkpointing = matmul_precision, checkpointing
         self.data_share = data_share
-        if compile is True and checkpointing:
+        if compile not in (False, "auto") and checkpointing:
             raise UserError(
                 "engine.checkpointing=true: torch does not compile it; set compile=false"
             )
@@ -67,12 +69,15 @@ class Engine:
             if _decided(self.channels_last, on_gpu):
                 stack.enter_context(channels_last(module))
             stack.enter_context(recomputed(module, self.checkpointing))
-            if _decided(self.compile, worth):
+            if self.compile == "graphs":
+                stack.enter_context(compiled(module, device, mode="reduce-overhead"))
+                stack.enter_context(marking(module))
+            elif _decided(self.compile, worth):
                 stack.enter_context(compiled(module, device))
             yield
 
 
-def _decided(asked: Switch, otherwise: bool) -> bool:
+def _decided(asked: Compiling, otherwise: bool) -> bool:
     return otherwise if asked == "auto" else asked is True
 
 
@@ -83,12 +88,13 @@ def unfilled() -> Iterator[None]:
     torch fills them where it is asked to be deterministic, a twentieth of a convolutional step; no
     operation of a training reads what it has not written.
     """
-    before = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    switch: Any = torch.utils.deterministic
+    before = switch.fill_uninitialized_memory
+    switch.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.utils.deterministic.fill_uninitialized_memory = before
+        switch.fill_uninitialized_memory = before
 
 
 @contextmanager
@@ -118,22 +124,37 @@ def channels_last(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def compiled(module: nn.Module, device: torch.device, backend: str = "inductor") -> Iterator[None]:
+def compiled(
+    module: nn.Module, device: torch.device, backend: str = "inductor", mode: str | None = None
+) -> Iterator[None]:
     """Inside, encoders and decoders are compiled: what draws by key or gathers is left as it is.
 
-    ``UserError`` where torch finds no compiler.
+    ``mode`` is torch's. ``UserError`` where torch finds no compiler.
     """
     _refuse_without_compiler(device, backend)
     layered = [part for part in module.modules() if isinstance(part, Layered)]
     parts = [side for part in layered for side in (part.encoder, part.decoder)]
     for part in parts:
-        part.compile(backend=backend)
+        part.compile(backend=backend, mode=mode)
     try:
         yield
     finally:
         for part in parts:
             part._compiled_call_impl = None
         torch.compiler.reset()
+
+
+@contextmanager
+def marking(module: Any) -> Iterator[None]:
+    """Inside, torch is told where a step begins: what graphs gave before may be overwritten.
+
+    Batches whose gradients add up are one step.
+    """
+    module.begin_step = torch.compiler.cudagraph_mark_step_begin
+    try:
+        yield
+    finally:
+        del module.begin_step
 
 
 def _refuse_without_compiler(device: torch.device, backend: str) -> None:

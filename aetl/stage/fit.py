@@ -202,6 +202,8 @@ class Training(pl.LightningModule):
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         self.begin_batch()
+        if first:
+            self.begin_step()
         values: dict[str, Tensor] = {}
 
         def closure() -> Any:
@@ -243,6 +245,9 @@ class Training(pl.LightningModule):
         optimizer._on_before_step()
         optimizer.optimizer.step(whole)
         optimizer._on_after_step()
+
+    def begin_step(self) -> None:
+        """Before an optimiser's step, or another look at a batch, is computed."""
 
     def _values(self, batch: Any, index: int) -> dict[str, Tensor]:
         key = (self.seed, self.stage, self.current_epoch, index)
@@ -290,6 +295,7 @@ class Training(pl.LightningModule):
     def look_at(self, batch: Any, index: int) -> None:
         """A batch's way through the network and the loss, for what they leave behind."""
         strategy, precision = self.trainer.strategy, self.trainer.precision_plugin
+        self.begin_step()
         with precision.train_step_context():
             self._values(precision.convert_input(strategy.batch_to_device(batch)), index)
 
@@ -320,6 +326,7 @@ class Training(pl.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> dict[str, Tensor]:
         rng = Rng.of(self.seed, self.stage, "validation", batch_idx)
+        self.begin_step()
         return self.losses(batch, rng, batch_idx, self.progress)
 
     def configure_optimizers(self) -> Any:

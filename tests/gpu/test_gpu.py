@@ -106,7 +106,7 @@ def test_where_data_lie_changes_no_bit(other: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "option",
     ["engine.channels_last=false", "optimizer.fused=false", "engine.compile=true",
-     "engine.matmul_precision=high"],
+     "engine.compile=graphs", "engine.matmul_precision=high"],
 )  # fmt: skip
 def test_an_option_changes_no_more_than_rounding(option: str, tmp_path: Path) -> None:
     found = []

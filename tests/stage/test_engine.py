@@ -18,6 +18,7 @@ from aetl.label import engine_that_counts
 from aetl.rng import Rng
 from aetl.stage import engine
 from aetl.stage.engine import channels_last, compiled, fused, products, unfilled
+from aetl.stage.fit import Training
 from aetl.stage.recomputed import recomputed
 from aetl.types import DoesNotFit, UserError
 from tests.conformance.test_autoencoders import (
@@ -186,10 +187,11 @@ class Counted:
     """A compiler that counts what it is given, and compiles nothing."""
 
     def __init__(self) -> None:
-        self.graphs = 0
+        self.graphs, self.modes = 0, set[str]()
 
-    def __call__(self, graph: Any, inputs: Any) -> Any:
+    def __call__(self, graph: Any, inputs: Any, mode: str = "default") -> Any:
         self.graphs += 1
+        self.modes.add(mode)
         return graph.forward
 
 
@@ -208,6 +210,35 @@ def test_a_compiled_encoder_and_decoder_are_the_same(backbone: str) -> None:
     made = backend.graphs
     learnt(*fast)
     assert backend.graphs == made  # afterwards nothing is compiled
+
+
+@pytest.mark.parametrize(
+    "asked, mode", [("true", "default"), ("graphs", "reduce-overhead"), ("false", None)]
+)
+def test_graphs_are_told_where_each_step_begins(
+    asked: str, mode: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, steps, validations = Counted(), list[int](), list[int]()
+    validation_step = Training.validation_step
+
+    def validated(self: Training, batch: Any, batch_idx: int) -> Any:
+        validations.append(1)
+        return validation_step(self, batch, batch_idx)
+
+    monkeypatch.setattr(Training, "validation_step", validated)
+    world = World(
+        tmp_path, *MLP, f"engine.compile={asked}", "trainer.accumulate_grad_batches=2",
+        "source.validation_fraction=0.2", "score=none",
+    )  # fmt: skip
+    monkeypatch.setattr(engine, "compiled", partial(compiled, backend=backend))
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: steps.append(1))
+    trained = world.pretrain()
+    assert trained.entry is not None
+    probed = {"default"} if mode else set()  # whether torch can compile at all
+    assert backend.modes - {mode} == probed - {mode}
+    assert (mode in backend.modes) == bool(mode)
+    assert len(validations) > 0
+    assert len(steps) == (0 if asked != "graphs" else 6 + len(validations))
 
 
 def test_where_torch_cannot_compile_a_line_says_so() -> None:

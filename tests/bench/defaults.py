@@ -54,8 +54,8 @@ def probed(features: np.ndarray, y: np.ndarray, x: np.ndarray, truth: np.ndarray
 
 
 @torch.no_grad()
-def measured(cfg: DictConfig, source: Domain, folder: Path) -> dict[str, Any]:
-    """Errors, floor, scores and processor seconds of one autoencoder."""
+def measured(cfg: DictConfig, source: Domain, folder: Path, draws: int = 1) -> dict[str, Any]:
+    """Errors, floor, scores and processor seconds of one autoencoder; ``draws`` of few labels."""
     start = time.process_time()
     with torch.enable_grad():
         store = Store(dir=str(folder / "store"), reuse=True)
@@ -74,11 +74,14 @@ def measured(cfg: DictConfig, source: Domain, folder: Path) -> dict[str, Any]:
         for index in (train, held_out)
     ]
     y, truth = pool.y[train].numpy(), pool.y[held_out].numpy()
-    some = Rng.of(0, "few").permutation(len(y))[:LABELS].numpy()
+    few = []
+    for draw in range(draws):
+        some = Rng.of(draw, "few").permutation(len(y))[:LABELS].numpy()
+        few.append(probed(codes[0][some], y[some], codes[1], truth))
     return {
         "error": float((mean - x).square().mean()),
         "floor": monitor.get("principal_error", 0.0),
-        "few": probed(codes[0][some], y[some], codes[1], truth),
+        "few": float(np.mean(few)),
         "all": probed(codes[0], y, codes[1], truth),
         "seconds": seconds,
         "why": line.rpartition("components: ")[2] if line else "",

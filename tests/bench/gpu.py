@@ -17,7 +17,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from aetl.stage.fit import Training as Trained
 from aetl.stage.pretrain import _compute, build_autoencoder
-from tests.bench.table import TRAININGS, Training, _Stock
+from tests.bench.table import TRAININGS, Training, _Stock, as_it_comes
 from tests.tiny import ignore
 
 WARM = 20
@@ -157,9 +157,9 @@ def table(cases: list[Case], rounds: int) -> Iterator[Row]:
     for case in cases:
         # A training compiles for half a minute: once.
         times = 1 if MODES[case.compile] else rounds
-        contestants: list[Callable[[], float]] = [case.ours, case.by_hand]
-        contestants += [] if MODES[case.compile] else [case.by_lightning]
-        found = [[do() for do in contestants] for _ in range(times)]
+        first, references = case.ours, [case.by_hand]
+        references += [] if MODES[case.compile] else [case.by_lightning]
+        found = [[first(), *map(as_it_comes, references)] for _ in range(times)]
         ours, by_hand, *rest = (statistics.median(column) for column in zip(*found, strict=True))
         lightning = rest[0] if rest else None
         yield Row(case.name, case.precision, case.compile, ours, by_hand, lightning)

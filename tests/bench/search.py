@@ -49,7 +49,7 @@ OUTPUTS = ("aetl.loss.mse.SquaredError", "aetl.loss.bernoulli.Bernoulli")
 
 
 def with_values(asked: tuple[str, ...], cfg: DictConfig) -> list[str] | None:
-    """Overrides with what ``OTHER`` and ``SIZE`` mean for this config; None where they mean nothing."""
+    """Overrides with what ``OTHER`` and ``SIZE`` mean for this config; None where nothing."""
     found = []
     for override in asked:
         key, _, value = override.partition("=")

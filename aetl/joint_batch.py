@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +12,10 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from aetl import ranks
+
+AWAKE = 0.02
+"""Seconds for which a rank that waits for another on CPUs stays awake: a core that sleeps takes
+longer to wake than such an exchange takes, and there is one at each batch norm."""
 
 
 class JointBatch(NamedTuple):
@@ -29,7 +35,7 @@ def joint_batch(values: Shaped[Tensor, "B ..."]) -> JointBatch:
     if world == 1:
         return JointBatch(values, slice(0, len(values)))
     sizes = [torch.zeros((), dtype=torch.int64, device=values.device) for _ in range(world)]
-    dist.all_gather(sizes, torch.tensor(len(values), device=values.device))
+    all_gather(sizes, torch.tensor(len(values), device=values.device))
     numbers = [int(size) for size in sizes]
     padding = values.new_zeros((max(numbers) - len(values), *values.shape[1:]))
     stacked: Tensor = _Gather.apply(torch.cat([values, padding]))
@@ -49,13 +55,31 @@ def joint_sum(value: Tensor) -> Tensor:
     return total
 
 
+def all_gather(parts: list[Tensor], own: Tensor) -> None:
+    """Each rank's tensor into ``parts``, in the order of the ranks."""
+    _done(dist.all_gather(parts, own, async_op=True), own)
+
+
+def all_reduce(value: Tensor) -> None:
+    """The sum over the ranks, in place."""
+    _done(dist.all_reduce(value, async_op=True), value)
+
+
+def _done(work: Any, value: Tensor) -> None:
+    if value.device.type == "cpu":
+        until = time.monotonic() + AWAKE
+        while not work.is_completed() and time.monotonic() < until:
+            os.sched_yield()
+    work.wait()
+
+
 class _Gather(torch.autograd.Function):
     """Equal-sized parts of all ranks, stacked."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:
         parts = [torch.empty_like(values) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, values.contiguous())
+        all_gather(parts, values.contiguous())
         return torch.stack(parts)
 
     @staticmethod
@@ -68,7 +92,7 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         total = value.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
+        all_reduce(total)
         return total
 
     @staticmethod

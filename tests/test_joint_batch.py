@@ -3,6 +3,9 @@ batch norm (values, moments, gradients of first and second order)."""
 
 from __future__ import annotations
 
+import math
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -10,7 +13,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from aetl.joint_batch import joint_batch
+from aetl.joint_batch import AWAKE, _done, joint_batch
 from aetl.loss.mmd import MMD
 from aetl.multirun.backend import start_server
 from aetl.rng import Rng
@@ -127,3 +130,39 @@ def test_batch_norm_of_two_ranks_is_torchs_over_the_joint_batch(
                     assert torch.equal(a, b), name
                     both = a
                 assert torch.allclose(both, whole, rtol=1e-7, atol=1e-9), (name, twice, place)
+
+
+@dataclass
+class Work:
+    """Of another rank, that has come when it was asked for so often."""
+
+    needs: float
+    asked: int = 0
+    waited: int = 0
+
+    def is_completed(self) -> bool:
+        self.asked += 1
+        return self.asked > self.needs
+
+    def wait(self) -> None:
+        self.waited += 1
+
+
+@pytest.mark.parametrize("needs", [0, 3])
+def test_a_rank_stays_awake_until_the_other_has_come(needs: int) -> None:
+    work = Work(needs)
+    _done(work, torch.zeros(1))
+    assert (work.asked, work.waited) == (needs + 1, 1)
+
+
+def test_a_rank_stays_awake_for_a_moment_alone() -> None:
+    work, start = Work(math.inf), time.monotonic()
+    _done(work, torch.zeros(1))
+    assert AWAKE <= time.monotonic() - start < 50 * AWAKE
+    assert work.waited == 1
+
+
+def test_of_a_device_the_host_asks_nothing() -> None:
+    work = Work(0)
+    _done(work, torch.zeros(1, device="meta"))
+    assert (work.asked, work.waited) == (0, 1)

@@ -84,7 +84,7 @@ def _as_ranks(meeting: Meeting) -> Iterator[None]:
     with (
         patch.object(ranks, "rank", lambda: getattr(_here, "rank", 0)),
         patch.object(ranks, "world", lambda: WORLD if hasattr(_here, "rank") else 1),
-        patch.object(joint_batch.dist, "all_gather", all_gather),
+        patch.object(joint_batch, "all_gather", all_gather),
         patch.object(joint_batch, "_Gather", gather),
         patch.object(joint_batch, "_Sum", total),
     ):

@@ -53,6 +53,7 @@ def ratio_at(
 ) -> Float[np.ndarray, " P"]:  # fmt: skip
     """``p_target / p_source`` at ``points``: ``N / M`` times the odds of a domain classifier."""
     domain = np.repeat([0, 1], [len(source), len(target)])
-    model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0 / l2, max_iter=1000))
+    logistic = LogisticRegression(C=1.0 / l2, max_iter=10_000, tol=1e-9)
+    model = make_pipeline(StandardScaler(), logistic)
     model.fit(np.concatenate([source, target]), domain)
     return np.asarray(np.exp(model.decision_function(points)) * len(source) / len(target))

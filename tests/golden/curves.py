@@ -14,7 +14,11 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "vae-conv": ("autoencoder=vae", "backbone=conv"),
     "scratch": ("transfer=control/scratch",),
     "finetune": ("transfer=parameter/finetune",),
-    "density_ratio": ("autoencoder=denoising", "transfer=instance/density_ratio"),
+    "density_ratio": (
+        "autoencoder=denoising",
+        "transfer=instance/density_ratio",
+        "transfer.instance.space=input",
+    ),  # codes are kept in float32, and weights multiply their rounding by ten
     "regression": ("task=regression", "transfer=parameter/finetune"),
 }
 """By name, what is added to the settings below; those with a transfer are curves of that."""

@@ -132,7 +132,9 @@ def brute_ratio(parts: dict[str, Examples], l2: float) -> np.ndarray:
     both = np.concatenate([source, target])
     scaler = StandardScaler().fit(both)
     domain = np.repeat([0, 1], [len(source), len(target)])
-    model = LogisticRegression(C=1 / l2, max_iter=1000).fit(scaler.transform(both), domain)
+    model = LogisticRegression(C=1 / l2, max_iter=10_000, tol=1e-9).fit(
+        scaler.transform(both), domain
+    )
     p = model.predict_proba(scaler.transform(parts["source_labels"].x.double().numpy()))
     return np.asarray(p[:, 1] / p[:, 0] * len(source) / len(target))
 

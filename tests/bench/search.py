@@ -83,10 +83,10 @@ def rows(name: str, chosen: list[str], data: list[str], source: Domain) -> Itera
             continue
         with tempfile.TemporaryDirectory(prefix="aetl-search-") as folder:
             base = [*QUIET, f"autoencoder={name}", *data, f"output_dir={folder}"]
-            more = with_values(SETTINGS[setting], composed(base))
-            if more is None:
-                continue
             try:
+                more = with_values(SETTINGS[setting], composed(base))
+                if more is None:
+                    continue
                 found = measured(composed([*base, *more]), source, Path(folder), DRAWS)
             except (DoesNotFit, UserError, HydraException) as error:
                 yield f"| {name} | {setting} | | | | | {str(error).splitlines()[0]} |"

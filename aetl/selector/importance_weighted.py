@@ -6,14 +6,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from aetl.ranges import Positive
 from aetl.selector.base import Candidate, Selector
 from aetl.task.base import numpy
 from aetl.transfer.base import Part
+from aetl.transfer.instance.density_ratio import density_ratio
 
 
 class ImportanceWeighted(Selector):
@@ -38,22 +36,10 @@ class ImportanceWeighted(Selector):
     def _input_ratio(self, candidate: Candidate) -> Float[np.ndarray, " N"]:
         parts: tuple[Part, ...] = ("source_labels", "source_inputs", "target_inputs")
         inputs = (numpy(candidate.examples(part).inputs().flatten(1)) for part in parts)
-        return ratio_at(*inputs, l2=self.l2)
+        return density_ratio(*inputs, l2=self.l2)
 
 
 def latent_ratio(candidate: Candidate, l2: float) -> Float[np.ndarray, " N"]:
     """The density ratio of this state's features at the labelled source examples."""
     source, target = candidate.features("source_inputs"), candidate.features("target_inputs")
-    return ratio_at(candidate.features("source_labels"), source, target, l2=l2)
-
-
-def ratio_at(
-    points: Float[np.ndarray, "P F"], source: Float[np.ndarray, "N F"],
-    target: Float[np.ndarray, "M F"], *, l2: float,
-) -> Float[np.ndarray, " P"]:  # fmt: skip
-    """``p_target / p_source`` at ``points``: ``N / M`` times the odds of a domain classifier."""
-    domain = np.repeat([0, 1], [len(source), len(target)])
-    logistic = LogisticRegression(C=1.0 / l2, max_iter=10_000, tol=1e-9)
-    model = make_pipeline(StandardScaler(), logistic)
-    model.fit(np.concatenate([source, target]), domain)
-    return np.asarray(np.exp(model.decision_function(points)) * len(source) / len(target))
+    return density_ratio(candidate.features("source_labels"), source, target, l2=l2)

@@ -18,7 +18,7 @@ from aetl.metric.nll import NegativeLogLikelihood
 from aetl.selector.base import Candidate, Selector
 from aetl.selector.dev import DEV, controlled_risk
 from aetl.selector.entropy import Entropy, mean_entropy
-from aetl.selector.importance_weighted import ImportanceWeighted, ratio_at
+from aetl.selector.importance_weighted import ImportanceWeighted
 from aetl.selector.last import Last
 from aetl.selector.reverse_validation import ReverseValidation
 from aetl.selector.soft_neighborhood_density import SoftNeighborhoodDensity, density
@@ -26,6 +26,7 @@ from aetl.selector.source_validation import SourceValidation
 from aetl.selector.target_validation import TargetValidation
 from aetl.task.classification import Classification
 from aetl.transfer.base import Undeclared
+from aetl.transfer.instance.density_ratio import density_ratio
 
 CLASSES = ("0", "1")
 
@@ -168,7 +169,7 @@ def test_the_ratio_of_two_known_gaussians_is_found() -> None:
     source, target = rng.normal(0, 1, (20000, 1)), rng.normal(0.8, 1, (5000, 1))
     points = np.linspace(-2, 2, 9)[:, None]
     true = norm.pdf(points[:, 0], 0.8) / norm.pdf(points[:, 0])
-    assert ratio_at(points, source, target, l2=1.0) == pytest.approx(true, rel=0.1)
+    assert density_ratio(points, source, target, l2=1.0) == pytest.approx(true, rel=0.1)
 
 
 def test_dev_is_the_published_estimate() -> None:

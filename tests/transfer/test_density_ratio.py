@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 import torch
 from hydra.utils import instantiate
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from aetl.config import resolved
 from aetl.rng import Rng
@@ -29,13 +32,18 @@ def gaussian(n: int, mean: list[float], seed: int) -> torch.Tensor:
     return torch.randn(n, len(mean), generator=generator) + torch.tensor(mean)
 
 
+def at_source(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    points = source.numpy()
+    return torch.from_numpy(density_ratio(points, points, target.numpy(), l2=1.0)).float()
+
+
 def error(n: int, seed: int) -> float:
     """Of the log-ratio of N(m, I) to N(0, I), which is linear: the model is well specified."""
     mean = [1.0, -0.5]
     source, target = gaussian(n, [0.0, 0.0], seed), gaussian(n, mean, seed + 1000)
     m = torch.tensor(mean)
     true = source @ m - 0.5 * m.square().sum()
-    estimated = density_ratio(source, target, l2=1.0).log()
+    estimated = at_source(source, target).log()
     return float((estimated - true).square().mean().sqrt())
 
 
@@ -48,14 +56,34 @@ def test_error_falls_with_the_root_of_the_sample() -> None:
 
 def test_ratio_of_a_domain_to_itself_is_one() -> None:
     x = gaussian(2000, [0.0, 0.0], 0)
-    torch.testing.assert_close(density_ratio(x, x, 1.0), torch.ones(2000), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(at_source(x, x), torch.ones(2000), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("kind", ["near", "far", "odd scales", "more features than examples"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_classifier_is_solved_to_the_end(kind: str, dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    n, features = (60, 200) if kind.startswith("more") else (400, 20)
+    source, target = rng.normal(size=(n, features)), rng.normal(size=(n, features))
+    target += 3.0 if kind == "far" else 0.2
+    if kind == "odd scales":
+        scales = 10.0 ** rng.uniform(-5, 5, features)
+        source, target = source * scales, target * scales
+    source, target = source.astype(dtype), target.astype(dtype)
+    x = np.concatenate([source, target]).astype(np.float64)
+    by_newton = LogisticRegression(C=1.0, solver="newton-cholesky", tol=1e-12, max_iter=1000)
+    model = make_pipeline(StandardScaler(), by_newton).fit(x, np.repeat([0, 1], n))
+    expected = model.decision_function(source.astype(np.float64))
+    found = np.log(density_ratio(source, source, target, l2=1.0))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("sizes", [(4000, 400), (400, 4000)])
 def test_ratio_is_corrected_for_the_sizes_of_the_domains(sizes: tuple[int, int]) -> None:
     """Its mean over the source is one, whatever the numbers of examples."""
     source, target = gaussian(sizes[0], [0.0], 0), gaussian(sizes[1], [0.5], 1)
-    assert float(density_ratio(source, target, 1.0).mean()) == pytest.approx(1.0, abs=0.1)
+    assert float(at_source(source, target).mean()) == pytest.approx(1.0, abs=0.1)
 
 
 LOW, HIGH, SOURCE, TARGET = -1.0, 1.2, -0.5, 1.5
@@ -81,7 +109,7 @@ def test_weighting_recovers_the_gap_to_the_oracle_where_plain_training_fails() -
         true = torch.exp((TARGET - SOURCE) * source - (TARGET**2 - SOURCE**2) / 2).squeeze(1)
         plain = accuracy(torch.ones(1000), source, test)
         oracle = accuracy(true, source, test)
-        estimated = accuracy(density_ratio(source, target, 1.0).clamp(max=20.0), source, test)
+        estimated = accuracy(at_source(source, target).clamp(max=20.0), source, test)
         assert plain < 0.5
         gaps.append(oracle - plain)
         recovered.append(estimated - plain)
@@ -126,7 +154,7 @@ def test_the_stages_weights_are_clipped_ratios_of_mean_mix(shifted: World) -> No
         encoder.features(domain.pool.subset(domain.split.train).inputs()).detach()
         for domain in (shifted.domains.source, shifted.domains.target)
     ]
-    ratio = density_ratio(*latents, l2=1.0).double()
+    ratio = at_source(*latents).double()
     ratio = (ratio / ratio.mean()).clamp(max=5.0)
     expected = float(ratio.sum() ** 2 / ratio.square().sum())
     said = receipt(shifted.but("transfer.instance.clip=5.0").transfer())

@@ -7,7 +7,6 @@ gives that log-ratio.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float
 
 from aetl.ranges import Fraction, Positive, Share
@@ -28,8 +27,8 @@ class SelectBest(ImportanceWeights):
     def ratio(
         self, source: Float[np.ndarray, "N F"], target: Float[np.ndarray, "M F"], rng: Rng
     ) -> Float[np.ndarray, " N"]:
-        found = density_ratio(torch.from_numpy(source), torch.from_numpy(target), self.l2).numpy()
-        return top_fraction(found.astype(np.float64), self.fraction)
+        found = density_ratio(source, source, target, l2=self.l2)
+        return top_fraction(found, self.fraction)
 
 
 def top_fraction(score: Float[np.ndarray, " N"], fraction: float) -> Float[np.ndarray, " N"]:
